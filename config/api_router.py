@@ -1,0 +1,24 @@
+"""The API's resources. A collection of inferences allows POST and OPTIONS only: its viewset has no list."""
+
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from moon_vision_challenge.classification.api.catalogue_views import ModelCatalogueViewSet
+from moon_vision_challenge.classification.api.views import (
+    HistoryViewSet,
+    InferenceV0ViewSet,
+    InferenceV1ViewSet,
+)
+
+router = SimpleRouter()
+router.register("v0/inferences", InferenceV0ViewSet, basename="inference-v0")
+router.register("v1/inferences", InferenceV1ViewSet, basename="inference-v1")
+router.register("v1/history", HistoryViewSet, basename="history")
+router.register("v1/models", ModelCatalogueViewSet, basename="model")
+
+urlpatterns = [
+    *router.urls,
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+]

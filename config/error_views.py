@@ -1,0 +1,40 @@
+"""Errors that Django answers before or after a view had its turn: JSON for the API, Django's own pages elsewhere."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _error(status: int, detail: str, code: str) -> JsonResponse:
+    return JsonResponse({"detail": detail, "code": code}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if _is_api(request):
+        return _error(400, "The request is malformed.", "bad_request")
+    return defaults.bad_request(request, exception or Exception())
+
+
+def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if _is_api(request):
+        return _error(403, "You may not do this.", "permission_denied")
+    return defaults.permission_denied(request, exception or Exception())
+
+
+@csrf_exempt
+def not_found(request: HttpRequest, exception: Exception | None = None, **_: Any) -> HttpResponse:
+    if _is_api(request):
+        return _error(404, "There is nothing at this address. The API's addresses end with a slash.", "not_found")
+    return defaults.page_not_found(request, exception or Exception())
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if _is_api(request):
+        return _error(500, "The service has made an error; it is in its log.", "internal_error")
+    return defaults.server_error(request)

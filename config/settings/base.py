@@ -1,0 +1,261 @@
+"""Settings that every environment shares, and the only place that reads the environment.
+
+Each environment variable is named once, here; local.py, test.py and production.py only choose.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from kombu import Queue
+
+ROOT_DIR = Path(__file__).resolve().parents[2]
+env = environ.Env()
+
+# General
+# https://docs.djangoproject.com/en/5.2/ref/settings/
+DEBUG = env.bool("DJANGO_DEBUG", default=False)
+SECRET_KEY = env.str("DJANGO_SECRET_KEY")
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "moon_vision_challenge.classification",
+    *env.list("DJANGO_EXTRA_APPS", default=[]),  # your own apps with a classificators.py
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "moon_vision_challenge.classification.api.middleware.RequestSizeLimitMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# PostgreSQL, in every environment; no transaction around requests: v0 touches no database at all.
+# https://docs.djangoproject.com/en/5.2/ref/databases/#persistent-database-connections
+DATABASES = {
+    "default": {
+        **env.db("DATABASE_URL"),
+        "ENGINE": "django.db.backends.postgresql",
+        "ATOMIC_REQUESTS": False,
+        "CONN_MAX_AGE": 60,  # seconds
+        "CONN_HEALTH_CHECKS": True,  # a restarted PostgreSQL costs no request
+        "OPTIONS": {"connect_timeout": 5},  # seconds
+    }
+}
+
+# Redis: Celery's broker, and the cache in which all processes count requests.
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "moon_vision",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},  # seconds
+    }
+}
+
+# Files
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # straight from the packages: there is nothing to collect
+WHITENOISE_AUTOREFRESH = False
+MEDIA_URL = "/media/"
+# Uploads: in a folder that web and workers share, or on S3.
+MEDIA_BACKEND = env.str("DJANGO_MEDIA_BACKEND", default="local", choices=("local", "s3"))
+MEDIA_ROOT = env.path("DJANGO_MEDIA_ROOT", default=ROOT_DIR / ".run" / "media")
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+if MEDIA_BACKEND == "s3":
+    from botocore.config import Config  # only here: boto3 takes 20 MB and 0.2 s in each process
+
+    # https://django-storages.readthedocs.io/en/latest/backends/amazon-S3.html
+    # The keys come as boto3 looks for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the machine's own role.
+    STORAGES["default"] = {
+        "BACKEND": "moon_vision_challenge.classification.storage.S3MediaStorage",
+        "OPTIONS": {
+            "bucket_name": env.str("DJANGO_MEDIA_S3_BUCKET"),
+            "location": env.str("DJANGO_MEDIA_S3_PREFIX", default="media"),  # nothing outside is ever shown
+            "region_name": env.str("DJANGO_MEDIA_S3_REGION", default="us-east-1"),
+            # Other servers than Amazon's. Clients are sent there too: a name that both they and the service reach.
+            "endpoint_url": env.str("DJANGO_MEDIA_S3_ENDPOINT_URL", default="") or None,
+            "querystring_expire": env.int("DJANGO_MEDIA_S3_URL_EXPIRES_S", default=300),
+            "client_config": Config(
+                signature_version="s3v4",
+                connect_timeout=2,  # seconds
+                read_timeout=10,  # seconds
+                retries={"mode": "standard", "total_max_attempts": 2},
+                request_checksum_calculation="when_required",  # newer than most other servers
+                response_checksum_validation="when_required",
+            ),
+        },
+    }
+
+# Classification
+TF_SERVING_URL = env.str("TF_SERVING_URL", default="http://tensorflow-serving:8501")
+TF_SERVING_CONNECT_TIMEOUT_S = env.float("TF_SERVING_CONNECT_TIMEOUT_S", default=1.0)
+TF_SERVING_TIMEOUT_S = env.float("TF_SERVING_TIMEOUT_S", default=10.0)
+# The model server's own file. The API reads version labels in it, and `manage.py check` which models are listed; the
+# predictions need it not: empty, where the gateway has no copy.
+MODELS_CONFIG = env.str("MODELS_CONFIG", default=str(ROOT_DIR / "models.config"))
+CLASSIFICATION_DISPATCHER = env.str(
+    "CLASSIFICATION_DISPATCHER", default="moon_vision_challenge.classification.dispatchers.Dispatcher"
+)
+
+# Limits of what a client may send
+INFERENCE_MAX_IMAGE_BYTES = env.int("INFERENCE_MAX_IMAGE_BYTES", default=20 * 1024 * 1024)
+INFERENCE_MAX_IMAGE_PIXELS = env.int("INFERENCE_MAX_IMAGE_PIXELS", default=50_000_000)  # width x height of one frame
+# base64 makes four bytes of three; 64 KiB for the other fields and the multipart headers
+MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BODY_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BODY_BYTES  # never through a temporary file: the image is decoded at once
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+
+# The queue of v1
+INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
+INFERENCE_LEASE_S = env.int("INFERENCE_LEASE_S", default=120)
+INFERENCE_SWEEP_S = env.int("INFERENCE_SWEEP_S", default=15)  # beat looks for lost messages and workers
+INFERENCE_QUEUE = "inferences"
+INFERENCE_MAX_PENDING = env.int("INFERENCE_MAX_PENDING", default=10_000)  # rows; above it POST v1 is 503
+INFERENCE_RETENTION_DAYS = env.int("INFERENCE_RETENTION_DAYS", default=30)
+# `Prefer: wait=N` holds a thread of the web server: how long, and how many in each process. More are answered at once.
+INFERENCE_MAX_WAIT_S = env.int("INFERENCE_MAX_WAIT_S", default=30)
+INFERENCE_MAX_WAITING_REQUESTS = env.int("INFERENCE_MAX_WAITING_REQUESTS", default=2)
+
+# Webhooks: https://www.standardwebhooks.com. Without a secret (whsec_ and 24 to 64 bytes in base64) there are none.
+WEBHOOK_SECRET = env.str("WEBHOOK_SECRET", default="")
+WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
+INFERENCE_BATCH_SIZE = env.int("INFERENCE_BATCH_SIZE", default=8)
+
+# Celery
+# https://docs.celeryq.dev/en/stable/userguide/configuration.html
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True  # the row holds the result
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# A worker without --queues serves all of these. Inferences have a queue of their own: its length tells whether a worker
+# will wake. Receivers of webhooks may be slow; they too can be given a worker of their own.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue(INFERENCE_QUEUE), Queue("webhooks")]
+CELERY_TASK_ROUTES = {"moon_vision_challenge.classification.tasks.deliver_webhooks": {"queue": "webhooks"}}
+# Below the lease: a worker that hangs is stopped before its rows go to another one. No soft limit: its exception would
+# look like a failure of whatever image was being read, where the rows must only be tried again.
+CELERY_TASK_TIME_LIMIT = INFERENCE_LEASE_S * 0.75
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,  # seconds; above the time limit, or Redis would deliver a running task again
+    "socket_connect_timeout": 1,
+    "socket_timeout": 2,
+    "max_retries": 0,  # who sends a message waits no longer than this; workers go on trying all the same
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # not 100: a worker waits for Redis as long as it takes
+CELERY_TASK_PUBLISH_RETRY = False  # the sweep of beat sends again what could not be sent
+CELERY_WORKER_SEND_TASK_EVENTS = True  # for Flower
+CELERY_TASK_SEND_SENT_EVENT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONCURRENCY = env.int("CELERY_WORKER_CONCURRENCY", default=2)
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "sweep-inferences": {
+        "task": "moon_vision_challenge.classification.tasks.sweep_inferences",
+        "schedule": float(INFERENCE_SWEEP_S),
+        "options": {"expires": INFERENCE_SWEEP_S},  # sweeps do not pile up while no worker runs
+    },
+    "delete-what-is-old": {
+        "task": "moon_vision_challenge.classification.tasks.delete_old",
+        "schedule": 600.0,  # seconds
+        "options": {"expires": 600},
+    },
+}
+
+# Django REST framework
+# https://www.django-rest-framework.org/api-guide/settings/
+API_ANON_RATE = env.str("API_ANON_RATE", default="32/s")
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,  # no accounts in the API: nothing of django.contrib.auth on its path
+    "DEFAULT_PARSER_CLASSES": [
+        "rest_framework.parsers.MultiPartParser",
+        "moon_vision_challenge.classification.api.parsers.ORJSONParser",
+    ],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["moon_vision_challenge.classification.api.throttling.AnonThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"anon": API_ANON_RATE},
+    "NUM_PROXIES": env.int("DJANGO_NUM_PROXIES", default=0),  # how many proxies write X-Forwarded-For before us
+    "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.exception_handler.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Moon Vision Challenge",
+    "DESCRIPTION": "Image classification: at once (v0), or through a queue (v1).",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v[0-9]",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# Logs: one line an event, to standard error, with the id of the inference it is about
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"inference": {"()": "moon_vision_challenge.classification.log_context.InferenceIdFilter"}},
+    "formatters": {
+        "line": {
+            "format": "%(asctime)s %(levelname)s %(name)s [inference=%(inference_id)s] %(message)s",
+            "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["inference"]}},
+    "loggers": {
+        # A wrong Host header is a client's mistake, answered with 400; a traceback for each would fill the log.
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+    },
+    "root": {"handlers": ["stderr"], "level": env.str("DJANGO_LOG_LEVEL", default="INFO")},
+}

@@ -1,0 +1,11 @@
+"""Tests, on real PostgreSQL and Redis."""
+
+import os
+
+# mypy and `makemigrations --check` import these settings with no server at hand and nothing in the environment.
+os.environ.setdefault("DJANGO_SECRET_KEY", "only for tests")
+os.environ.setdefault("DATABASE_URL", "postgres://moon_vision@127.0.0.1:5432/moon_vision")
+
+from config.settings.base import *  # noqa: F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; nothing is secret in a test

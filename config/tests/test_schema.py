@@ -1,0 +1,43 @@
+import io
+from contextlib import closing
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.test import Client
+
+
+@pytest.fixture
+def schema(client: Client) -> dict[str, dict[str, dict[str, object]]]:
+    response = client.get("/api/schema/")
+    assert response.status_code == 200
+    loaded: dict[str, dict[str, dict[str, object]]] = yaml.safe_load(response.content)
+    return loaded
+
+
+def test_the_schema_is_valid_openapi_without_a_warning() -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", file="/dev/null", stdout=io.StringIO())
+
+
+def test_the_schema_holds_every_resource(schema: dict[str, dict[str, dict[str, object]]]) -> None:
+    assert {path: set(methods) for path, methods in schema["paths"].items()} == {
+        "/api/v0/inferences/": {"post"},
+        "/api/v1/inferences/": {"post"},
+        "/api/v1/inferences/{id}/": {"get"},
+        "/api/v1/inferences/{id}/cancel/": {"post"},
+        "/api/v1/history/": {"get"},
+        "/api/v1/models/": {"get"},
+        "/api/v1/models/{model_type}/": {"get"},
+        "/api/v1/models/{model_type}/classes/": {"get"},
+    }
+
+
+@pytest.mark.django_db  # to close a response is to end a request, and Django then looks after its connection
+def test_the_docs_page_uses_only_our_own_files(client: Client) -> None:
+    page = client.get("/api/docs/").content.decode()
+    sources = [part.split('"')[0] for part in page.replace('href="', 'src="').split('src="')[1:]]
+    assert sources
+    for source in sources:
+        assert source.startswith("/static/"), source
+        with closing(client.get(source)) as response:
+            assert response.status_code == 200, source

@@ -1,0 +1,20 @@
+from django.contrib import admin
+from django.urls import include, path, re_path
+
+from config import error_views
+from moon_vision_challenge.classification.api.views import uploaded_image
+from moon_vision_challenge.health import views as health
+
+urlpatterns = [
+    path("livez", health.livez),
+    path("readyz", health.readyz),
+    path("api/", include("config.api_router")),
+    re_path("^api/", error_views.not_found),
+    path("admin/", admin.site.urls),
+    path("media/<path:path>", uploaded_image),
+]
+
+handler400 = error_views.bad_request
+handler403 = error_views.permission_denied
+handler404 = error_views.not_found
+handler500 = error_views.server_error

@@ -1,0 +1,146 @@
+"""The contract of a model: write these three hooks, set `model_type`, register the class.
+
+A usual image classifier needs not even these: see `served_model.ServedModelClassificator`.
+"""
+
+import copy
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self, final
+
+from django.conf import settings
+from PIL import Image
+
+from moon_vision_challenge.classification.exceptions import VersionNotSelectableError
+
+_PREDICT_URL = re.compile(r"(.+/v1/models/[^/:]+):predict")
+
+
+class Prediction(NamedTuple):
+    """One class that an image may be of."""
+
+    label: str
+    score: float | None = None
+    """As the model gives it, most often a probability. None: the classificator does not tell scores."""
+    class_id: int | None = None
+    """Its index among the classificator's labels. None: not known."""
+
+
+class Classification(NamedTuple):
+    """What a classificator says about one image."""
+
+    label: str
+    predictions: Sequence[Prediction] = ()
+    """The most probable classes, best first; empty if none were asked for."""
+
+
+class Classificator(ABC):
+    """Turns an image into a label with the help of a model server.
+
+    One instance serves all requests, from several threads: it keeps nothing of an image between calls.
+
+    Attributes:
+        model_type: the name under which consumers choose this model. Required.
+        model_url: the model's `:predict` URL. Without it: TF_SERVING_URL and model_type.
+        queue: the Celery queue in which v1 works off this model's images. Give a slow model one of its own, and workers
+            for it (`celery worker --queues=...`), and it keeps nobody else waiting.
+        min_image_side: the shorter side, in pixels, that this model's preprocessing needs. A large JPEG is then decoded
+            at a reduced scale, which is several times faster. None: images always arrive at full size.
+    """
+
+    model_type: str
+    _model_url: str | None = None
+
+    @property
+    def queue(self) -> str:
+        return str(settings.INFERENCE_QUEUE)
+
+    @property
+    def min_image_side(self) -> int | None:
+        return None
+
+    @property
+    def model_url(self) -> str:
+        return self._model_url or f"{settings.TF_SERVING_URL}/v1/models/{self.model_type}:predict"
+
+    @model_url.setter
+    def model_url(self, url: str) -> None:
+        self._model_url = url
+
+    @abstractmethod
+    def preprocess_input(self, image: Image.Image) -> Any:
+        """Prepare an image (mode RGB, upright, any size) for the model."""
+
+    @abstractmethod
+    def process_prediction(self, input_vector: Any) -> dict[str, Any]:
+        """Ask the model about what `preprocess_input` returned.
+
+        Use `tf_serving.predict`, or call the model server with `requests`: its errors are understood either way.
+        """
+
+    @abstractmethod
+    def decode_predictions(self, pred: dict[str, Any]) -> str:
+        """Turn what `process_prediction` returned into a label."""
+
+    def decode_scores(self, pred: dict[str, Any], top_k: int) -> list[Prediction]:  # noqa: ARG002  # for those who override it
+        """Turn what `process_prediction` returned into the `top_k` (at least 1) most probable classes, best first.
+
+        The first one's label is that of `decode_predictions`. The default knows no more than that label.
+        """
+        return [Prediction(self.decode_predictions(pred))]
+
+    def process_batch(self, input_vectors: Sequence[Any]) -> list[dict[str, Any]]:
+        """Ask the model about several images; one result of `process_prediction` for each, in their order.
+
+        Override it to ask the model once for all.
+        """
+        return [self.process_prediction(input_vector) for input_vector in input_vectors]
+
+    @final
+    def predict(self, image: Image.Image) -> str:
+        """Return the label of one RGB image."""
+        return self.decode_predictions(self.process_prediction(self.preprocess_input(image)))
+
+    def predict_batch(self, images: Sequence[Image.Image]) -> list[str]:
+        """Return the labels of several RGB images, in their order.
+
+        A class that overrides it gets no scores for batches; `process_batch` serves both.
+        """
+        preds = self.process_batch([self.preprocess_input(image) for image in images])
+        return [self.decode_predictions(pred) for pred in preds]
+
+    @final
+    def classify(self, images: Sequence[Image.Image], *, top_k: int = 0) -> list[Classification]:
+        """Return what this model says about RGB images, in their order.
+
+        Args:
+            top_k: how many of the most probable classes to tell beside the label. 0: only the label, which is cheaper.
+        """
+        if len(images) > 1 and type(self).predict_batch is not Classificator.predict_batch:
+            return [Classification(label, [Prediction(label)] if top_k else ()) for label in self.predict_batch(images)]
+        input_vectors = [self.preprocess_input(image) for image in images]
+        one = len(images) == 1
+        preds = [self.process_prediction(input_vectors[0])] if one else self.process_batch(input_vectors)
+        return [
+            Classification(self.decode_predictions(pred), self.decode_scores(pred, top_k) if top_k else ())
+            for pred in preds
+        ]
+
+    @final
+    def at_version(self, number: int | None = None, *, label: str = "") -> Self:
+        """The same classificator, asking this version of its model, by its number or else by its version label.
+
+        Raises:
+            VersionNotSelectableError: its `model_url` is none in which a version can be named.
+        """
+        match = _PREDICT_URL.fullmatch(self.model_url)
+        if match is None:
+            raise VersionNotSelectableError(f"{self.model_type}: no version can be put into {self.model_url}")
+        version = f"versions/{number}" if number is not None else f"labels/{label}"
+        chosen = copy.copy(self)
+        try:
+            chosen.model_url = f"{match[1]}/{version}:predict"
+        except AttributeError as error:  # a property of the consumer's, which nobody can set
+            raise VersionNotSelectableError(f"{self.model_type}: its model_url cannot be set") from error
+        return chosen

@@ -1,0 +1,97 @@
+"""What models there are. For who chooses one, and for who watches over them."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.viewsets import ViewSet
+
+from moon_vision_challenge.classification import catalogue
+from moon_vision_challenge.classification.api import schema
+from moon_vision_challenge.classification.catalogue import Entry, State
+from moon_vision_challenge.classification.exceptions import UnknownModelTypeError
+
+
+class ModelVersionSerializer(serializers.Serializer[Any]):
+    version = serializers.IntegerField()
+    state = serializers.CharField(help_text="As the model server says: AVAILABLE, LOADING, UNLOADING, END, ...")
+
+
+class ModelSerializer(serializers.Serializer[Any]):
+    model_type = serializers.CharField()
+    url = serializers.SerializerMethodField()
+    state = serializers.ChoiceField(choices=[state.value for state in State])
+    is_ready = serializers.BooleanField(help_text="Whether a request would be answered now.")
+    versions = ModelVersionSerializer(many=True, help_text="Newest first.")
+    version_labels = serializers.DictField(child=serializers.IntegerField(), help_text="Label: version.")
+    input_size = serializers.IntegerField(allow_null=True, help_text="Height and width, in pixels.")
+    classes_count = serializers.IntegerField(allow_null=True)
+    classes = serializers.SerializerMethodField(help_text="Where the labels of the classes are.")
+
+    def get_url(self, entry: Entry) -> str:
+        return str(reverse("model-detail", [entry.model_type], request=self.context["request"]))
+
+    def get_classes(self, entry: Entry) -> str | None:
+        if entry.labels is None:
+            return None
+        return str(reverse("model-classes", [entry.model_type], request=self.context["request"]))
+
+
+class ClassListSerializer(serializers.Serializer[Any]):
+    model_type = serializers.CharField()
+    classes = serializers.ListField(
+        child=serializers.CharField(), help_text="The label of `class_id` n is at n, counted from 0."
+    )
+
+
+MODEL_TYPE = OpenApiParameter("model_type", str, "path")
+NOT_FOUND = {404: OpenApiResponse(schema.Error, description="There is no such model, or its classes are not known.")}
+
+
+class ModelCatalogueViewSet(ViewSet):
+    """The registered models, and whether they are served."""
+
+    lookup_field = "model_type"
+    lookup_value_regex = "[^/]+"
+
+    @extend_schema(
+        operation_id="list_models",
+        summary="See which models there are",
+        responses={200: ModelSerializer(many=True), **schema.TOO_MANY_REQUESTS},
+    )
+    def list(self, request: Request) -> Response:
+        return Response(ModelSerializer(catalogue.list_models(), many=True, context={"request": request}).data)
+
+    @extend_schema(
+        operation_id="get_model",
+        summary="See whether a model is ready",
+        parameters=[MODEL_TYPE],
+        responses={200: ModelSerializer, **NOT_FOUND, **schema.TOO_MANY_REQUESTS},
+    )
+    def retrieve(self, request: Request, model_type: str) -> Response:
+        try:
+            entry = catalogue.get_model(model_type)
+        except UnknownModelTypeError:
+            raise NotFound from None
+        return Response(ModelSerializer(entry, context={"request": request}).data)
+
+    @extend_schema(
+        operation_id="list_classes",
+        summary="See what a model can tell apart",
+        parameters=[MODEL_TYPE],
+        responses={200: ClassListSerializer, **NOT_FOUND, **schema.TOO_MANY_REQUESTS},
+    )
+    @action(detail=True)
+    def classes(self, request: Request, model_type: str) -> Response:  # noqa: ARG002
+        try:
+            labels = catalogue.get_class_labels(model_type)
+        except UnknownModelTypeError:
+            raise NotFound from None
+        if labels is None:
+            raise NotFound
+        return Response({"model_type": model_type, "classes": labels})

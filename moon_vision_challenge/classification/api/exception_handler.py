@@ -1,0 +1,64 @@
+"""Errors → responses, in one place: always JSON, never an exception's own text."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http.request import UnreadablePostError
+from rest_framework import status
+from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+from moon_vision_challenge.classification import exceptions
+
+logger = logging.getLogger(__name__)
+
+_STATUS: dict[type[exceptions.ClassificationError], int] = {
+    exceptions.IdempotencyConflictError: status.HTTP_422_UNPROCESSABLE_ENTITY,
+    exceptions.InferenceNotPendingError: status.HTTP_409_CONFLICT,
+    exceptions.UnknownModelTypeError: status.HTTP_400_BAD_REQUEST,
+    exceptions.UnknownVersionLabelError: status.HTTP_400_BAD_REQUEST,
+    exceptions.VersionNotSelectableError: status.HTTP_400_BAD_REQUEST,
+    exceptions.InvalidPredictionError: status.HTTP_502_BAD_GATEWAY,
+    exceptions.ModelServerUnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
+    exceptions.ModelNotAvailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
+    exceptions.StorageUnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
+    exceptions.ModelVersionNotAvailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
+    exceptions.ModelServerTimeoutError: status.HTTP_504_GATEWAY_TIMEOUT,
+}
+
+_RETRY_AFTER_S = 5
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's EXCEPTION_HANDLER. Returns None for what is our own mistake: Django then logs it and answers 500."""
+    match exc:
+        case exceptions.InvalidImageError():
+            logger.info("invalid image: %s", exc)
+            exc = ValidationError({"image": [exc.detail]})
+        case exceptions.QueueFullError():
+            logger.warning("%s", exc)
+            return _error(status.HTTP_503_SERVICE_UNAVAILABLE, exc.detail, exc.code, retry_after_s=exc.retry_after_s)
+        case exceptions.ClassificationError():
+            logger.warning("%s: %s", type(exc).__name__, exc)
+            return _error(_STATUS[type(exc)], exc.detail, exc.code)
+        case OperationalError() | InterfaceError():
+            logger.error("the database is not available: %s", exc)
+            detail = "The database is not available now. Try again later."
+            return _error(status.HTTP_503_SERVICE_UNAVAILABLE, detail, "database_unavailable")
+        # Not what the Content-Type says; too many fields or files; the client hung up before the end of its body.
+        case ParseError() | SuspiciousOperation() | UnreadablePostError():
+            logger.info("malformed body: %r", exc.__cause__ or exc)
+            detail = "The body is malformed: it is not what its Content-Type says."
+            return _error(status.HTTP_400_BAD_REQUEST, detail, "malformed_body")
+    response = drf_exception_handler(exc, context)
+    if response is not None and isinstance(detail := response.data.get("detail"), ErrorDetail):
+        response.data["code"] = detail.code
+    return response
+
+
+def _error(status_code: int, detail: str, code: str, *, retry_after_s: int = _RETRY_AFTER_S) -> Response:
+    headers = {"Retry-After": str(retry_after_s)} if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else None
+    return Response({"detail": detail, "code": code}, status=status_code, headers=headers)

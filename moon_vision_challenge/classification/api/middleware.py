@@ -1,0 +1,34 @@
+"""Refuses bodies that are too large before anything reads them."""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestSizeLimitMiddleware:
+    """413 for a body above MAX_REQUEST_BODY_BYTES; 411 for one whose length is not stated."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            return _error(411, "State the body's length in Content-Length.", "length_required")
+        if _content_length(request) > settings.MAX_REQUEST_BODY_BYTES:
+            limit = settings.INFERENCE_MAX_IMAGE_BYTES
+            return _error(413, f"The image is too large. At most {limit:,} bytes are accepted.", "request_too_large")
+        return self.get_response(request)
+
+
+def _content_length(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0  # Django reads no body then
+
+
+def _error(status: int, detail: str, code: str) -> JsonResponse:
+    return JsonResponse({"detail": detail, "code": code}, status=status)

@@ -1,0 +1,78 @@
+"""What the OpenAPI schema says beyond what it reads from the serializers."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
+from rest_framework import serializers
+
+from moon_vision_challenge.classification.api.serializers import ModelTypeField
+
+Error = inline_serializer("Error", {"detail": serializers.CharField(), "code": serializers.CharField()})
+
+_RETRY_AFTER = " `Retry-After` says after how many seconds to try again."
+
+TOO_MANY_REQUESTS = {
+    429: OpenApiResponse(Error, description="Too many requests from this address." + _RETRY_AFTER),
+}
+BAD_INPUT = {
+    400: OpenApiResponse(
+        inline_serializer(
+            "FieldErrors",
+            {
+                name: serializers.ListField(child=serializers.CharField(), required=False)
+                for name in ("model_type", "image", "version", "version_label", "top_k", "non_field_errors")
+            },
+        ),
+        description="A field is missing or bad: a list of sentences for each. "
+        "Or the body is malformed: `detail` and `code`.",
+    ),
+    411: OpenApiResponse(Error, description="The body's length is not stated."),
+    413: OpenApiResponse(Error, description="The image is too large."),
+    415: OpenApiResponse(Error, description="The body is neither multipart/form-data nor application/json."),
+    **TOO_MANY_REQUESTS,
+}
+MODEL_SERVER_ERRORS = {
+    502: OpenApiResponse(Error, description="The model gave no usable answer."),
+    503: OpenApiResponse(Error, description="The model server or the model is not available." + _RETRY_AFTER),
+    504: OpenApiResponse(Error, description="The model did not answer in time."),
+}
+DATABASE_ERRORS = {503: OpenApiResponse(Error, description="The database is not available." + _RETRY_AFTER)}
+NOT_FOUND = {404: OpenApiResponse(Error, description="There is no such inference.")}
+
+
+_ImageAsText = inline_serializer(
+    "ImageAsText",
+    {
+        "model_type": ModelTypeField(),
+        "image": serializers.CharField(help_text="The file in base64, or a data URI: data:image/jpeg;base64,..."),
+    },
+)
+
+
+def image_request(serializer_class: type[serializers.BaseSerializer[Any]]) -> dict[str, Any]:
+    """A request with an image: a file in multipart/form-data, text in JSON."""
+    return {"multipart/form-data": serializer_class, "application/json": _ImageAsText}
+
+
+BAD_QUERY = {400: OpenApiResponse(Error, description="A filter is bad: a list of sentences for each.")}
+NOT_PENDING = {409: OpenApiResponse(Error, description="A worker has it already, or it is done or failed.")}
+IDEMPOTENCY_CONFLICT = {422: OpenApiResponse(Error, description="The Idempotency-Key was used for another request.")}
+QUEUE_ERRORS = {
+    503: OpenApiResponse(Error, description="The queue is full, or the database is not available." + _RETRY_AFTER)
+}
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key", location="header", description="Repeat a POST under the same key, and it counts once."
+)
+PREFER = OpenApiParameter(
+    "Prefer", location="header", description="`wait=N`: answer when the row is final, or after N seconds."
+)
+PREFERENCE_APPLIED = OpenApiParameter(
+    "Preference-Applied", location="header", response=[200, 201], description="The wait that was granted."
+)
+RETRY_AFTER = OpenApiParameter(
+    "Retry-After", location="header", response=[200], description="Seconds; only while the row is not final."
+)
+ETAG = OpenApiParameter("ETag", location="header", response=[200], description="Only once the row is final.")
+LOCATION = OpenApiParameter("Location", location="header", response=[201], description="Where the result will be.")
+INFERENCE_ID = OpenApiParameter("id", int, "path", description="The `id` that POST returned.")

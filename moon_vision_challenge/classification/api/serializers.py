@@ -1,0 +1,156 @@
+"""The shape of requests and answers."""
+
+import binascii
+from typing import Any, NamedTuple
+
+import pybase64
+from django.conf import settings
+from PIL import Image
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException
+
+from moon_vision_challenge.classification import images, webhooks
+from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.exceptions import InvalidImageError
+from moon_vision_challenge.classification.models import Inference
+
+
+class RequestTooLargeError(APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "request_too_large"
+
+    def __init__(self) -> None:
+        super().__init__(f"The image is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted.")
+
+
+class UploadedImage(NamedTuple):
+    data: bytes
+    image: Image.Image
+    """Opened: the header is read and within the limits, the pixels are not decoded yet."""
+
+
+class ImageUploadField(serializers.FileField):
+    """A file of a multipart request; in JSON, its base64 text or a data URI."""
+
+    default_error_messages = {
+        "not_base64": "This is neither a file nor base64 text nor a data URI with base64 text.",
+    }
+
+    def to_internal_value(self, data: Any) -> UploadedImage:  # type: ignore[override]
+        content = self._decode_base64(data) if isinstance(data, str) else super().to_internal_value(data).read()
+        if not content:
+            self.fail("empty")
+        if len(content) > settings.INFERENCE_MAX_IMAGE_BYTES:
+            raise RequestTooLargeError
+        try:
+            return UploadedImage(content, images.open_image(content))
+        except InvalidImageError as error:
+            raise serializers.ValidationError(error.detail, code=error.code) from error
+
+    def _decode_base64(self, text: str) -> bytes:
+        if text.startswith("data:"):
+            header, _, text = text.partition(",")
+            if not header.endswith(";base64"):
+                self.fail("not_base64")
+        try:
+            # Line breaks, which the base64 command and MIME put in, are no error; anything else is.
+            return pybase64.b64decode("".join(text.split()), validate=True)
+        except (binascii.Error, ValueError):
+            self.fail("not_base64")
+
+
+class ModelTypeField(serializers.ChoiceField):
+    """The registered model types, read when they are needed: what an app registers later is there too."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.pop("choices", None)
+        super().__init__(choices=[(model_type, model_type) for model_type in dispatcher], **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ModelTypeField":
+        return type(self)(**self._kwargs)  # type: ignore[attr-defined]
+
+
+class ClassificationSerializer(serializers.Serializer[Any]):
+    """v0: an image in, its label out."""
+
+    model_type = ModelTypeField()
+    image = ImageUploadField()
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment]  # shadows the label that fields have
+
+
+class PredictionSerializer(serializers.Serializer[Any]):
+    label = serializers.CharField()  # type: ignore[assignment]
+    score = serializers.FloatField(allow_null=True, help_text="Null: this model type tells no scores.")
+    class_id = serializers.IntegerField(allow_null=True, help_text="The index of the label among the model's classes.")
+
+
+class LabelSerializer(serializers.Serializer[Any]):
+    """v0's answer."""
+
+    label = serializers.CharField()  # type: ignore[assignment]
+    predictions = PredictionSerializer(many=True, required=False, help_text="With `top_k`: best first.")
+
+
+class InferenceErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class InferenceSerializer(serializers.ModelSerializer[Inference]):
+    """v1: an image in, the row that will hold its label out."""
+
+    model_type = ModelTypeField()
+    image = ImageUploadField()
+    webhook_url = serializers.URLField(max_length=2000, required=False, write_only=True)
+    error = InferenceErrorSerializer(read_only=True, allow_null=True)
+    predictions = PredictionSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Inference
+        fields = [
+            "id",
+            "model_type",
+            "image",
+            "label",
+            "status",
+            "error",
+            "attempts",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "webhook_url",
+            "model_version",
+            "predictions",
+        ]
+        read_only_fields = [
+            "id",
+            "label",
+            "status",
+            "error",
+            "attempts",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "model_version",
+        ]
+
+    def validate_webhook_url(self, url: str) -> str:
+        try:
+            webhooks.check_url(url)
+        except webhooks.UnacceptableWebhookURLError as error:
+            raise serializers.ValidationError(str(error)) from error
+        return url
+
+
+class HistoryQuerySerializer(serializers.Serializer[Any]):
+    """The filters of the history. What is not given does not filter."""
+
+    status = serializers.ChoiceField(choices=Inference.STATUS.choices, required=False)
+    model_type = serializers.CharField(max_length=100, required=False)
+    created_after = serializers.DateTimeField(required=False, help_text="Inclusive.")
+    created_before = serializers.DateTimeField(required=False, help_text="Exclusive.")
+
+    def filters(self) -> dict[str, Any]:
+        """For a query set, of validated data."""
+        lookups = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
+        return {lookups.get(name, name): value for name, value in self.validated_data.items()}

@@ -1,0 +1,59 @@
+import functools
+import logging
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from redis import Redis
+from redis.exceptions import RedisError
+from rest_framework.throttling import AnonRateThrottle
+
+if TYPE_CHECKING:  # DRF imports this module while it imports these two
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
+
+logger = logging.getLogger(__name__)
+
+_PAUSE_S = 5
+
+
+class AnonThrottle(AnonRateThrottle):
+    """So many requests a second from one address, counted in Redis for all processes together.
+
+    One counter for each period of the clock, and one round trip to raise it. DRF's own algorithm reads a list of times
+    and writes it back: two round trips, and what another process wrote in between is lost.
+
+    Without Redis nobody can be counted, and everybody is let in: a limit is no reason to be down. Then it is not asked
+    for a while either, for if it hangs, each request would wait until the timeout.
+    """
+
+    num_requests: int
+    duration: int  # seconds
+    _paused_until: ClassVar[float] = 0.0  # time.monotonic()
+
+    def allow_request(self, request: "Request", view: "APIView") -> bool:
+        if self.rate is None or time.monotonic() < AnonThrottle._paused_until:
+            return True
+        now = self.timer()
+        self._wait_s: float = self.duration - now % self.duration
+        key = f"{self.get_cache_key(request, view)}_{now // self.duration:.0f}"
+        try:
+            with _redis(settings.REDIS_URL).pipeline(transaction=False) as commands:
+                commands.incr(key)
+                commands.expire(key, self.duration)
+                count: int = commands.execute()[0]
+        except RedisError as error:
+            logger.warning("requests are not limited now, Redis is not available: %s", error)
+            AnonThrottle._paused_until = time.monotonic() + _PAUSE_S
+            return True
+        return count <= self.num_requests
+
+    def wait(self) -> float:
+        """Seconds until the next period begins."""
+        return self._wait_s
+
+
+@functools.cache
+def _redis(url: str) -> Redis:
+    # Made at first use, which is after a worker forks. It pools its connections and may be shared by threads.
+    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)  # seconds

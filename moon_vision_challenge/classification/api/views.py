@@ -1,0 +1,192 @@
+"""The two ways in: v0 answers at once, v1 through the queue; and the history of v1."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.files.storage import storages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.views.static import serve
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.viewsets import GenericViewSet
+
+from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification.api import headers, schema
+from moon_vision_challenge.classification.api.query import (
+    ClassificationQuerySerializer,
+    VersionQuerySerializer,
+    read_query,
+)
+from moon_vision_challenge.classification.api.serializers import (
+    ClassificationSerializer,
+    HistoryQuerySerializer,
+    InferenceSerializer,
+    LabelSerializer,
+)
+from moon_vision_challenge.classification.models import Inference
+
+
+class InferenceV0ViewSet(GenericViewSet[Inference]):
+    """Classifies an image at once. Keeps nothing."""
+
+    serializer_class = ClassificationSerializer
+
+    @extend_schema(
+        operation_id="classify",
+        summary="Classify an image at once",
+        request=schema.image_request(ClassificationSerializer),
+        parameters=[ClassificationQuerySerializer],
+        responses={200: LabelSerializer, **schema.BAD_INPUT, **schema.MODEL_SERVER_ERRORS},
+    )
+    def create(self, request: Request) -> Response:
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        upload = serializer.validated_data["image"]
+        query = read_query(request, ClassificationQuerySerializer)
+        found = services.classify_image(
+            model_type=serializer.validated_data["model_type"],
+            image=upload.image,
+            version=query.version,
+            top_k=query.top_k,
+        )
+        body: dict[str, Any] = {"label": found.label}
+        if query.top_k:
+            body["predictions"] = [one._asdict() for one in found.predictions]
+        return Response(body)
+
+
+class InferenceV1ViewSet(GenericViewSet[Inference]):
+    """Puts an image into the queue, and shows what became of it."""
+
+    queryset = Inference.objects.all()
+    serializer_class = InferenceSerializer
+    lookup_value_regex = "[0-9]+"
+
+    @extend_schema(
+        operation_id="create_inference",
+        summary="Put an image into the queue",
+        request=schema.image_request(InferenceSerializer),
+        parameters=[
+            VersionQuerySerializer,
+            schema.IDEMPOTENCY_KEY,
+            schema.PREFER,
+            schema.LOCATION,
+            schema.PREFERENCE_APPLIED,
+        ],
+        responses={
+            200: OpenApiResponse(InferenceSerializer, description="The row that this Idempotency-Key made before."),
+            201: InferenceSerializer,
+            **schema.BAD_INPUT,
+            **schema.IDEMPOTENCY_CONFLICT,
+            **schema.QUEUE_ERRORS,
+        },
+    )
+    def create(self, request: Request) -> Response:
+        idempotency = headers.read_idempotency_key(request)
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        upload = serializer.validated_data["image"]
+        query = read_query(request, VersionQuerySerializer)
+        inference, is_new = services.create_inference(
+            model_type=serializer.validated_data["model_type"],
+            image=upload.image,
+            data=upload.data,
+            version=query.version,
+            idempotency=idempotency,
+            webhook_url=serializer.validated_data.get("webhook_url", ""),
+        )
+        if is_new:
+            tasks.enqueue_inference(inference)
+        response = self._show(request, inference, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+        response["Location"] = reverse("inference-v1-detail", [inference.pk], request=request)
+        return response
+
+    @extend_schema(
+        operation_id="get_inference",
+        summary="See what became of an image",
+        parameters=[schema.INFERENCE_ID, schema.PREFER, schema.PREFERENCE_APPLIED, schema.RETRY_AFTER, schema.ETAG],
+        responses={
+            200: InferenceSerializer,
+            304: OpenApiResponse(description="It is final, and as the If-None-Match of the request has it."),
+            **schema.NOT_FOUND,
+            **schema.DATABASE_ERRORS,
+        },
+    )
+    def retrieve(self, request: Request, **_: str) -> HttpResponseBase:
+        response = self._show(request, self.get_object(), status.HTTP_200_OK)
+        # Django's answer to If-None-Match; a row that is not final has no ETag.
+        return get_conditional_response(request._request, response.get("ETag"), response=response) or response
+
+    @extend_schema(
+        operation_id="cancel_inference",
+        summary="Take an image out of the queue",
+        request=None,
+        parameters=[schema.INFERENCE_ID],
+        responses={200: InferenceSerializer, **schema.NOT_FOUND, **schema.NOT_PENDING, **schema.DATABASE_ERRORS},
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, **_: str) -> Response:
+        inference = services.cancel_inference(inference_id=self.get_object().pk)
+        if inference.webhook_url:
+            tasks.announce_final()
+        return self._show(request, inference, status.HTTP_200_OK)
+
+    def _show(self, request: Request, inference: Inference, status_code: int) -> Response:
+        wait_s = headers.read_wait_s(request)
+        is_granted = False
+        if wait_s and not inference.is_final:
+            is_granted = services.wait_until_final(inference_id=inference.pk, timeout_s=wait_s)
+            inference.refresh_from_db()
+        response = Response(self.get_serializer(inference).data, status=status_code)
+        if is_granted:
+            response["Preference-Applied"] = f"wait={wait_s}"
+        if inference.finished_at:
+            response["ETag"] = f'"{inference.pk}-{inference.finished_at.timestamp():.6f}"'
+        else:
+            response["Retry-After"] = "1"
+        return response
+
+
+class HistoryPagination(CursorPagination):
+    """Pages by the time of the last row seen, not by counting: page 10,000 costs what page 1 does."""
+
+    ordering = "-created_at"
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 200
+
+
+class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
+    """Past and present inferences, newest first."""
+
+    serializer_class = InferenceSerializer
+    pagination_class = HistoryPagination
+
+    def get_queryset(self) -> QuerySet[Inference]:
+        query = HistoryQuerySerializer(data=self.request.query_params)
+        query.is_valid(raise_exception=True)
+        return Inference.objects.filter(**query.filters())
+
+    @extend_schema(
+        operation_id="list_inferences",
+        summary="Look through the inferences",
+        parameters=[HistoryQuerySerializer],
+        responses={200: InferenceSerializer(many=True), **schema.BAD_QUERY, **schema.DATABASE_ERRORS},
+    )
+    def list(self, request: Request) -> Response:
+        return super().list(request)
+
+
+def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
+    """An uploaded image, as it came. Its name, which nobody can guess, is the permission to see it."""
+    if settings.MEDIA_BACKEND == "s3":
+        return HttpResponseRedirect(storages["default"].presigned_url(path))  # type: ignore[attr-defined]
+    return serve(request, path, document_root=settings.MEDIA_ROOT)

@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.core import checks
+
+
+class ClassificationConfig(AppConfig):
+    name = "moon_vision_challenge.classification"
+
+    def ready(self) -> None:
+        # Models can be imported only now that all apps are loaded.
+        from moon_vision_challenge.classification import checks as models_checks  # noqa: PLC0415
+        from moon_vision_challenge.classification.dispatchers import dispatcher  # noqa: PLC0415
+
+        dispatcher.autodiscover()
+        checks.register(models_checks.check_models_config, "classification")
+        checks.register(models_checks.check_labels, "classification")

@@ -1,0 +1,63 @@
+"""How long the queue is, and when there will be room in it again."""
+
+import math
+import threading
+import time
+
+from django.conf import settings
+from django.db import connection
+
+from moon_vision_challenge.classification.exceptions import QueueFullError
+
+_RATE_WINDOW_S = 60
+_FRESH_S = 1.0
+
+# Counting stops above the limit, so a long backlog costs no more than a short one.
+_COUNT_WAITING = """
+SELECT count(*) FROM (
+    SELECT FROM classification_inference WHERE status = 'pending' LIMIT %s
+) AS waiting
+"""
+_COUNT_FINISHED = """
+SELECT count(*) FROM classification_inference
+WHERE finished_at > statement_timestamp() - make_interval(secs => %s)
+"""
+
+_lock = threading.Lock()
+_counted_at = -math.inf
+_waiting = 0
+
+
+def check_capacity() -> None:
+    """Raise QueueFullError if INFERENCE_MAX_PENDING rows wait.
+
+    The count is up to a second old, and each process has its own: the limit protects the disk and the waiting time,
+    it need not be exact.
+    """
+    limit = settings.INFERENCE_MAX_PENDING
+    if _count_waiting(limit) >= limit:
+        raise QueueFullError(_retry_after_s(limit))
+
+
+def _count_waiting(limit: int) -> int:
+    global _counted_at, _waiting  # noqa: PLW0603  # one count for all threads of this process
+    with _lock:
+        if time.monotonic() - _counted_at > _FRESH_S:
+            _waiting = _query(_COUNT_WAITING, limit + 1)
+            _counted_at = time.monotonic()
+        return _waiting
+
+
+def _retry_after_s(limit: int) -> int:
+    """Seconds until a tenth of the queue is free at the rate of the last minute; between 1 s and 1 h."""
+    finished_a_second = _query(_COUNT_FINISHED, _RATE_WINDOW_S) / _RATE_WINDOW_S
+    if not finished_a_second:
+        return _RATE_WINDOW_S  # nothing moves: there is no better guess
+    return max(1, min(3600, math.ceil(limit / 10 / finished_a_second)))
+
+
+def _query(sql: str, parameter: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [parameter])
+        (count,) = cursor.fetchone()
+        return int(count)

@@ -1,0 +1,113 @@
+"""What consumers may know of the registered models.
+
+It answers from memory. The model server is asked every few seconds at most, and given one second a model.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from django.conf import settings
+
+from moon_vision_challenge.classification import model_info
+from moon_vision_challenge.classification.abstract_classificator import Classificator
+from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.model_info import VersionStatus
+from moon_vision_challenge.classification.models_config import read_version_labels
+from moon_vision_challenge.classification.served_model import ServedModelClassificator
+
+logger = logging.getLogger(__name__)
+
+_MODEL_NAME = re.compile(r"/v1/models/([^/:]+)")
+
+
+class State(StrEnum):
+    AVAILABLE = "available"
+    LOADING = "loading"
+    UNAVAILABLE = "unavailable"
+    """The model server answers and does not serve this model."""
+    UNKNOWN = "unknown"
+    """The model server does not answer."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the catalogue."""
+
+    model_type: str
+    state: State
+    versions: Sequence[VersionStatus]
+    """Newest first."""
+    version_labels: dict[str, int]
+    """As models.config has them: the model server's REST API does not tell them."""
+    input_size: int | None
+    """Height and width of the model's input, in pixels. None: its classificator does not say."""
+    labels: Sequence[str] | None
+    """The label of each class. None: its classificator does not say."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request would be answered now."""
+        return self.state == State.AVAILABLE
+
+    @property
+    def classes_count(self) -> int | None:
+        return None if self.labels is None else len(self.labels)
+
+
+def list_models() -> list[Entry]:
+    """All registered models, in the dispatcher's order."""
+    labels = _read_version_labels()
+    return [_entry(model_type, labels) for model_type in dispatcher]
+
+
+def get_model(model_type: str) -> Entry:
+    """One registered model. Raises UnknownModelTypeError."""
+    return _entry(model_type, _read_version_labels())
+
+
+def get_class_labels(model_type: str) -> Sequence[str] | None:
+    """The labels of a model's classes; None if its classificator does not say. Raises UnknownModelTypeError."""
+    classificator = dispatcher[model_type]
+    return classificator.labels if isinstance(classificator, ServedModelClassificator) else None
+
+
+def served_name(classificator: Classificator) -> str | None:
+    """The model's name on the configured model server. None: it is asked somewhere else."""
+    url = classificator.model_url
+    match = _MODEL_NAME.match(url.removeprefix(settings.TF_SERVING_URL))
+    return match[1] if match and url.startswith(settings.TF_SERVING_URL) else None
+
+
+def _entry(model_type: str, version_labels: dict[str, dict[str, int]]) -> Entry:
+    classificator = dispatcher[model_type]
+    versions = model_info.statuses[classificator.model_url].versions
+    states = {one.state for one in versions or []}
+    if versions is None:
+        state = State.UNKNOWN
+    elif "AVAILABLE" in states:
+        state = State.AVAILABLE
+    else:
+        state = State.LOADING if states & {"START", "LOADING"} else State.UNAVAILABLE
+    served = classificator if isinstance(classificator, ServedModelClassificator) else None
+    return Entry(
+        model_type=model_type,
+        state=state,
+        versions=versions or [],
+        version_labels=version_labels.get(served_name(classificator) or "", {}),
+        input_size=served.input_size if served else None,
+        labels=served.labels if served else None,
+    )
+
+
+def _read_version_labels() -> dict[str, dict[str, int]]:
+    if not settings.MODELS_CONFIG:
+        return {}
+    try:
+        return read_version_labels(Path(settings.MODELS_CONFIG))
+    except OSError as error:
+        logger.warning("version labels are not known: %s", error)
+        return {}

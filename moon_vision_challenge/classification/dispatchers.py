@@ -1,0 +1,83 @@
+"""Finds the Classificator of a model_type. Every app's `classificators.py` registers its own at start-up."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TypeVar, cast
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import SimpleLazyObject
+from django.utils.module_loading import autodiscover_modules, import_string
+
+from moon_vision_challenge.classification.abstract_classificator import Classificator
+from moon_vision_challenge.classification.exceptions import UnknownModelTypeError
+
+ClassificatorClass = TypeVar("ClassificatorClass", bound=type[Classificator])
+
+
+class AbstractDispatcher(ABC):
+    """What a dispatcher must offer. Name your own in CLASSIFICATION_DISPATCHER, a dotted path."""
+
+    @abstractmethod
+    def register(self, classificator_class: ClassificatorClass) -> ClassificatorClass:
+        """Add a class and return it, so that this is also a class decorator. Raises ImproperlyConfigured."""
+
+    @abstractmethod
+    def __getitem__(self, model_type: str) -> Classificator:
+        """The classificator of a model type. Raises UnknownModelTypeError."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[str]:
+        """The model types, in the order in which consumers shall see them."""
+
+    def autodiscover(self) -> None:
+        """Import `classificators.py` of every installed app. A broken module is an error here and now."""
+        autodiscover_modules("classificators")
+
+
+class Dispatcher(AbstractDispatcher):
+    """Keeps one instance of every registered class, in the order of registration."""
+
+    def __init__(self) -> None:
+        self._classificators: dict[str, Classificator] = {}
+
+    def register(self, classificator_class: ClassificatorClass) -> ClassificatorClass:
+        # The type says as much; consumers without a type checker shall see a sentence.
+        if not (inspect.isclass(classificator_class) and issubclass(classificator_class, Classificator)):  # type: ignore[redundant-expr]
+            raise ImproperlyConfigured(f"{classificator_class!r} cannot be registered: it is no Classificator class.")
+        name = f"{classificator_class.__module__}.{classificator_class.__qualname__}"
+        if missing := sorted(classificator_class.__abstractmethods__):
+            raise ImproperlyConfigured(f"{name} cannot be registered: it does not implement {', '.join(missing)}.")
+        model_type = getattr(classificator_class, "model_type", None)
+        if not (isinstance(model_type, str) and model_type):
+            raise ImproperlyConfigured(f"{name} cannot be registered: it has no model_type.")
+        if model_type in self._classificators:
+            other = type(self._classificators[model_type])
+            raise ImproperlyConfigured(
+                f"{name} cannot be registered: {other.__module__}.{other.__qualname__} has the model_type "
+                f"{model_type!r} already."
+            )
+        self._classificators[model_type] = classificator_class()
+        return classificator_class
+
+    def __getitem__(self, model_type: str) -> Classificator:
+        try:
+            return self._classificators[model_type]
+        except KeyError:
+            raise UnknownModelTypeError(f"no classificator is registered for {model_type!r}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classificators)
+
+
+def _make_dispatcher() -> AbstractDispatcher:
+    dispatcher_class = import_string(settings.CLASSIFICATION_DISPATCHER)
+    if not (inspect.isclass(dispatcher_class) and issubclass(dispatcher_class, AbstractDispatcher)):
+        raise ImproperlyConfigured(f"CLASSIFICATION_DISPATCHER: {dispatcher_class!r} is no AbstractDispatcher class.")
+    return dispatcher_class()
+
+
+# Made at first use: a consumer's dispatcher lives in a module that imports this one.
+dispatcher = cast(AbstractDispatcher, SimpleLazyObject(_make_dispatcher))
+"""The one instance of this process."""

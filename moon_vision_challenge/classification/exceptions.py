@@ -1,0 +1,132 @@
+"""Why an image was not classified. Each class is one cause; `retryable` says whether trying again can help."""
+
+from typing import ClassVar
+
+
+class ClassificationError(Exception):
+    """Base of all causes.
+
+    `detail` and `code` are for the client and hold nothing internal; the exception's own text is for the log.
+    """
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+    detail: str
+
+    def __init__(self, log_text: str = "", *, detail: str | None = None) -> None:
+        self.detail = detail or self.detail
+        super().__init__(log_text or self.detail)
+
+
+class InvalidImageError(ClassificationError):
+    """The client's image cannot be used."""
+
+    code = "invalid_image"
+    detail = "This image cannot be used."
+
+
+class UnreadableImageError(InvalidImageError):
+    """The bytes are no image of a known format, or are cut short or damaged."""
+
+    code = "unreadable_image"
+    detail = "This is not a readable image. It is of an unknown format, damaged or cut short."
+
+
+class ImageTooLargeError(InvalidImageError):
+    """The image has more pixels than the service decodes."""
+
+    code = "image_too_large"
+    detail = "This image has too many pixels."
+
+
+class IdempotencyConflictError(ClassificationError):
+    """The Idempotency-Key was used before, for another image or model type."""
+
+    code = "idempotency_conflict"
+    detail = "This Idempotency-Key was used before, for another request."
+
+
+class InferenceNotPendingError(ClassificationError):
+    """What was asked is possible only while the inference waits."""
+
+    code = "not_pending"
+    detail = "This inference is not waiting any more."
+
+
+class QueueFullError(ClassificationError):
+    """So many inferences wait that another one is not accepted."""
+
+    code = "queue_full"
+    retryable = True
+    detail = "Too many inferences are waiting. Try again later."
+
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"the queue is full; it should have drained in {retry_after_s} s")
+
+
+class UnknownModelTypeError(ClassificationError):
+    """No classificator is registered under this model type (any more)."""
+
+    code = "unknown_model_type"
+    detail = "There is no such model type."
+
+
+class ModelServerUnavailableError(ClassificationError):
+    """The model server does not answer, or says that it cannot now."""
+
+    code = "model_server_unavailable"
+    retryable = True
+    detail = "The model server is not available now. Try again later."
+
+
+class ModelNotAvailableError(ClassificationError):
+    """The model server answers, but does not serve this model (yet)."""
+
+    code = "model_not_available"
+    retryable = True
+    detail = "This model is not available on the model server now. Try again later, or choose another model_type."
+
+
+class ModelVersionNotAvailableError(ModelNotAvailableError):
+    """The model server does not serve the version of the model that was asked for (yet, or any more)."""
+
+    code = "model_version_not_available"
+    detail = "This version of the model is not available on the model server now. Try again later, or ask for another."
+
+
+class UnknownVersionLabelError(ClassificationError):
+    """The model has no such version label."""
+
+    code = "unknown_version_label"
+    detail = "This model has no such version label."
+
+
+class VersionNotSelectableError(ClassificationError):
+    """The classificator asks its model at an address in which no version can be named."""
+
+    code = "version_not_selectable"
+    detail = "No version can be chosen for this model type."
+
+
+class ModelServerTimeoutError(ClassificationError):
+    """The model did not answer in time."""
+
+    code = "model_server_timeout"
+    retryable = True
+    detail = "The model did not answer in time. Try again later."
+
+
+class InvalidPredictionError(ClassificationError):
+    """The model server refused the request or answered something that is no prediction."""
+
+    code = "invalid_prediction"
+    detail = "The model gave no usable answer."
+
+
+class StorageUnavailableError(ClassificationError):
+    """The store of the uploads does not answer, or refuses us."""
+
+    code = "storage_unavailable"
+    retryable = True
+    detail = "The store of the images is not available now. Try again later."

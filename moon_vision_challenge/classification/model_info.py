@@ -1,0 +1,130 @@
+"""What the model server says about its models: their versions and signatures. Asked for once, then kept for a while.
+
+The replies are those of TensorFlow Serving: https://www.tensorflow.org/tfx/serving/api_rest#model_status_api
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from moon_vision_challenge.classification import tf_serving
+from moon_vision_challenge.classification.exceptions import (
+    ClassificationError,
+    InvalidPredictionError,
+    ModelNotAvailableError,
+)
+
+Value = TypeVar("Value")
+
+SIGNATURES_TTL_S = 300.0
+VERSIONS_TTL_S = 5.0
+
+_PREDICT_METHOD = "tensorflow/serving/predict"
+
+
+class TensorInfo(NamedTuple):
+    dtype: str
+    """As in TensorFlow's types.proto: DT_STRING, DT_FLOAT, ..."""
+    shape: tuple[int, ...]
+    """-1: any size. Empty also if the rank is not known."""
+
+
+class Signature(NamedTuple):
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
+
+
+class VersionStatus(NamedTuple):
+    version: int
+    state: str
+    """As in TensorFlow Serving's get_model_status.proto: START, LOADING, AVAILABLE, UNLOADING, END."""
+
+
+class ModelStatus(NamedTuple):
+    """The versions of a model, newest first; None if the model server does not say."""
+
+    versions: list[VersionStatus] | None
+
+    @property
+    def newest(self) -> int | None:
+        """The version that answers when none is asked for: the newest one that is available."""
+        return next((one.version for one in self.versions or [] if one.state == "AVAILABLE"), None)
+
+
+class ExpiringCache(Generic[Value]):
+    """What `load` returned, by URL, for `ttl_s` seconds. An error is not kept.
+
+    Threads may share it: the worst that happens is that two of them load the same thing at once.
+    """
+
+    def __init__(self, load: Callable[[str], Value], ttl_s: float) -> None:
+        self._load = load
+        self._ttl_s = ttl_s
+        self._entries: dict[str, tuple[float, Value]] = {}
+
+    def __getitem__(self, url: str) -> Value:
+        entry = self._entries.get(url)
+        if entry is None or entry[0] < time.monotonic():
+            entry = self._entries[url] = (time.monotonic() + self._ttl_s, self._load(url))
+        return entry[1]
+
+    def forget(self, url: str) -> None:
+        self._entries.pop(url, None)
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+
+def _read_signatures(model_url: str) -> dict[str, Signature]:
+    url = model_url.removesuffix(":predict") + "/metadata"
+    body = tf_serving.get(url)
+    try:
+        definitions = body["metadata"]["signature_def"]["signature_def"]
+        return {
+            name: Signature(_tensors(definition.get("inputs", {})), _tensors(definition.get("outputs", {})))
+            for name, definition in definitions.items()
+            if definition.get("method_name") == _PREDICT_METHOD
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidPredictionError(f"{url}: the reply is no metadata of a model: {error!r}") from error
+
+
+def _tensors(infos: dict[str, Any]) -> dict[str, TensorInfo]:
+    return {
+        alias: TensorInfo(info["dtype"], tuple(int(dim["size"]) for dim in info.get("tensor_shape", {}).get("dim", [])))
+        for alias, info in infos.items()
+    }
+
+
+def _read_status(model_url: str) -> ModelStatus:
+    try:
+        return ModelStatus(_versions(model_url.removesuffix(":predict")))
+    except ModelNotAvailableError:
+        return ModelStatus([])
+    except ClassificationError:
+        return ModelStatus(None)
+
+
+def _versions(url: str) -> list[VersionStatus]:
+    body = tf_serving.get(url)
+    try:
+        found = [VersionStatus(int(one["version"]), str(one["state"])) for one in body["model_version_status"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidPredictionError(f"{url}: the reply is no status of a model: {error!r}") from error
+    return sorted(found, reverse=True)
+
+
+def version_of_label(labelled_url: str) -> int | None:
+    """The version to which the label in a `.../labels/<label>:predict` URL points; None if the server does not say.
+
+    Raises UnknownVersionLabelError, and ModelNotAvailableError if there is no such model.
+    """
+    found = _versions(labelled_url.removesuffix(":predict"))
+    return found[0].version if found else None
+
+
+signatures: ExpiringCache[dict[str, Signature]] = ExpiringCache(_read_signatures, SIGNATURES_TTL_S)
+"""By a model's `:predict` URL, its signatures that predict. Raises as `tf_serving.predict` does."""
+
+statuses: ExpiringCache[ModelStatus] = ExpiringCache(_read_status, VERSIONS_TTL_S)
+"""By a model's `:predict` URL, its versions. Raises nothing: a server that does not answer is an answer, too."""

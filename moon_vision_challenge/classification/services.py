@@ -1,0 +1,136 @@
+"""The use cases of a client: classify now, put into the queue, wait, cancel. No HTTP and no Celery in here."""
+
+import hashlib
+import threading
+import time
+from typing import NamedTuple
+
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.utils import timezone
+from PIL import Image
+
+from moon_vision_challenge.classification import backlog, images, prediction, webhooks
+from moon_vision_challenge.classification.abstract_classificator import Classification
+from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.exceptions import (
+    IdempotencyConflictError,
+    InferenceNotPendingError,
+)
+from moon_vision_challenge.classification.models import FINAL_STATUSES, Inference
+from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
+
+STATUS = Inference.STATUS
+
+_waiting_places = threading.BoundedSemaphore(settings.INFERENCE_MAX_WAITING_REQUESTS)
+
+
+def classify_image(
+    *, model_type: str, image: Image.Image, version: VersionChoice = NEWEST, top_k: int = 0
+) -> Classification:
+    """Return the label of an opened image, with the `top_k` most probable classes. Raises ClassificationError."""
+    classificator = dispatcher[model_type]
+    rgb_image = images.decode_rgb(image, min_side=classificator.min_image_side)
+    return prediction.classify(classificator, [rgb_image], version=version, top_k=top_k)[0]
+
+
+class Idempotency(NamedTuple):
+    """A POST that may come twice and shall count once."""
+
+    scope: str
+    """Whose key it is: another caller's equal key is another key."""
+    key: str
+
+
+def create_inference(
+    *,
+    model_type: str,
+    image: Image.Image,
+    data: bytes,
+    version: VersionChoice = NEWEST,
+    idempotency: Idempotency | None = None,
+    webhook_url: str = "",
+) -> tuple[Inference, bool]:
+    """Store an opened image and its row, to be classified later.
+
+    Returns:
+        The row; and whether it is new. It is not if the idempotency key was used before for the same request.
+
+    Raises:
+        InvalidImageError: the image cannot be decoded; nothing is stored.
+        IdempotencyConflictError: the key was used before for another request.
+        QueueFullError: INFERENCE_MAX_PENDING rows wait.
+    """
+    inference = Inference(
+        model_type=model_type, version=version.number, version_label=version.label, webhook_url=webhook_url
+    )
+    if idempotency:
+        inference.idempotency_scope, inference.idempotency_key = idempotency
+        fields = f"{model_type} {version.number} {version.label} {webhook_url} "
+        inference.payload_sha256 = hashlib.sha256(fields.encode() + data).hexdigest()
+        if earlier := _find_earlier(inference):
+            return earlier, False
+    # An eighth of the size is enough to see that all data are there and sound.
+    images.decode_rgb(image, min_side=1)
+    backlog.check_capacity()
+    connection.ensure_connection()  # while PostgreSQL is away no files pile up
+    inference.image = ContentFile(data, name=f"image.{images.SUFFIXES[str(image.format)]}")
+    try:
+        inference.save()
+    except (OperationalError, InterfaceError):
+        raise  # the connection may have been lost after the commit: then the row is there, and needs its file
+    except Exception as error:
+        inference.image.delete(save=False)  # no file without its row
+        # Of several equal requests at the same moment one has made the row.
+        if idempotency and isinstance(error, IntegrityError) and (earlier := _find_earlier(inference)):
+            return earlier, False
+        raise
+    return inference, True
+
+
+def cancel_inference(*, inference_id: int) -> Inference:
+    """Take a row that no worker has claimed out of the queue. Doing it twice is no error.
+
+    Raises:
+        Inference.DoesNotExist: there is no such row.
+        InferenceNotPendingError: a worker has it, or it is done or failed.
+    """
+    with transaction.atomic():
+        inference = Inference.objects.select_for_update().get(pk=inference_id)
+        if inference.status == STATUS.PENDING:
+            inference.status = STATUS.CANCELED
+            inference.finished_at = timezone.now()
+            inference.save(update_fields=["status", "finished_at"])
+            webhooks.announce([inference])
+    if inference.status != STATUS.CANCELED:
+        raise InferenceNotPendingError(f"inference {inference_id} is {inference.status}")
+    return inference
+
+
+def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
+    """Wait until the row is final or the time is over. False, at once, if too many wait in this process already.
+
+    It asks the database every 10 to 100 ms: a row read by its key costs 0.2 ms.
+    """
+    if not _waiting_places.acquire(blocking=False):
+        return False
+    try:
+        end, pause_s = time.monotonic() + timeout_s, 0.01
+        while not Inference.objects.filter(pk=inference_id, status__in=FINAL_STATUSES).exists():
+            if time.monotonic() + pause_s > end:
+                break
+            time.sleep(pause_s)
+            pause_s = min(0.1, pause_s * 1.5)
+        return True
+    finally:
+        _waiting_places.release()
+
+
+def _find_earlier(inference: Inference) -> Inference | None:
+    earlier = Inference.objects.filter(
+        idempotency_scope=inference.idempotency_scope, idempotency_key=inference.idempotency_key
+    ).first()
+    if earlier and earlier.payload_sha256 != inference.payload_sha256:
+        raise IdempotencyConflictError(f"the key belongs to inference {earlier.pk}")
+    return earlier

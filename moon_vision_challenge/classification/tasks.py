@@ -1,0 +1,120 @@
+"""Both ends of the queue: the only module that knows Celery.
+
+A message carries the id of the row that it is sent for, but all it does is wake a worker, which then claims whatever
+has waited longest. A lost, doubled or early message changes nothing but latency.
+"""
+
+import logging
+import time
+
+from celery import Task, current_app, shared_task
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from kombu.exceptions import OperationalError as QueueError
+from redis.exceptions import RedisError
+
+from moon_vision_challenge.classification import batches, retention, webhooks
+from moon_vision_challenge.classification.models import Inference
+
+logger = logging.getLogger(__name__)
+
+
+class InferenceFailedError(Exception):
+    """Shows a failed inference as a failure in Celery and Flower. Its reason is on its row."""
+
+
+# So long after a failure, requests do not try to send: each would wait for Redis until its timeout.
+_PAUSE_S = 5
+_paused_until = 0.0  # time.monotonic()
+
+
+def enqueue_inference(inference: Inference) -> None:
+    """Wake a worker as soon as this row is committed; the sweep does it if Redis is away, or was a moment ago."""
+    transaction.on_commit(lambda: _wake_if_possible(inference.pk, batches.queue_of(inference.model_type)))
+
+
+def _wake_if_possible(inference_id: int, queue: str) -> None:
+    global _paused_until  # noqa: PLW0603  # one number, the same for all threads of this process
+    if time.monotonic() >= _paused_until and not _wake(inference_id, queue):
+        _paused_until = time.monotonic() + _PAUSE_S
+
+
+def announce_final() -> None:
+    """Have the webhooks that are due delivered now. If Redis is away, the sweep does it."""
+    try:
+        deliver_webhooks.delay()
+    except QueueError as error:
+        logger.warning("webhooks wait for the sweep, the queue is not available: %s", error)
+
+
+def _wake(inference_id: int, queue: str, *, countdown: float = 0) -> bool:
+    """Send a message, unless one lies in the queue already: whoever takes that one will find this row too.
+
+    In a backlog this saves a message for every row: 0.9 ms to send, and 4 to 5 ms for a worker to find nothing to do.
+
+    Returns:
+        Whether a message lies in the queue now; False if Redis is not available.
+    """
+    try:
+        with current_app.pool.acquire(block=True) as connection:
+            channel = connection.default_channel  # type: ignore[attr-defined]  # the stubs take this pool for another one
+            if countdown == 0 and channel.client.llen(queue):
+                return True
+        run_inference.apply_async((inference_id,), queue=queue, countdown=countdown)
+    except (QueueError, RedisError) as error:
+        logger.warning("inference %d waits for the sweep, the queue is not available: %s", inference_id, error)
+        return False
+    return True
+
+
+@shared_task(
+    bind=True,
+    autoretry_for=(OperationalError, InterfaceError),  # PostgreSQL restarts
+    retry_backoff=True,
+    retry_backoff_max=60,  # seconds
+    max_retries=None,
+)
+def run_inference(self: "Task[[int], str]", inference_id: int) -> str:  # noqa: ARG001  # for who looks at Flower
+    queue = str((self.request.delivery_info or {})["routing_key"])
+    batch = batches.claim_batch(queue=queue)
+    # What else waits, the rest of a backlog or rows of another model, shall not wait until this batch is done.
+    if batch and (len(batch) == settings.INFERENCE_BATCH_SIZE or batches.is_waiting(queue=queue)):
+        _wake(batch[-1].pk, queue)
+    outcomes = batches.run_batch(batch)
+    if any(outcome.inference.webhook_url for outcome in outcomes):
+        announce_final()
+    if put_back := [outcome for outcome in outcomes if outcome.status == Inference.STATUS.PENDING]:
+        last = max(put_back, key=lambda outcome: outcome.retry_in_s)
+        _wake(last.inference.pk, queue, countdown=last.retry_in_s)
+    if failed := [outcome for outcome in outcomes if outcome.status == Inference.STATUS.FAIL]:
+        raise InferenceFailedError(", ".join(f"{one.inference.pk}: {one.error}" for one in failed))
+    return ", ".join(f"{outcome.inference.pk}: {outcome.status.value}" for outcome in outcomes)
+
+
+@shared_task
+def sweep_inferences() -> None:
+    """Beat: whatever was lost, a worker or a message, is found and set going again."""
+    batches.free_lost_inferences()
+    for queue, inference_id in batches.find_waiting().items():
+        _wake(inference_id, queue)
+    if webhooks.is_due():
+        announce_final()
+
+
+@shared_task
+def deliver_webhooks() -> int:
+    """Deliver what is due. Returns how many were tried."""
+    with transaction.atomic():
+        deliveries = webhooks.claim_due()
+    if len(deliveries) == webhooks.CLAIM_SIZE:
+        announce_final()
+    for delivery in deliveries:
+        webhooks.deliver(delivery)
+    return len(deliveries)
+
+
+@shared_task
+def delete_old() -> None:
+    """Beat: rows and files past their time, so many a run."""
+    retention.delete_old_inferences()
+    retention.delete_orphaned_files()

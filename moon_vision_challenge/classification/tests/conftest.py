@@ -1,0 +1,68 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.cache import cache
+from pytest_django import Settings
+from redis import Redis
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.classification import model_info
+from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
+from moon_vision_challenge.classification.tests.pictures import photo
+from moon_vision_challenge.classification.tests.service import Service
+from native.services import Services
+
+StartFake = Callable[[Answer], FakeModelServer]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_service(settings: Settings, tmp_path: Path) -> None:
+    """Each test has an empty media folder, knows nothing of models, and has its rate limit for itself."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    cache.clear()
+    model_info.signatures.clear()
+    model_info.statuses.clear()
+
+
+@pytest.fixture
+def client() -> APIClient:
+    return APIClient(raise_request_exception=False)
+
+
+@pytest.fixture
+def start_fake(settings: Settings) -> Iterator[StartFake]:
+    """Start a model server that answers as told, and make it the one that the service asks."""
+    with ExitStack() as stack:
+
+        def start(answer: Answer) -> FakeModelServer:
+            server = stack.enter_context(fake_model_server(answer))
+            settings.TF_SERVING_URL = server.url
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def _web(services: Services, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Service]:
+    service = Service(services, tmp_path_factory.mktemp("media"))
+    service.start("web")
+    yield service
+    services.stop("web")
+
+
+@pytest.fixture
+def service(_web: Service, services: Services) -> Iterator[Service]:
+    """The running web server, with nothing in the queue. A test starts its worker when it wants one."""
+    Redis.from_url(django_settings.REDIS_URL).flushdb()
+    yield _web
+    services.stop("beat", "worker")
+    if _web.is_altered:
+        _web.start("web")
+
+
+@pytest.fixture(scope="session")
+def jpeg() -> bytes:
+    return photo("JPEG")

@@ -1,0 +1,90 @@
+"""Pictures that tests send: sound ones of every kind, and broken ones."""
+
+import base64
+import io
+import struct
+import zlib
+from typing import Any
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image
+
+
+def gradient(width: int = 320, height: int = 240, mode: str = "RGB") -> Image.Image:
+    """Left to right from black to red, top to bottom from black to green; the blue of every pixel is 64."""
+    red = Image.linear_gradient("L").rotate(90).resize((width, height))
+    green = Image.linear_gradient("L").resize((width, height))
+    return Image.merge("RGB", (red, green, Image.new("L", (width, height), 64))).convert(mode)
+
+
+def encode(image: Image.Image, image_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def photo(image_format: str, mode: str = "RGB", **options: Any) -> bytes:
+    return encode(gradient(mode=mode), image_format, **options)
+
+
+def upload(data: bytes, name: str = "photo.jpg") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, data, content_type="image/jpeg")
+
+
+def data_uri(data: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A PNG of one grey level: a few kB in the file, width x height bytes decoded."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def animated_gif() -> bytes:
+    """The first frame is red, the second green."""
+    frames = [Image.new("P", (64, 64), 0), Image.new("P", (64, 64), 1)]
+    for frame in frames:
+        frame.putpalette([255, 0, 0, 0, 255, 0])
+    return encode(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100)
+
+
+def sixteen_bit_png() -> bytes:
+    """Mid grey, 16 bits a pixel."""
+    return encode(Image.new("I;16", (64, 64), 0x8000), "PNG")
+
+
+def rotated_by_exif(orientation: int) -> bytes:
+    """A picture whose EXIF tag says how to turn it; its pixels are not turned. Shown upright it is `gradient()`."""
+    turn_back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    image = gradient().transpose(turn_back[orientation]) if orientation in turn_back else gradient()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(image, "PNG", exif=exif)
+
+
+UNREADABLE = {
+    "text": b"not an image",
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "truncated jpeg": photo("JPEG")[:2000],
+    "truncated png": photo("PNG")[:200],
+    "truncated gif": photo("GIF")[:400],
+    "truncated webp": photo("WEBP")[:300],
+    "png with a wrong checksum": photo("PNG")[:60] + b"\x00\x00" + photo("PNG")[62:],
+    "pdf": b"%PDF-1.7\n",
+    "icon, a format that is not accepted": photo("ICO"),
+}

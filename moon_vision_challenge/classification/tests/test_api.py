@@ -1,0 +1,301 @@
+"""v0 and v1 over Django's test client. The model server is a fake where a fault or a fixed answer is wanted."""
+
+import base64
+import itertools
+import math
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.db import OperationalError
+from pytest_django import DjangoAssertNumQueries, Settings
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.classification import backlog, batches, services, tasks
+from moon_vision_challenge.classification.tests import fake_model_server as fake
+from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.conftest import StartFake
+
+V0 = "/api/v0/inferences/"
+V1 = "/api/v1/inferences/"
+
+
+@pytest.fixture(autouse=True)
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ids that would have been sent to the queue; the real queue is in test_queue.py."""
+    ids: list[int] = []
+    monkeypatch.setattr(tasks, "enqueue_inference", lambda inference: ids.append(inference.pk))
+    return ids
+
+
+def post(client: APIClient, url: str, data: bytes, model_type: str = "efficientnet_lite0") -> Any:
+    return client.post(url, {"model_type": model_type, "image": pictures.upload(data)})
+
+
+def assert_is_json_without_secrets(response: Any) -> None:
+    assert response["Content-Type"] == "application/json"
+    for secret in ("<html", "Traceback", "127.0.0.1", "tensorflow-serving", "/site-packages/"):
+        assert secret not in response.content.decode()
+
+
+def test_v0_answers_with_the_label_and_touches_no_database(
+    client: APIClient, start_fake: StartFake, jpeg: bytes
+) -> None:
+    start_fake(fake.predicts(281))
+    response = post(client, V0, jpeg)  # without the django_db mark, any query is an error
+    assert (response.status_code, response.json()) == (200, {"label": "tabby"})
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [lambda data: base64.b64encode(data).decode(), pictures.data_uri, lambda data: base64.encodebytes(data).decode()],
+    ids=["base64", "data URI", "base64 with line breaks"],
+)
+def test_v0_takes_the_image_as_text_in_json(client: APIClient, start_fake: StartFake, jpeg: bytes, encode: Any) -> None:
+    start_fake(fake.predicts(281))
+    response = client.post(V0, {"model_type": "resnet", "image": encode(jpeg)}, format="json")
+    assert (response.status_code, response.json()) == (200, {"label": "tabby"})
+
+
+@pytest.mark.django_db
+def test_v1_answers_with_a_pending_row_and_queues_it(
+    client: APIClient,
+    sent: list[int],
+    jpeg: bytes,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backlog, "_counted_at", math.inf)  # the waiting rows have just been counted
+    with django_assert_num_queries(1):
+        response = post(client, V1, jpeg)
+    body = response.json()
+    assert response.status_code == 201
+    assert list(body)[:5] == ["id", "model_type", "image", "label", "status"]
+    assert (body["model_type"], body["label"], body["status"], body["error"]) == (
+        "efficientnet_lite0",
+        "",
+        "pending",
+        None,
+    )
+    assert body["image"].startswith("http://testserver/media/inferences/")
+    assert response["Location"] == f"http://testserver{V1}{body['id']}/"
+    assert sent == [body["id"]]
+
+
+@pytest.mark.django_db
+def test_v1_get_shows_the_row_as_it_is_now(client: APIClient, start_fake: StartFake, jpeg: bytes) -> None:
+    start_fake(fake.predicts(281))
+    created = post(client, V1, jpeg).json()
+    batches.run_batch(batches.claim_batch(queue="inferences"))
+    shown = client.get(f"{V1}{created['id']}/").json()
+    assert (shown["status"], shown["label"], shown["attempts"]) == ("done", "tabby", 1)
+    assert {key: shown[key] for key in ("id", "model_type", "image")} == {
+        key: created[key] for key in ("id", "model_type", "image")
+    }
+    assert shown["created_at"] <= shown["started_at"] <= shown["finished_at"]
+
+
+@pytest.mark.django_db
+def test_v1_shows_why_a_row_failed(client: APIClient, start_fake: StartFake, jpeg: bytes, settings: Settings) -> None:
+    settings.INFERENCE_MAX_ATTEMPTS = 1
+    start_fake(fake.replies(404, {"error": "Servable not found for request: Latest(efficientnet_lite0)"}))
+    created = post(client, V1, jpeg).json()
+    batches.run_batch(batches.claim_batch(queue="inferences"))
+    response = client.get(f"{V1}{created['id']}/")
+    assert (response.json()["status"], response.json()["error"]["code"]) == ("fail", "model_not_available")
+    assert_is_json_without_secrets(response)
+
+
+@pytest.mark.django_db
+def test_the_image_url_answers_with_the_bytes_as_they_came(client: APIClient, jpeg: bytes) -> None:
+    response = client.get(post(client, V1, jpeg).json()["image"])
+    assert b"".join(response.streaming_content) == jpeg  # type: ignore[attr-defined]
+    assert response["Content-Type"] == "image/jpeg"
+    assert response["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.django_db
+def test_a_stored_file_is_named_by_what_it_is_not_by_what_the_client_said(client: APIClient) -> None:
+    evil = pictures.upload(pictures.photo("PNG"), name="../../page.html")
+    body = client.post(V1, {"model_type": "resnet", "image": evil}).json()
+    assert body["image"].endswith(".png")
+    assert "page" not in body["image"]
+
+
+@pytest.mark.parametrize("url", [V0, V1])
+class TestBadInput:
+    @pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
+    def test_what_is_no_sound_image_is_400_on_image(self, client: APIClient, url: str, data: bytes) -> None:
+        response = post(client, url, data)
+        assert (response.status_code, list(response.json())) == (400, ["image"])
+        assert_is_json_without_secrets(response)
+
+    def test_an_empty_file_is_400_on_image(self, client: APIClient, url: str) -> None:
+        response = post(client, url, b"")
+        assert (response.status_code, list(response.json())) == (400, ["image"])
+
+    def test_a_bomb_is_400_on_image(self, client: APIClient, url: str) -> None:
+        response = post(client, url, pictures.png_bomb(20_000, 20_000))
+        assert (response.status_code, list(response.json())) == (400, ["image"])
+        assert "too many pixels" in response.json()["image"][0]
+
+    def test_missing_fields_are_400_on_both(self, client: APIClient, url: str) -> None:
+        for body in ({}, {"picture": "x", "model": "resnet"}):
+            response = client.post(url, body, format="json")
+            assert (response.status_code, set(response.json())) == (400, {"model_type", "image"})
+
+    def test_an_unknown_model_type_is_400_on_model_type(self, client: APIClient, url: str, jpeg: bytes) -> None:
+        response = post(client, url, jpeg, model_type="no-such-model")
+        assert (response.status_code, list(response.json())) == (400, ["model_type"])
+
+    @pytest.mark.parametrize(
+        "value", ["no base64!", "data:image/jpeg,plain", "data:,", "", None, 5, [], {"b64": "x"}, True, "é"]
+    )
+    def test_an_image_that_is_no_base64_text_is_400_on_image(self, client: APIClient, url: str, value: object) -> None:
+        response = client.post(url, {"model_type": "resnet", "image": value}, format="json")
+        assert (response.status_code, list(response.json())) == (400, ["image"])
+
+    @pytest.mark.parametrize("value", [None, 5, [], {}, "", "\x00", "resnet\n"])
+    def test_a_model_type_that_is_no_choice_is_400_on_model_type(
+        self, client: APIClient, url: str, value: object, jpeg: bytes
+    ) -> None:
+        response = client.post(url, {"model_type": value, "image": pictures.data_uri(jpeg)}, format="json")
+        assert (response.status_code, list(response.json())) == (400, ["model_type"])
+
+    @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"nul", b"[" * 100_000, b'{"a":' * 100_000])
+    def test_malformed_json_is_400(self, client: APIClient, url: str, body: bytes) -> None:
+        response = client.post(url, body, content_type="application/json")
+        assert (response.status_code, response.json()["code"]) == (400, "malformed_body")
+        assert_is_json_without_secrets(response)
+
+    @pytest.mark.parametrize("body", [b"[1]", b'"text"', b"null", b"7"])
+    def test_json_that_is_no_object_is_400(self, client: APIClient, url: str, body: bytes) -> None:
+        response = client.post(url, body, content_type="application/json")
+        assert response.status_code == 400
+        assert_is_json_without_secrets(response)
+
+    @pytest.mark.parametrize(
+        ("content_type", "body"),
+        [
+            ("multipart/form-data", b"x"),
+            ("multipart/form-data; boundary=", b"x"),
+            (
+                "multipart/form-data; boundary=b",
+                b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n' * 50 + b"--b--",
+            ),
+            (
+                "multipart/form-data; boundary=b",
+                b'--b\r\nContent-Disposition: form-data; name="a"; filename="f"\r\n\r\n1\r\n' * 50 + b"--b--",
+            ),
+            (
+                "multipart/form-data; boundary=b",
+                b'--b\r\nContent-Disposition: form-data; name="image"; filename="f"\r\n'
+                b"Content-Transfer-Encoding: base64\r\n\r\n!\r\n--b--",
+            ),
+        ],
+        ids=["no boundary", "empty boundary", "many fields", "many files", "broken transfer encoding"],
+    )
+    def test_malformed_multipart_is_400(self, client: APIClient, url: str, content_type: str, body: bytes) -> None:
+        response = client.post(url, body, content_type=content_type)
+        assert response.status_code == 400
+        assert_is_json_without_secrets(response)
+
+    def test_another_content_type_is_415(self, client: APIClient, url: str) -> None:
+        response = client.post(url, b"x", content_type="text/plain")
+        assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+
+    def test_an_image_above_the_size_limit_is_413(
+        self, client: APIClient, url: str, jpeg: bytes, settings: Settings
+    ) -> None:
+        settings.INFERENCE_MAX_IMAGE_BYTES = len(jpeg) - 1
+        for response in (
+            post(client, url, jpeg),
+            client.post(url, {"model_type": "resnet", "image": pictures.data_uri(jpeg)}, format="json"),
+        ):
+            assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
+
+    def test_a_body_above_the_size_limit_is_413(self, client: APIClient, url: str) -> None:
+        response = post(client, url, bytes(50_000_000))
+        assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
+
+    def test_a_length_that_is_no_number_is_400(self, client: APIClient, url: str) -> None:
+        response = client.generic("POST", url, "{}", content_type="application/json", CONTENT_LENGTH="many")
+        assert response.status_code == 400
+
+    def test_a_body_without_a_length_is_411(self, client: APIClient, url: str) -> None:
+        response = client.generic("POST", url, HTTP_TRANSFER_ENCODING="chunked")
+        assert (response.status_code, response.json()["code"]) == (411, "length_required")
+
+    @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
+    def test_a_collection_allows_post_and_options_only(self, client: APIClient, url: str, method: str) -> None:
+        response = getattr(client, method)(url)
+        assert (response.status_code, response["Allow"]) == (405, "POST, OPTIONS")
+        assert response.json()["code"] == "method_not_allowed"
+
+    def test_options_shows_the_signature(self, client: APIClient, url: str) -> None:
+        fields = client.options(url).json()["actions"]["POST"]
+        assert fields["image"] == {"type": "file upload", "required": True, "read_only": False, "label": "Image"}
+        assert (fields["label"]["type"], fields["label"]["read_only"]) == ("string", True)
+        model_type = fields["model_type"]
+        assert (model_type["type"], model_type["required"], model_type["label"]) == ("choice", True, "Model type")
+        assert {"value": "resnet", "display_name": "resnet"} in model_type["choices"]
+
+
+FAULTS = [
+    (fake.hangs_up, 503, "model_server_unavailable"),
+    (fake.replies(503, {"error": "busy"}), 503, "model_server_unavailable"),
+    (fake.replies(404, {"error": "Servable not found"}), 503, "model_not_available"),
+    (fake.stalls, 504, "model_server_timeout"),
+    (fake.replies(200, b"nonsense"), 502, "invalid_prediction"),
+    (fake.replies(400, {"error": "a host named tensorflow-serving"}), 502, "invalid_prediction"),
+    (fake.predicts(1, classes=7), 502, "invalid_prediction"),
+]
+
+
+@pytest.mark.parametrize(("answer", "status", "code"), FAULTS)
+def test_v0_tells_a_fault_of_the_model_server_in_its_own_words(
+    client: APIClient, start_fake: StartFake, jpeg: bytes, settings: Settings, answer: Any, status: int, code: str
+) -> None:
+    settings.TF_SERVING_TIMEOUT_S = 0.2
+    start_fake(answer)
+    response = post(client, V0, jpeg)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.has_header("Retry-After") == (status == 503)
+    assert_is_json_without_secrets(response)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["999999999/", "99999999999999999999999999/", "abc/", "-1/", "\u0661/", "1/extra/"])
+def test_an_unknown_inference_is_404_as_json(client: APIClient, path: str) -> None:
+    response = client.get(V1 + path)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), list(itertools.product(["get", "post"], ["/api/", "/api/v2/", "/api/v0/inferences"]))
+)
+def test_an_unknown_address_is_404_as_json(client: APIClient, method: str, path: str) -> None:
+    for csrf in (False, True):
+        response = getattr(APIClient(enforce_csrf_checks=csrf), method)(path)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+def test_a_foreign_host_is_400_as_json(client: APIClient) -> None:
+    response = client.get("/api/v1/inferences/1/", HTTP_HOST="evil.example")
+    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
+
+
+def test_a_database_that_is_away_is_503(client: APIClient, jpeg: bytes) -> None:
+    with patch.object(services, "create_inference", side_effect=OperationalError("host 10.0.0.1 refused")):
+        response = post(client, V1, jpeg)
+    assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+    assert response.has_header("Retry-After")
+    assert "10.0.0.1" not in response.content.decode()
+
+
+@pytest.mark.parametrize("debug", [False])
+def test_a_mistake_of_ours_is_500_as_json(client: APIClient, jpeg: bytes, debug: bool) -> None:
+    with patch.object(services, "classify_image", side_effect=ZeroDivisionError("a secret")):
+        response = post(client, V0, jpeg)
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert "secret" not in response.content.decode()

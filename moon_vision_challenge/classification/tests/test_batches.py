@@ -1,0 +1,208 @@
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from moon_vision_challenge.classification import batches, images, services
+from moon_vision_challenge.classification.classificators import EfficientNetLite0Classificator
+from moon_vision_challenge.classification.exceptions import (
+    InvalidPredictionError,
+    ModelServerUnavailableError,
+    UnknownModelTypeError,
+)
+from moon_vision_challenge.classification.leases import Outcome
+from moon_vision_challenge.classification.log_context import InferenceIdFilter
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.tests import fake_model_server as fake
+from moon_vision_challenge.classification.tests.conftest import StartFake
+
+pytestmark = pytest.mark.django_db
+
+STATUS = Inference.STATUS
+QUEUE = "inferences"
+
+
+def create(data: bytes, model_type: str = "efficientnet_lite0") -> Inference:
+    inference, _ = services.create_inference(model_type=model_type, image=images.open_image(data), data=data)
+    return inference
+
+
+@pytest.fixture
+def inference(jpeg: bytes) -> Inference:
+    return create(jpeg)
+
+
+def run() -> list[Outcome]:
+    return batches.run_batch(batches.claim_batch(queue=QUEUE))
+
+
+def test_a_run_finishes_the_row_with_the_label(inference: Inference, start_fake: StartFake) -> None:
+    start_fake(fake.predicts(281))
+    assert [outcome.label for outcome in run()] == ["tabby"]
+    inference.refresh_from_db()
+    assert (inference.status, inference.label, inference.error) == (STATUS.DONE, "tabby", None)
+    assert inference.attempts == 1
+    assert inference.created_at <= inference.started_at <= inference.finished_at  # type: ignore[operator]
+    assert inference.lease_token is None
+
+
+def test_a_batch_is_two_queries_and_one_request_to_the_model(
+    jpeg: bytes, start_fake: StartFake, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    rows = [create(jpeg) for _ in range(5)]
+    server = start_fake(fake.predicts(281))
+    with django_assert_num_queries(2):  # claim, finish
+        outcomes = run()
+    assert [outcome.inference.pk for outcome in outcomes] == [row.pk for row in rows]
+    assert len(server.requests) == 1
+    assert len(server.requests[0][1]["instances"]) == 5
+
+
+def test_a_batch_is_bounded_and_takes_who_waited_longest(jpeg: bytes, settings: Settings) -> None:
+    settings.INFERENCE_BATCH_SIZE = 3
+    rows = [create(jpeg) for _ in range(5)]
+    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [row.pk for row in rows[:3]]
+    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [row.pk for row in rows[3:]]
+    assert batches.claim_batch(queue=QUEUE) == []
+
+
+def test_a_batch_holds_one_model_type(jpeg: bytes) -> None:
+    rows = [create(jpeg, model_type) for model_type in ("inception", "resnet", "inception")]
+    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [rows[0].pk, rows[2].pk]
+    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [rows[1].pk]
+
+
+def test_a_row_before_its_time_is_not_claimed(inference: Inference) -> None:
+    Inference.objects.update(available_at=timezone.now() + timedelta(hours=1))
+    assert batches.claim_batch(queue=QUEUE) == []
+
+
+def test_a_model_with_a_queue_of_its_own_is_worked_off_there_only(jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EfficientNetLite0Classificator, "queue", "slow")
+    slow, fast, gone = create(jpeg), create(jpeg, "resnet"), create(jpeg, "gone")
+    assert batches.queue_of("efficientnet_lite0") == "slow"
+    assert batches.queue_of("resnet") == batches.queue_of("gone") == QUEUE
+    assert [row.pk for row in batches.claim_batch(queue="slow")] == [slow.pk]
+    assert batches.claim_batch(queue="slow") == []
+    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [fast.pk]
+    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [gone.pk]
+
+
+def test_a_transient_failure_puts_the_row_back_with_its_reason(inference: Inference, start_fake: StartFake) -> None:
+    start_fake(fake.replies(503, {"error": "loading"}))
+    (outcome,) = run()
+    assert 1 <= outcome.retry_in_s <= 2
+    inference.refresh_from_db()
+    assert (inference.status, inference.attempts, inference.finished_at) == (STATUS.PENDING, 1, None)
+    assert inference.error == {"code": "model_server_unavailable", "detail": ModelServerUnavailableError.detail}
+    assert inference.available_at > timezone.now()
+
+
+def test_success_after_a_transient_failure_clears_the_reason(inference: Inference, start_fake: StartFake) -> None:
+    server = start_fake(fake.replies(503, {"error": "loading"}))
+    run()
+    Inference.objects.update(available_at=timezone.now())
+    server.answer = fake.predicts(281)
+    run()
+    inference.refresh_from_db()
+    assert (inference.status, inference.attempts, inference.error) == (STATUS.DONE, 2, None)
+
+
+def test_the_wait_doubles_up_to_a_minute() -> None:
+    for attempts, ceiling in ((1, 2), (2, 4), (5, 32), (6, 60), (5000, 60)):
+        waits = [batches._backoff_s(attempts) for _ in range(200)]
+        assert ceiling / 2 <= min(waits) < max(waits) <= ceiling
+
+
+def test_after_the_last_attempt_the_row_fails_with_its_reason(
+    inference: Inference, start_fake: StartFake, settings: Settings
+) -> None:
+    settings.INFERENCE_MAX_ATTEMPTS = 1
+    start_fake(fake.replies(503, {"error": "loading"}))
+    run()
+    inference.refresh_from_db()
+    assert (inference.status, inference.label) == (STATUS.FAIL, "")
+    assert inference.error is not None
+    assert inference.error["code"] == "model_server_unavailable"
+    assert inference.finished_at is not None
+
+
+def test_a_permanent_failure_fails_at_the_first_attempt(inference: Inference, start_fake: StartFake) -> None:
+    start_fake(fake.replies(200, b"nonsense"))
+    run()
+    inference.refresh_from_db()
+    assert (inference.status, inference.attempts) == (STATUS.FAIL, 1)
+    assert inference.error == {"code": "invalid_prediction", "detail": InvalidPredictionError.detail}
+
+
+def test_a_model_type_that_is_registered_no_more_fails_with_its_reason(jpeg: bytes) -> None:
+    inference = create(jpeg, "gone")
+    run()
+    inference.refresh_from_db()
+    assert (inference.status, inference.attempts) == (STATUS.FAIL, 1)
+    assert inference.error == {"code": "unknown_model_type", "detail": UnknownModelTypeError.detail}
+
+
+def test_a_damaged_file_fails_alone_in_its_batch(jpeg: bytes, start_fake: StartFake) -> None:
+    rows = [create(jpeg) for _ in range(3)]
+    Path(rows[1].image.path).write_bytes(jpeg[:2000])
+    Path(rows[2].image.path).unlink()
+    start_fake(fake.predicts(281))
+    run()
+    for row in rows:
+        row.refresh_from_db()
+    assert [row.status for row in rows] == [STATUS.DONE, STATUS.FAIL, STATUS.FAIL]
+    assert [row.error and row.error["code"] for row in rows] == [None, "unreadable_image", "internal_error"]
+
+
+def test_an_image_that_the_model_refuses_fails_alone_in_its_batch(jpeg: bytes, start_fake: StartFake) -> None:
+    def refuses_batches_and_the_second(handler: fake.Handler) -> None:
+        answers = [fake.replies(400, {"error": "no"}), fake.predicts(281), fake.replies(400, {}), fake.predicts(281)]
+        answers[len(handler.server.requests) - 1](handler)
+
+    rows = [create(jpeg) for _ in range(3)]
+    start_fake(refuses_batches_and_the_second)
+    run()
+    for row in rows:
+        row.refresh_from_db()
+    assert [row.status for row in rows] == [STATUS.DONE, STATUS.FAIL, STATUS.DONE]
+
+
+def test_a_transient_failure_puts_the_whole_batch_back_after_one_request(jpeg: bytes, start_fake: StartFake) -> None:
+    for _ in range(3):
+        create(jpeg)
+    server = start_fake(fake.replies(503, {}))
+    assert [outcome.status for outcome in run()] == [STATUS.PENDING] * 3
+    assert len(server.requests) == 1
+
+
+def test_a_mistake_of_ours_fails_the_row_without_telling_its_text(inference: Inference) -> None:
+    with patch.object(EfficientNetLite0Classificator, "preprocess_input", side_effect=ZeroDivisionError("a secret")):
+        run()
+    inference.refresh_from_db()
+    assert inference.status == STATUS.FAIL
+    assert inference.error is not None
+    assert inference.error["code"] == "internal_error"
+    assert "secret" not in str(inference.error)
+
+
+def test_log_lines_of_a_run_carry_the_inference_id(
+    inference: Inference, start_fake: StartFake, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.addFilter(InferenceIdFilter())
+    caplog.set_level("INFO", logger=batches.__name__)
+    start_fake(fake.predicts(281))
+    run()
+    assert [record.inference_id for record in caplog.records] == [inference.pk]  # type: ignore[attr-defined]
+
+
+def test_more_waits_while_rows_of_another_model_type_do(jpeg: bytes) -> None:
+    create(jpeg)
+    other = create(jpeg, "resnet")
+    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] != [other.pk]
+    assert batches.is_waiting(queue=QUEUE)
+    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [other.pk]
+    assert not batches.is_waiting(queue=QUEUE)

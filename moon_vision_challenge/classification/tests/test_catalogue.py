@@ -1,0 +1,137 @@
+"""The catalogue of models, over the API."""
+
+import time
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.classification import catalogue, model_info
+from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.labels import IMAGENET_LABELS
+from moon_vision_challenge.classification.tests import fake_model_server as fake
+from moon_vision_challenge.classification.tests.conftest import StartFake
+from moon_vision_challenge.classification.tests.test_dispatchers import Complete
+
+MODELS = "/api/v1/models/"
+LITE0 = MODELS + "efficientnet_lite0/"
+
+
+def test_the_catalogue_shows_every_registered_model_and_whether_it_is_ready(client: APIClient) -> None:
+    models = {model["model_type"]: model for model in client.get(MODELS).json()}
+    assert list(models) == list(dispatcher)
+    assert models["efficientnet_lite0"] == {
+        "model_type": "efficientnet_lite0",
+        "url": "http://testserver/api/v1/models/efficientnet_lite0/",
+        "state": "available",
+        "is_ready": True,
+        "versions": [{"version": 1, "state": "AVAILABLE"}],
+        "version_labels": {},
+        "input_size": 224,
+        "classes_count": 1000,
+        "classes": "http://testserver/api/v1/models/efficientnet_lite0/classes/",
+    }
+    assert client.get(LITE0).json() == models["efficientnet_lite0"]
+
+
+def test_the_class_list_is_what_class_ids_count(client: APIClient) -> None:
+    body = client.get(client.get(LITE0).json()["classes"]).json()
+    assert body == {"model_type": "efficientnet_lite0", "classes": list(IMAGENET_LABELS)}
+
+
+@pytest.mark.parametrize("path", ["nothing/", "nothing/classes/", "efficientnet_lite0/more/"])
+def test_an_unknown_model_is_404(client: APIClient, path: str) -> None:
+    response = client.get(MODELS + path)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_the_catalogue_is_for_reading_only(client: APIClient, method: str) -> None:
+    assert getattr(client, method)(MODELS).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "is_ready"),
+    [
+        (fake.has_versions(2, 1), "available", True),
+        (fake.has_versions(1, state="LOADING"), "loading", False),
+        (fake.has_versions(1, state="START"), "loading", False),
+        (fake.has_versions(1, state="END"), "unavailable", False),
+        (fake.has_versions(), "unavailable", False),
+        (fake.replies(404, {"error": "Could not find any versions of model"}), "unavailable", False),
+        (fake.replies(503, {}), "unknown", False),
+        (fake.replies(200, b"nonsense"), "unknown", False),
+        (fake.replies(200, {"model_version_status": [{"version": "x"}]}), "unknown", False),
+        (fake.hangs_up, "unknown", False),
+    ],
+)
+def test_the_state_is_what_the_model_server_says(
+    client: APIClient, start_fake: StartFake, status: fake.Answer, state: str, is_ready: bool
+) -> None:
+    start_fake(status)
+    response = client.get(LITE0)
+    assert response.status_code == 200
+    assert (response.json()["state"], response.json()["is_ready"]) == (state, is_ready)
+
+
+def test_versions_come_newest_first(client: APIClient, start_fake: StartFake) -> None:
+    start_fake(fake.has_versions(2, 10, 1))
+    assert [one["version"] for one in client.get(LITE0).json()["versions"]] == [10, 2, 1]
+
+
+def test_version_labels_are_those_of_models_config(client: APIClient, settings: Settings, tmp_path: Path) -> None:
+    settings.MODELS_CONFIG = str(tmp_path / "models.config")
+    assert client.get(LITE0).json()["version_labels"] == {}
+    (tmp_path / "models.config").write_text(
+        "model_config_list { config { name: 'efficientnet_lite0' base_path: '/m'"
+        " version_labels { key: 'stable' value: 1 } version_labels { key: 'canary' value: 2 } } }"
+    )
+    assert client.get(LITE0).json()["version_labels"] == {"stable": 1, "canary": 2}
+
+
+def test_a_classificator_with_three_hooks_is_in_the_catalogue_with_what_is_known(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(dispatcher._classificators, "complete", Complete())  # type: ignore[attr-defined]
+    shown = client.get(MODELS + "complete/").json()
+    assert (shown["state"], shown["input_size"], shown["classes_count"], shown["classes"]) == (
+        "unavailable",
+        None,
+        None,
+        None,
+    )
+    assert client.get(MODELS + "complete/classes/").status_code == 404
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_the_catalogue_answers_in_milliseconds_from_memory(
+    client: APIClient, start_fake: StartFake, settings: Settings, is_up: bool
+) -> None:
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_CLASSES": []}
+    server = start_fake(fake.has_versions(1))
+    if not is_up:
+        settings.TF_SERVING_URL = "http://127.0.0.1:9"
+    client.get(MODELS)
+    asked = len(server.asked)
+    times_s = []
+    for _ in range(20):
+        started = time.perf_counter()
+        states = {model["state"] for model in client.get(MODELS).json()}
+        times_s.append(time.perf_counter() - started)
+        assert states == ({"available"} if is_up else {"unknown"})
+    assert len(server.asked) == asked
+    assert sorted(times_s)[10] < 0.05
+
+
+def test_the_catalogue_asks_again_after_some_seconds(
+    client: APIClient, start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    server = start_fake(fake.has_versions(1))
+    assert catalogue.get_model("resnet").is_ready
+    server.answer = fake.replies(404, {})
+    assert catalogue.get_model("resnet").is_ready
+    now += model_info.VERSIONS_TTL_S + 0.1
+    assert not catalogue.get_model("resnet").is_ready

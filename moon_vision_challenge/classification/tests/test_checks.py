@@ -1,0 +1,137 @@
+"""`manage.py check` finds what is registered and not served, or served and not as registered."""
+
+from pathlib import Path
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.core.management import call_command
+from pytest_django import Settings
+
+from moon_vision_challenge.classification import checks
+from moon_vision_challenge.classification.abstract_classificator import Classificator
+from moon_vision_challenge.classification.dispatchers import Dispatcher
+from moon_vision_challenge.classification.models_config import read_version_labels
+from moon_vision_challenge.classification.served_model import ServedModelClassificator
+from moon_vision_challenge.classification.tests import fake_model_server as fake
+from moon_vision_challenge.classification.tests.conftest import StartFake
+from moon_vision_challenge.classification.tests.test_dispatchers import Complete
+from moon_vision_challenge.model_server.config import parse_models_config
+from native.environment import ROOT
+
+ALL_LISTED = "".join(f"config {{ name: '{name}' base_path: '/m' }}" for name in ("resnet", "inception", "complete"))
+
+
+class ThreeClasses(ServedModelClassificator):
+    model_type = "three"
+    input_size = 4
+    labels = ("a", "b", "c")
+
+
+@pytest.fixture
+def config(settings: Settings, tmp_path: Path) -> Path:
+    settings.MODELS_CONFIG = str(tmp_path / "models.config")
+    return tmp_path / "models.config"
+
+
+def registered(monkeypatch: pytest.MonkeyPatch, *classes: type[Classificator]) -> None:
+    own = Dispatcher()
+    for one in classes:
+        own.register(one)
+    monkeypatch.setattr(checks, "dispatcher", own)
+
+
+def found() -> list[CheckMessage]:
+    return run_checks(tags=["classification"])
+
+
+def test_the_project_as_it_is_passes() -> None:
+    call_command("check", fail_level="WARNING")
+
+
+def test_a_model_that_is_not_in_models_config_is_found(config: Path) -> None:
+    config.write_text(f"model_config_list {{ {ALL_LISTED} }}")
+    (message,) = found()
+    assert message.id == "classification.W002"
+    assert "efficientnet_lite0" in message.msg
+    assert str(config) in message.msg
+
+
+def test_a_model_that_is_asked_somewhere_else_need_not_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = type("Elsewhere", (Complete,), {"model_url": "http://elsewhere.example/v1/models/x:predict"})
+    registered(monkeypatch, elsewhere)
+    assert found() == []
+
+
+def test_a_file_that_cannot_be_read_is_told_once(config: Path) -> None:
+    (message,) = found()
+    assert message.id == "classification.W001"
+
+
+def test_no_file_no_finding(settings: Settings) -> None:
+    settings.MODELS_CONFIG = ""
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("outputs", "ids"),
+    [
+        ({"y": ("DT_FLOAT", -1, 3)}, []),
+        ({"probabilities": ("DT_FLOAT", -1, 4), "classes": ("DT_INT64", -1)}, []),
+        ({"y": ("DT_FLOAT", -1, 5)}, ["classification.E001"]),
+        ({"y": ("DT_FLOAT", -1, 2)}, ["classification.E001"]),
+        ({"probabilities": ("DT_FLOAT", -1, 1000), "classes": ("DT_INT64", -1)}, ["classification.E001"]),
+        ({"y": ("DT_FLOAT", -1, -1)}, []),
+        ({"classes": ("DT_STRING", -1, 5), "scores": ("DT_FLOAT", -1, 5)}, []),
+    ],
+)
+def test_labels_that_do_not_fit_the_models_output_are_found(
+    start_fake: StartFake, monkeypatch: pytest.MonkeyPatch, settings: Settings, outputs: dict[str, object], ids: object
+) -> None:
+    settings.MODELS_CONFIG = ""
+    registered(monkeypatch, ThreeClasses, Complete)
+    signature = ({"x": ("DT_FLOAT", -1, 4, 4, 3)}, outputs)
+    start_fake(fake.predicts(0)).metadata = fake.has_signatures(serving_default=signature)
+    assert [message.id for message in found()] == ids
+
+
+@pytest.mark.parametrize(
+    ("metadata", "asked"), [(fake.hangs_up, 1), (fake.replies(503, {}), 1), (fake.replies(404, {}), 3)]
+)
+def test_without_the_model_server_nothing_is_found_and_nobody_waits(
+    start_fake: StartFake, metadata: fake.Answer, asked: int
+) -> None:
+    server = start_fake(fake.predicts(0))
+    server.metadata = metadata
+    assert found() == []
+    assert len(server.asked) == asked
+
+
+CONFIGS = [
+    (ROOT / "models.config").read_text(),
+    """
+    # a comment { with braces
+    model_config_list: <
+      config: {
+        name: "one", base_path: '/models/one'; model_platform: "tensorflow"
+        model_version_policy { specific { versions: 1 versions: 2 } }
+        version_labels { key: 'stable' value: 1 } version_labels: < value: 2, key: "canary" >
+      }
+      config { base_path: "/models/{two} # no comment" name: 'two' }
+    >
+    """,
+    "model_config_list{config{name:'a'base_path:'b'}}",
+]
+
+
+@pytest.mark.parametrize("text", CONFIGS)
+def test_models_config_is_read_as_the_model_server_reads_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "models.config").write_text(text)
+    assert read_version_labels(tmp_path / "models.config") == {
+        model.name: model.version_labels for model in parse_models_config(text)
+    }
+
+
+@pytest.mark.parametrize("text", ["", "}", "{{{", "name: 'x'", "model_config_list { config { name: {} } }"])
+def test_a_broken_models_config_lists_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "models.config").write_text(text)
+    assert read_version_labels(tmp_path / "models.config") == {}

@@ -1,0 +1,113 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.classification.models import Inference
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1/history/"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def rows() -> list[Inference]:
+    """One an hour; oldest first."""
+    statuses = ["done", "fail", "pending"]
+    return Inference.objects.bulk_create(
+        Inference(
+            model_type=["resnet", "inception"][number % 2],
+            image=f"inferences/{number}.jpg",
+            status=statuses[number % 3],
+            created_at=START + timedelta(hours=number),
+        )
+        for number in range(12)
+    )
+
+
+def ids(response: Any) -> list[int]:
+    return [row["id"] for row in response.json()["results"]]
+
+
+def test_it_is_newest_first_page_by_page(client: APIClient, rows: list[Inference]) -> None:
+    seen: list[int] = []
+    url = f"{URL}?page_size=5"
+    while url:
+        response = client.get(url)
+        assert response.status_code == 200
+        seen += ids(response)
+        url = response.json()["next"]
+    assert seen == [row.pk for row in reversed(rows)]
+
+
+def test_a_row_that_comes_meanwhile_moves_no_page(client: APIClient, rows: list[Inference]) -> None:
+    first = client.get(f"{URL}?page_size=5")
+    Inference.objects.create(model_type="resnet", image="x.jpg")
+    assert ids(client.get(first.json()["next"])) == [row.pk for row in reversed(rows)][5:10]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("status=done", {0, 3, 6, 9}),
+        ("model_type=inception", {1, 3, 5, 7, 9, 11}),
+        ("status=done&model_type=inception", {3, 9}),
+        ("created_after=2026-01-01T10:00:00Z", {10, 11}),
+        ("created_before=2026-01-01T02:00:00Z", {0, 1}),
+        ("created_after=2026-01-01T03:00:00Z&created_before=2026-01-01T05:00:00Z&status=fail", {4}),
+        ("model_type=nothing", set()),
+    ],
+)
+def test_it_is_filtered(client: APIClient, rows: list[Inference], query: str, expected: set[int]) -> None:
+    assert set(ids(client.get(f"{URL}?{query}"))) == {rows[number].pk for number in expected}
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [("status=odd", "status"), ("created_after=yesterday", "created_after"), ("model_type=%00", "model_type")],
+)
+def test_a_bad_filter_is_400_by_its_name(client: APIClient, query: str, name: str) -> None:
+    response = client.get(f"{URL}?{query}")
+    assert (response.status_code, list(response.json())) == (400, [name])
+
+
+def test_a_bad_cursor_is_404(client: APIClient) -> None:
+    assert client.get(f"{URL}?cursor=nonsense").status_code == 404
+
+
+def test_a_page_is_one_query(client: APIClient, rows: list[Inference], django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(1):
+        client.get(URL)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({}, "inference_created"),
+        ({"status": "fail"}, "inference_by_status"),
+        ({"model_type": "inception"}, "inference_by_type"),
+        ({"created_at__gte": START + timedelta(hours=15_000)}, "inference_created"),
+    ],
+)
+def test_every_filter_reads_its_index_backwards_without_a_sort(filters: dict[str, Any], index: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO classification_inference
+                (model_type, image, label, status, attempts, created_at, idempotency_scope, payload_sha256, webhook_url,
+                 predictions, version_label)
+            SELECT CASE WHEN n %% 50 = 0 THEN 'inception' ELSE 'resnet' END, 'x.jpg', '',
+                   CASE WHEN n %% 50 = 0 THEN 'fail' ELSE 'done' END, 1,
+                   timestamptz '2026-01-01Z' + n * interval '1 hour', '', '', '',
+                   '[]', ''
+            FROM generate_series(1, 20000) AS n
+            """,
+            [],
+        )
+        cursor.execute("ANALYZE classification_inference")
+    plan = Inference.objects.filter(**filters).order_by("-created_at")[:51].explain()
+    assert f"Index Scan Backward using {index}" in plan, plan
+    assert "Sort" not in plan, plan

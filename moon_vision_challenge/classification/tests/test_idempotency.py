@@ -1,0 +1,92 @@
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.classification import tasks
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.test_services import stored_files
+
+URL = "/api/v1/inferences/"
+
+
+@pytest.fixture(autouse=True)
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    ids: list[int] = []
+    monkeypatch.setattr(tasks, "enqueue_inference", lambda inference: ids.append(inference.pk))
+    return ids
+
+
+def post(client: APIClient, data: bytes, key: str, model_type: str = "resnet", **headers: str) -> Any:
+    body = {"model_type": model_type, "image": pictures.upload(data)}
+    return client.post(URL, body, headers={"Idempotency-Key": key, **headers})
+
+
+@pytest.mark.django_db
+def test_the_same_request_under_the_same_key_is_the_same_row_and_one_message(
+    client: APIClient, jpeg: bytes, sent: list[int]
+) -> None:
+    first, second = post(client, jpeg, '"k-1"'), post(client, jpeg, "k-1")
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["id"] == second.json()["id"]
+    assert second["Location"] == first["Location"]
+    assert sent == [first.json()["id"]]
+    assert len(stored_files()) == 1
+
+
+@pytest.mark.django_db
+def test_another_request_under_the_same_key_is_422(client: APIClient, jpeg: bytes) -> None:
+    post(client, jpeg, "k-1")
+    for response in (post(client, jpeg, "k-1", model_type="inception"), post(client, pictures.photo("PNG"), "k-1")):
+        assert (response.status_code, response.json()["code"]) == (422, "idempotency_conflict")
+    assert Inference.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_the_key_is_the_callers_own(client: APIClient, jpeg: bytes) -> None:
+    ids = {
+        post(client, jpeg, "k-1").json()["id"],
+        post(client, jpeg, "k-1", Authorization="Bearer a").json()["id"],
+        post(client, jpeg, "k-1", Authorization="Bearer b").json()["id"],
+    }
+    assert len(ids) == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("key", ["", '""', "x" * 256, "tab\there", "é"])
+def test_a_bad_key_is_400_by_its_name(client: APIClient, jpeg: bytes, key: str) -> None:
+    response = post(client, jpeg, key)
+    assert (response.status_code, list(response.json())) == (400, ["Idempotency-Key"])
+
+
+@pytest.mark.django_db
+def test_without_a_key_every_post_is_a_row(client: APIClient, jpeg: bytes) -> None:
+    for _ in range(2):
+        client.post(URL, {"model_type": "resnet", "image": pictures.upload(jpeg)})
+    assert Inference.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_twenty_at_once_under_one_key_make_one_row_and_one_file(jpeg: bytes, sent: list[int]) -> None:
+    start = threading.Barrier(20)
+    responses = []
+
+    def work() -> None:
+        client = APIClient()
+        start.wait()
+        try:
+            responses.append(post(client, jpeg, "k-1"))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(response.status_code for response in responses) == [200] * 19 + [201]
+    assert len({response.json()["id"] for response in responses}) == 1
+    assert len(sent) == len(stored_files()) == Inference.objects.count() == 1

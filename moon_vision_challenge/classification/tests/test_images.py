@@ -1,0 +1,154 @@
+import io
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+from pytest_django import Settings
+
+from moon_vision_challenge.classification import images
+from moon_vision_challenge.classification.exceptions import ImageTooLargeError, InvalidImageError, UnreadableImageError
+from moon_vision_challenge.classification.tests import pictures
+
+
+def decode(data: bytes, min_side: int | None = None) -> Image.Image:
+    return images.decode_rgb(images.open_image(data), min_side=min_side)
+
+
+def mean_difference(one: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(one, dtype=np.int16) - np.asarray(other, dtype=np.int16)).mean())
+
+
+@pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
+def test_what_is_no_sound_image_is_unreadable(data: bytes) -> None:
+    with pytest.raises(UnreadableImageError):
+        decode(data)
+
+
+@pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
+def test_what_is_no_sound_image_is_unreadable_at_reduced_scale_too(data: bytes) -> None:
+    with pytest.raises(UnreadableImageError):
+        decode(data, min_side=1)
+
+
+@pytest.mark.parametrize(
+    ("image_format", "mode"),
+    [
+        ("JPEG", "RGB"),
+        ("JPEG", "L"),
+        ("JPEG", "CMYK"),
+        ("PNG", "RGB"),
+        ("PNG", "RGBA"),
+        ("PNG", "LA"),
+        ("PNG", "P"),
+        ("PNG", "1"),
+        ("GIF", "P"),
+        ("WEBP", "RGB"),
+        ("WEBP", "RGBA"),
+        ("BMP", "RGB"),
+        ("TIFF", "RGB"),
+        ("TIFF", "CMYK"),
+    ],
+)
+def test_every_format_and_mode_becomes_rgb(image_format: str, mode: str) -> None:
+    image = decode(pictures.photo(image_format, mode))
+    assert (image.mode, image.size) == ("RGB", (320, 240))
+    reference = pictures.gradient(mode=mode).convert("RGB")
+    assert mean_difference(image, reference) < 12  # lossy formats and colour spaces; another picture differs by 60
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    assert decode(pictures.animated_gif()).getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    assert decode(pictures.sixteen_bit_png()).getpixel((5, 5)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(orientation: int) -> None:
+    assert mean_difference(decode(pictures.rotated_by_exif(orientation)), pictures.gradient()) == 0
+
+
+def test_an_unknown_exif_orientation_counts_as_upright() -> None:
+    assert decode(pictures.rotated_by_exif(99)).size == (320, 240)
+
+
+def test_an_exif_orientation_that_is_no_number_counts_as_upright() -> None:
+    # one entry: tag 0x0112, type 2 (text), 4 bytes
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0bad\0\0\0\0\0"
+    assert decode(pictures.photo("JPEG", exif=exif)).size == (320, 240)
+
+
+def test_damaged_exif_does_not_make_a_sound_image_unreadable() -> None:
+    assert decode(pictures.photo("JPEG", exif=b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff" + b"\xff" * 40)).size == (
+        320,
+        240,
+    )
+
+
+def test_a_bomb_is_refused_before_any_pixel_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(ImageTooLargeError):
+        images.open_image(pictures.png_bomb(20_000, 20_000))
+
+
+def test_an_image_above_the_pixel_limit_is_refused_with_the_limit(settings: Settings) -> None:
+    settings.INFERENCE_MAX_IMAGE_PIXELS = 320 * 240 - 1
+    with pytest.raises(ImageTooLargeError) as caught:
+        images.open_image(pictures.photo("PNG"))
+    assert "76,799" in caught.value.detail
+
+
+def test_an_image_at_the_pixel_limit_is_accepted(settings: Settings) -> None:
+    settings.INFERENCE_MAX_IMAGE_PIXELS = 320 * 240
+    assert decode(pictures.photo("PNG")).size == (320, 240)
+
+
+def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_keeps_the_shorter_side() -> None:
+    data = pictures.encode(pictures.gradient(4000, 3000), "JPEG")
+    assert decode(data, min_side=512).size == (1000, 750)
+    assert decode(data, min_side=1).size == (500, 375)
+    assert decode(data).size == (4000, 3000)
+
+
+def test_a_small_jpeg_is_never_reduced_below_the_shorter_side() -> None:
+    assert decode(pictures.photo("JPEG"), min_side=512).size == (320, 240)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 1000), (1000, 1), (640, 480), (224, 224)])
+def test_crop_and_resize_gives_the_size_asked_for(size: tuple[int, int]) -> None:
+    assert images.crop_and_resize(pictures.gradient(*size), 224).size == (224, 224)
+
+
+def test_crop_and_resize_takes_the_central_seven_eighths() -> None:
+    image = Image.new("RGB", (512, 256), "red")
+    image.paste("blue", (256 - 112, 128 - 112, 256 + 112, 128 + 112))  # exactly the crop
+    pixels = np.asarray(images.crop_and_resize(image, 224))
+    assert (pixels == (0, 0, 255)).all()
+
+
+def test_mutated_files_of_every_format_raise_only_invalid_image_errors() -> None:
+    chance = random.Random(20)
+    seeds = [
+        pictures.photo(name, mode) for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF") for mode in ("RGB", "L")
+    ]
+    seeds += [pictures.photo("JPEG", progressive=True), pictures.rotated_by_exif(6)]
+    outcomes = {"sound": 0, "invalid": 0}
+    for _ in range(1500):
+        data = bytearray(chance.choice(seeds))
+        for _ in range(chance.choice((1, 2, 8))):
+            data[chance.randrange(min(len(data), chance.choice((64, 400, 10**9))))] = chance.randrange(256)
+        if chance.random() < 0.2:
+            del data[chance.randrange(len(data)) :]
+        try:
+            decode(bytes(data), min_side=chance.choice((None, 1, 64)))
+            outcomes["sound"] += 1
+        except InvalidImageError:
+            outcomes["invalid"] += 1
+    assert min(outcomes.values()) > 100
+
+
+def test_the_opened_image_is_not_decoded_yet() -> None:
+    data = pictures.photo("JPEG")
+    assert images.open_image(data[: len(data) // 2]).size == Image.open(io.BytesIO(data)).size

@@ -1,0 +1,71 @@
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import DatabaseError, OperationalError, connection
+from pytest_django import DjangoAssertNumQueries
+
+from moon_vision_challenge.classification import images, services
+from moon_vision_challenge.classification.exceptions import UnreadableImageError
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.tests.test_batches import create
+
+pytestmark = pytest.mark.django_db
+
+STATUS = Inference.STATUS
+
+
+@pytest.fixture
+def inference(jpeg: bytes) -> Inference:
+    return create(jpeg)
+
+
+def stored_files() -> list[Path]:
+    return [path for path in Path(django_settings.MEDIA_ROOT).rglob("*") if path.is_file()]
+
+
+def test_a_new_inference_is_pending_and_keeps_the_bytes_as_they_came(inference: Inference, jpeg: bytes) -> None:
+    inference.refresh_from_db()
+    assert (inference.status, inference.label, inference.attempts, inference.error) == (STATUS.PENDING, "", 0, None)
+    with inference.image.open("rb") as file:
+        assert file.read() == jpeg
+
+
+def test_creating_an_inference_is_one_query(jpeg: bytes, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(1):
+        services.create_inference(model_type="resnet", image=images.open_image(jpeg), data=jpeg)
+
+
+def test_a_damaged_image_stores_nothing(jpeg: bytes) -> None:
+    half = jpeg[: len(jpeg) // 2]
+    with pytest.raises(UnreadableImageError):
+        services.create_inference(model_type="resnet", image=images.open_image(half), data=half)
+    assert not Inference.objects.exists()
+    assert stored_files() == []
+
+
+def test_a_row_that_cannot_be_written_leaves_no_file(jpeg: bytes) -> None:
+    with patch.object(Inference, "save_base", side_effect=DatabaseError), pytest.raises(DatabaseError):
+        services.create_inference(model_type="resnet", image=images.open_image(jpeg), data=jpeg)
+    assert stored_files() == []
+
+
+def test_a_row_whose_commit_got_no_answer_keeps_its_file(jpeg: bytes) -> None:
+    save_base = Inference.save_base
+
+    def connection_lost_after_commit(self: Inference, **options: Any) -> None:
+        save_base(self, **options)
+        raise OperationalError
+
+    with patch.object(Inference, "save_base", connection_lost_after_commit), pytest.raises(OperationalError):
+        services.create_inference(model_type="resnet", image=images.open_image(jpeg), data=jpeg)
+    with Inference.objects.get().image.open("rb") as file:
+        assert file.read() == jpeg
+
+
+def test_without_a_database_no_file_is_stored(jpeg: bytes) -> None:
+    with patch.object(connection, "ensure_connection", side_effect=OperationalError), pytest.raises(OperationalError):
+        services.create_inference(model_type="resnet", image=images.open_image(jpeg), data=jpeg)
+    assert stored_files() == []

@@ -1,0 +1,167 @@
+"""Uploads on a real S3 server: SeaweedFS, from its wheel."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from django.core.files.uploadedfile import SimpleUploadedFile
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.classification import batches, images, services
+from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.tests import fake_model_server as fake
+from moon_vision_challenge.classification.tests.conftest import StartFake
+
+pytestmark = pytest.mark.django_db
+
+BUCKET, ACCESS_KEY, SECRET_KEY = "uploads", "test-key", "test-secret"
+START_TIMEOUT_S = 60
+CLIENT_CONFIG = Config(signature_version="s3v4", retries={"mode": "standard", "total_max_attempts": 1})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an S3 server that has an empty bucket."""
+    folder = tmp_path_factory.mktemp("s3")
+    credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+    identities = [{"name": "test", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List"]}]
+    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
+    names = ("master", "volume", "filer", "s3")
+    ports = {option: free_port() for name in names for option in (f"{name}.port", f"{name}.port.grpc")}
+    command: list[str] = [
+        str(Path(sys.executable).with_name("weed")),
+        "server",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+    ]
+    command += ["-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0"]
+    command += [f"-{option}={port}" for option, port in ports.items()]
+    url = f"http://127.0.0.1:{ports['s3.port']}"
+    log = folder / "log"
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
+        try:
+            _make_bucket(url, log)
+            yield url
+        finally:
+            server.terminate()
+
+
+def _make_bucket(url: str, log: Path) -> None:
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": "us-east-1"}
+    client = boto3.client("s3", endpoint_url=url, config=CLIENT_CONFIG, **keys)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            client.create_bucket(Bucket=BUCKET)
+            client.put_object(Bucket=BUCKET, Key="elsewhere/secret.txt", Body=b"not an upload")
+        except (BotoCoreError, ClientError) as error:
+            if time.monotonic() > deadline:
+                pytest.fail(f"SeaweedFS did not start: {error}\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.1)  # between two tries
+        else:
+            return
+
+
+def use_s3(settings: Settings, endpoint_url: str) -> None:
+    options: dict[str, Any] = {
+        "bucket_name": BUCKET,
+        "location": "media",
+        "region_name": "us-east-1",
+        "endpoint_url": endpoint_url,
+        "access_key": ACCESS_KEY,
+        "secret_key": SECRET_KEY,
+        "querystring_expire": 60,
+        "client_config": CLIENT_CONFIG,
+    }
+    backend = "moon_vision_challenge.classification.storage.S3MediaStorage"
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend, "OPTIONS": options}}
+    settings.MEDIA_BACKEND = "s3"
+
+
+@pytest.fixture
+def inference(s3_server: str, settings: Settings, jpeg: bytes) -> Inference:
+    use_s3(settings, s3_server)
+    return services.create_inference(model_type="resnet", image=images.open_image(jpeg), data=jpeg)[0]
+
+
+def test_the_worker_reads_from_s3_what_web_put_there(
+    inference: Inference, start_fake: StartFake, settings: Settings
+) -> None:
+    start_fake(fake.predicts(281))
+    batches.run_batch(batches.claim_batch(queue=settings.INFERENCE_QUEUE))
+    inference.refresh_from_db()
+    assert (inference.status, inference.label) == (Inference.STATUS.DONE, "tabby")
+
+
+def test_the_url_of_an_upload_is_stable_and_leads_to_a_presigned_one(
+    inference: Inference, client: APIClient, jpeg: bytes
+) -> None:
+    assert inference.image.url == f"/media/{inference.image.name}"
+    redirect = client.get(inference.image.url)
+    assert redirect.status_code == 302
+    assert "X-Amz-Signature=" in redirect["Location"]
+    reply = requests.get(redirect["Location"], timeout=10)
+    assert (reply.status_code, reply.content, reply.headers["Content-Type"]) == (200, jpeg, "image/jpeg")
+
+
+def test_s3_refuses_a_url_without_its_signature(inference: Inference, client: APIClient) -> None:
+    location = client.get(inference.image.url)["Location"]
+    assert requests.get(location.partition("?")[0], timeout=10).status_code == 403
+
+
+def test_nothing_outside_the_uploads_is_presigned(inference: Inference, client: APIClient) -> None:
+    location = client.get("/media/elsewhere/secret.txt")["Location"]
+    assert requests.get(location, timeout=10).status_code == 404
+    assert client.get("/media/%2e%2e/elsewhere/secret.txt").status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)  # as in production: an error within a test's own transaction would break it
+def test_a_store_that_does_not_answer_is_a_503_and_leaves_no_row(
+    settings: Settings, client: APIClient, jpeg: bytes
+) -> None:
+    use_s3(settings, f"http://127.0.0.1:{free_port()}")
+    upload = SimpleUploadedFile("photo.jpg", jpeg)
+    reply = client.post("/api/v1/inferences/", {"model_type": "resnet", "image": upload})
+    assert (reply.status_code, reply.json()["code"]) == (503, "storage_unavailable")
+    assert reply["Retry-After"]
+    assert not Inference.objects.exists()
+
+
+def test_a_worker_that_cannot_read_the_store_tries_again_later(inference: Inference, settings: Settings) -> None:
+    use_s3(settings, f"http://127.0.0.1:{free_port()}")
+    assert batches.run_batch(batches.claim_batch(queue=settings.INFERENCE_QUEUE)) != []
+    inference.refresh_from_db()
+    assert inference.status == Inference.STATUS.PENDING
+    assert inference.error == {"code": "storage_unavailable", "detail": StorageUnavailableError.detail}
+
+
+def test_an_image_that_s3_does_not_have_raises_file_not_found(inference: Inference) -> None:
+    inference.image.delete(save=False)
+    with pytest.raises(FileNotFoundError):
+        inference.image.storage.open("inferences/none.jpg")
+
+
+def test_a_refused_key_is_an_unavailable_store(inference: Inference, settings: Settings) -> None:
+    options = {**settings.STORAGES["default"]["OPTIONS"], "secret_key": "wrong"}
+    settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
+    with pytest.raises(StorageUnavailableError, match="SignatureDoesNotMatch"):
+        inference.image.delete(save=False)

@@ -1,0 +1,135 @@
+import pytest
+import requests
+from pytest_django import Settings
+
+from moon_vision_challenge.classification import tf_serving
+from moon_vision_challenge.classification.exceptions import (
+    ClassificationError,
+    InvalidPredictionError,
+    ModelNotAvailableError,
+    ModelServerTimeoutError,
+    ModelServerUnavailableError,
+)
+from moon_vision_challenge.classification.tests import fake_model_server as fake
+from moon_vision_challenge.classification.tests.conftest import StartFake
+
+PAYLOAD = {"instances": [1]}
+
+
+def test_a_good_reply_is_returned_as_it_is(start_fake: StartFake) -> None:
+    server = start_fake(fake.replies(200, {"predictions": [[0.5]]}))
+    assert tf_serving.predict(server.url + "/v1/models/m:predict", PAYLOAD) == {"predictions": [[0.5]]}
+    assert server.requests == [("/v1/models/m:predict", PAYLOAD)]
+
+
+def test_the_column_format_is_a_good_reply_too(start_fake: StartFake) -> None:
+    server = start_fake(fake.replies(200, {"outputs": [[0.5]]}))
+    assert tf_serving.predict(server.url, PAYLOAD) == {"outputs": [[0.5]]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (fake.hangs_up, ModelServerUnavailableError),
+        (fake.hangs_up_in_the_body, ModelServerUnavailableError),
+        (fake.stalls, ModelServerTimeoutError),
+        (fake.stalls_in_the_body, ModelServerTimeoutError),
+        (fake.replies(404, {"error": "Servable not found"}), ModelNotAvailableError),
+        (fake.replies(429, {"error": "busy"}), ModelServerUnavailableError),
+        (fake.replies(503, {"error": "unavailable"}), ModelServerUnavailableError),
+        (fake.replies(504, {"error": "deadline"}), ModelServerTimeoutError),
+        (fake.replies(400, {"error": "wrong shape"}), InvalidPredictionError),
+        (fake.replies(500, b"oops"), InvalidPredictionError),
+        (fake.replies(200, b"<html>"), InvalidPredictionError),
+        (fake.replies(200, b""), InvalidPredictionError),
+        (fake.replies(200, b"[1]"), InvalidPredictionError),
+        (fake.replies(200, b'{"predictions": [NaN]}'), InvalidPredictionError),
+        (fake.replies(200, {"error": "none"}), InvalidPredictionError),
+    ],
+    ids=[
+        "hangs up",
+        "hangs up in the body",
+        "stalls",
+        "stalls in the body",
+        "404",
+        "429",
+        "503",
+        "504",
+        "400",
+        "500",
+        "html",
+        "empty",
+        "list",
+        "not a number",
+        "no predictions",
+    ],
+)
+def test_every_fault_becomes_one_error(
+    start_fake: StartFake, settings: Settings, answer: fake.Answer, error: type[ClassificationError]
+) -> None:
+    settings.TF_SERVING_TIMEOUT_S = 0.2
+    server = start_fake(answer)
+    with pytest.raises(ClassificationError) as caught:
+        tf_serving.predict(server.url, PAYLOAD)
+    assert type(caught.value) is error
+    assert server.url not in caught.value.detail
+
+
+def test_nobody_listening_is_unavailable() -> None:
+    with pytest.raises(ModelServerUnavailableError):
+        tf_serving.predict("http://127.0.0.1:9/v1/models/m:predict", PAYLOAD)
+
+
+def test_a_redirect_is_not_followed(start_fake: StartFake) -> None:
+    server = start_fake(fake.replies(302, b""))
+    with pytest.raises(InvalidPredictionError):
+        tf_serving.predict(server.url, PAYLOAD)
+
+
+def test_connections_are_kept_and_reused(start_fake: StartFake) -> None:
+    ports = set()
+
+    def answer(handler: fake.Handler) -> None:
+        ports.add(handler.client_address[1])
+        handler.reply(200, b'{"predictions": [1]}')
+
+    server = start_fake(answer)
+    for _ in range(5):
+        tf_serving.predict(server.url, PAYLOAD)
+    assert len(ports) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "available"),
+    [
+        (200, {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}, True),
+        (
+            200,
+            {"model_version_status": [{"version": "1", "state": "END"}, {"version": "2", "state": "AVAILABLE"}]},
+            True,
+        ),
+        (200, {"model_version_status": [{"version": "1", "state": "LOADING"}]}, False),
+        (200, {}, False),
+        (404, {"error": "Could not find any versions of model"}, False),
+    ],
+)
+def test_a_model_is_available_if_one_version_is(
+    start_fake: StartFake, status: int, body: object, available: bool
+) -> None:
+    start_fake(fake.replies(status, body))
+    assert tf_serving.is_available("resnet") is available
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (requests.ConnectTimeout(), ModelServerUnavailableError),
+        (requests.ReadTimeout(), ModelServerTimeoutError),
+        (requests.JSONDecodeError("no JSON", "", 0), InvalidPredictionError),
+        (requests.HTTPError("without a response"), ModelServerUnavailableError),
+    ],
+)
+def test_errors_of_classificators_that_use_requests_themselves_are_understood(
+    error: requests.RequestException, expected: type[ClassificationError]
+) -> None:
+    assert type(tf_serving.translate_error(error)) is expected

@@ -1,0 +1,77 @@
+import socket
+import time
+
+import pytest
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.classification.api.throttling import AnonThrottle, _redis
+
+URL = "/api/v0/inferences/"
+
+
+@pytest.fixture
+def frozen_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1_000_000.0]
+    monkeypatch.setattr(AnonThrottle, "timer", lambda _: now[0])
+    return now
+
+
+def test_the_request_above_the_rate_is_429_and_says_when_to_come_back(
+    client: APIClient, frozen_clock: list[float]
+) -> None:
+    statuses = [client.post(URL, {}, format="json").status_code for _ in range(32)]
+    assert statuses == [400] * 32
+    refused = client.post(URL, {}, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (429, "throttled")
+    assert int(refused["Retry-After"]) >= 1
+    frozen_clock[0] += int(refused["Retry-After"])
+    assert client.post(URL, {}, format="json").status_code == 400
+
+
+def test_addresses_are_counted_apart(client: APIClient, frozen_clock: list[float]) -> None:
+    for _ in range(32):
+        client.post(URL, {}, format="json", REMOTE_ADDR="192.0.2.1")
+    assert client.post(URL, {}, format="json", REMOTE_ADDR="192.0.2.1").status_code == 429
+    assert client.post(URL, {}, format="json", REMOTE_ADDR="192.0.2.2").status_code == 400
+
+
+def test_a_client_cannot_choose_its_address_by_a_header(client: APIClient, frozen_clock: list[float]) -> None:
+    for number in range(32):
+        client.post(URL, {}, format="json", HTTP_X_FORWARDED_FOR=f"192.0.2.{number}")
+    assert client.post(URL, {}, format="json", HTTP_X_FORWARDED_FOR="192.0.2.99").status_code == 429
+
+
+def test_the_count_is_shared_through_redis(client: APIClient, frozen_clock: list[float]) -> None:
+    for _ in range(32):
+        client.post(URL, {}, format="json")
+    _redis.cache_clear()  # as another process: a connection of its own, nothing in memory
+    assert client.post(URL, {}, format="json").status_code == 429
+
+
+def test_counters_expire_with_their_period(client: APIClient, settings: Settings) -> None:
+    client.post(URL, {}, format="json")
+    redis = _redis(settings.REDIS_URL)
+    (counter,) = redis.keys("throttle_anon_*")
+    assert 0 < redis.pttl(counter) <= 1000
+
+
+@pytest.fixture
+def _no_pause_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AnonThrottle, "_paused_until", 0.0)
+
+
+@pytest.mark.usefixtures("_no_pause_stays")
+def test_a_redis_that_is_away_lets_everybody_in(client: APIClient, settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    assert client.post(URL, {}, format="json").status_code == 400
+
+
+@pytest.mark.usefixtures("_no_pause_stays")
+def test_a_redis_that_hangs_is_waited_for_once(client: APIClient, settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        assert client.post(URL, {}, format="json").status_code == 400
+        start = time.monotonic()
+        assert client.post(URL, {}, format="json").status_code == 400
+    assert time.monotonic() - start < 0.5

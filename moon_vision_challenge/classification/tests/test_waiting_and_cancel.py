@@ -1,0 +1,137 @@
+import threading
+import time
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.classification import batches, services, tasks
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.tests import pictures
+
+URL = "/api/v1/inferences/"
+STATUS = Inference.STATUS
+
+
+@pytest.fixture
+def inference() -> Inference:
+    return Inference.objects.create(model_type="resnet", image="x.jpg")
+
+
+def finish_soon(pk: int, after_s: float = 0.3) -> threading.Timer:
+    def finish() -> None:
+        Inference.objects.filter(pk=pk).update(status=STATUS.DONE, label="tabby", finished_at=timezone.now())
+        connection.close()
+
+    timer = threading.Timer(after_s, finish)
+    timer.start()
+    return timer
+
+
+def get(client: APIClient, inference: Inference, **headers: str) -> Any:
+    return client.get(f"{URL}{inference.pk}/", headers=headers)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_get_waits_until_the_row_is_final(client: APIClient, inference: Inference) -> None:
+    timer = finish_soon(inference.pk)
+    begin = time.monotonic()
+    response = get(client, inference, Prefer="wait=20")
+    timer.join()
+    assert 0.2 < time.monotonic() - begin < 10
+    assert (response.json()["status"], response.json()["label"]) == ("done", "tabby")
+    assert response["Preference-Applied"] == "wait=20"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_post_waits_until_the_row_is_final(client: APIClient, jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[threading.Timer] = []
+    monkeypatch.setattr(tasks, "enqueue_inference", lambda inference: timers.append(finish_soon(inference.pk)))
+    body = {"model_type": "resnet", "image": pictures.upload(jpeg)}
+    response = client.post(URL, body, headers={"Prefer": "respond-async, wait=20"})
+    timers[0].join()
+    assert (response.status_code, response.json()["status"]) == (201, "done")
+    assert response["Preference-Applied"] == "wait=20"
+
+
+@pytest.mark.django_db
+def test_the_wait_is_capped_and_the_answer_says_so(client: APIClient, inference: Inference, settings: Settings) -> None:
+    settings.INFERENCE_MAX_WAIT_S = 1
+    begin = time.monotonic()
+    response = get(client, inference, Prefer="wait=1000")
+    assert 0.5 < time.monotonic() - begin < 5
+    assert (response.json()["status"], response["Preference-Applied"]) == ("pending", "wait=1")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("prefer", ["wait=0", "wait=-1", "wait=x", "respond-async", "", "waiting=5", "wait"])
+def test_what_is_no_wait_is_answered_at_once(client: APIClient, inference: Inference, prefer: str) -> None:
+    begin = time.monotonic()
+    response = get(client, inference, Prefer=prefer)
+    assert time.monotonic() - begin < 1
+    assert not response.has_header("Preference-Applied")
+
+
+@pytest.mark.django_db
+def test_when_too_many_wait_the_next_is_answered_at_once(
+    client: APIClient, inference: Inference, settings: Settings
+) -> None:
+    places = [services._waiting_places.acquire(blocking=False) for _ in range(settings.INFERENCE_MAX_WAITING_REQUESTS)]
+    assert all(places)
+    try:
+        begin = time.monotonic()
+        response = get(client, inference, Prefer="wait=20")
+        assert time.monotonic() - begin < 2
+        assert (response.status_code, response.json()["status"]) == (200, "pending")
+        assert not response.has_header("Preference-Applied")
+    finally:
+        for _ in places:
+            services._waiting_places.release()
+
+
+@pytest.mark.django_db
+def test_only_a_row_that_is_not_final_has_a_retry_after(client: APIClient, inference: Inference) -> None:
+    response = get(client, inference)
+    assert (response["Retry-After"], response.has_header("ETag")) == ("1", False)
+    Inference.objects.update(status=STATUS.DONE, finished_at=timezone.now())
+    response = get(client, inference)
+    assert (response.has_header("Retry-After"), response.has_header("ETag")) == (False, True)
+
+
+@pytest.mark.django_db
+def test_a_final_row_that_the_client_has_is_304(client: APIClient, inference: Inference) -> None:
+    Inference.objects.update(status=STATUS.DONE, finished_at=timezone.now())
+    etag = get(client, inference)["ETag"]
+    for sent in (etag, f'"other", {etag}', f"W/{etag}", "*"):
+        response = get(client, inference, **{"If-None-Match": sent})
+        assert (response.status_code, response.content, response["ETag"]) == (304, b"", etag)
+    assert get(client, inference, **{"If-None-Match": '"other"'}).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_waiting_row_is_canceled_and_never_claimed(client: APIClient, inference: Inference) -> None:
+    for _ in range(2):  # doing it twice is no error
+        response = client.post(f"{URL}{inference.pk}/cancel/")
+        assert (response.status_code, response.json()["status"]) == (200, "canceled")
+        assert response.json()["finished_at"]
+    assert batches.claim_batch(queue="inferences") == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", [STATUS.PROCESSING, STATUS.DONE, STATUS.FAIL])
+def test_a_row_that_waits_no_more_cannot_be_canceled(
+    client: APIClient, inference: Inference, status: Inference.STATUS
+) -> None:
+    Inference.objects.update(status=status)
+    response = client.post(f"{URL}{inference.pk}/cancel/")
+    assert (response.status_code, response.json()["code"]) == (409, "not_pending")
+    inference.refresh_from_db()
+    assert inference.status == status
+
+
+@pytest.mark.django_db
+def test_what_is_not_there_cannot_be_canceled(client: APIClient) -> None:
+    assert client.post(f"{URL}404/cancel/").status_code == 404

@@ -1,0 +1,266 @@
+import base64
+import ipaddress
+import json
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+from rest_framework.test import APIClient
+from standardwebhooks import Webhook
+
+from moon_vision_challenge.classification import batches, tasks, webhooks
+from moon_vision_challenge.classification.leases import Outcome
+from moon_vision_challenge.classification.models import DisabledWebhook, Inference, WebhookDelivery
+from moon_vision_challenge.classification.tests import pictures
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
+STATUS = WebhookDelivery.STATUS
+
+
+class Receiver(ThreadingHTTPServer):
+    """A consumer's server, which answers as told."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), ReceiverHandler)
+        self.status = 204
+        self.received: list[tuple[dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook?tenant=7"
+
+
+class ReceiverHandler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((dict(self.headers), body))
+        self.send_response(self.server.status)
+        if self.server.status == 302:
+            self.send_header("Location", self.server.url)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture
+def receiver(settings: Settings) -> Iterator[Receiver]:
+    settings.WEBHOOK_SECRET = SECRET
+    settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES = True
+    server = Receiver()
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def final_inference(url: str, status: str = "done") -> Inference:
+    inference = Inference.objects.create(
+        model_type="resnet", image="x.jpg", webhook_url=url, status=status, label="tabby"
+    )
+    webhooks.announce([inference])
+    return inference
+
+
+def deliver_due() -> WebhookDelivery:
+    tasks.deliver_webhooks()
+    return WebhookDelivery.objects.get()
+
+
+def test_a_delivery_is_signed_and_says_what_became_of_the_inference(receiver: Receiver) -> None:
+    inference = final_inference(receiver.url)
+    delivery = deliver_due()
+    ((headers, body),) = receiver.received
+    event = Webhook(SECRET).verify(body, {name.lower(): value for name, value in headers.items()})
+    assert event == json.loads(body)
+    assert event["type"] == "inference.done"
+    assert event["data"] == {
+        "id": inference.pk,
+        "model_type": "resnet",
+        "label": "tabby",
+        "status": "done",
+        "error": None,
+    }
+    assert headers["webhook-id"] == str(delivery.pk)
+    assert headers["Host"] == f"127.0.0.1:{receiver.server_port}"
+    assert (delivery.status, delivery.attempts, delivery.log[0]["status"]) == (STATUS.DELIVERED, 1, 204)
+
+
+@pytest.mark.parametrize("status", [200, 299])
+def test_only_2xx_is_success(receiver: Receiver, status: int) -> None:
+    receiver.status = status
+    final_inference(receiver.url)
+    assert deliver_due().status == STATUS.DELIVERED
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 429, 500, 503])
+def test_anything_else_is_tried_again_by_the_schedule(receiver: Receiver, status: int) -> None:
+    receiver.status = status
+    final_inference(receiver.url)
+    for attempt, pause_s in enumerate(webhooks.RETRY_DELAYS_S, start=1):
+        delivery = deliver_due()
+        assert (delivery.status, delivery.attempts, len(delivery.log)) == (STATUS.PENDING, attempt, attempt)
+        assert abs(delivery.next_attempt_at - timezone.now() - timedelta(seconds=pause_s)) < timedelta(seconds=30)
+        assert tasks.deliver_webhooks() == 0  # not before its time
+        WebhookDelivery.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+    assert deliver_due().status == STATUS.FAIL
+    assert len(receiver.received) == 10
+    assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1
+
+
+def test_410_disables_the_url(receiver: Receiver) -> None:
+    receiver.status = 410
+    final_inference(receiver.url)
+    assert deliver_due().status == STATUS.FAIL
+    assert DisabledWebhook.objects.get().url == receiver.url
+    final_inference(receiver.url)
+    assert WebhookDelivery.objects.count() == 1
+
+
+def test_nobody_listening_is_tried_again_and_logged(receiver: Receiver) -> None:
+    final_inference("http://127.0.0.1:9/")
+    delivery = deliver_due()
+    assert (delivery.status, delivery.log[0]["status"]) == (STATUS.PENDING, None)
+    assert "refused" in delivery.log[0]["error"]
+
+
+def test_replay_from_the_admin_sends_the_same_event_again(receiver: Receiver, admin_client: Any) -> None:
+    final_inference(receiver.url)
+    delivery = deliver_due()
+    url = "/admin/classification/webhookdelivery/"
+    response = admin_client.post(url, {"action": "send_again", "_selected_action": [str(delivery.pk)]})
+    assert response.status_code == 302
+    assert deliver_due().status == STATUS.DELIVERED
+    assert len({body for _, body in receiver.received}) == 1
+    assert len(receiver.received) == 2
+
+
+def test_racing_deliverers_send_once(receiver: Receiver) -> None:
+    final_inference(receiver.url)
+    claimed = webhooks.claim_due()
+    assert (len(claimed), webhooks.claim_due()) == (1, [])
+
+
+@pytest.mark.parametrize("status", ["pending", "processing"])
+def test_a_row_that_is_not_final_is_not_announced(receiver: Receiver, status: str) -> None:
+    final_inference(receiver.url, status)
+    assert not WebhookDelivery.objects.exists()
+
+
+def test_the_end_of_an_attempt_and_its_delivery_are_written_together(receiver: Receiver) -> None:
+    Inference.objects.create(model_type="gone", image="x.jpg", webhook_url=receiver.url)
+    (outcome,) = batches.run_batch(batches.claim_batch(queue="inferences"))
+    assert isinstance(outcome, Outcome)
+    assert WebhookDelivery.objects.get().event == "inference.fail"
+
+
+def test_cancel_and_lost_workers_are_announced_too(receiver: Receiver, client: APIClient) -> None:
+    canceled = Inference.objects.create(model_type="resnet", image="x.jpg", webhook_url=receiver.url)
+    client.post(f"/api/v1/inferences/{canceled.pk}/cancel/")
+    Inference.objects.create(
+        model_type="resnet",
+        image="x.jpg",
+        webhook_url=receiver.url,
+        status="processing",
+        attempts=99,
+        lease_expires_at=timezone.now() - timedelta(seconds=1),
+    )
+    batches.free_lost_inferences()
+    assert list(WebhookDelivery.objects.order_by("created_at").values_list("event", flat=True)) == [
+        "inference.canceled",
+        "inference.fail",
+    ]
+
+
+def post(client: APIClient, data: bytes, url: str) -> Any:
+    body = {"model_type": "resnet", "image": pictures.upload(data), "webhook_url": url}
+    return client.post("/api/v1/inferences/", body)
+
+
+def test_v1_takes_a_webhook_url_and_does_not_show_it(client: APIClient, jpeg: bytes, receiver: Receiver) -> None:
+    response = post(client, jpeg, receiver.url)
+    assert response.status_code == 201
+    assert "webhook_url" not in response.json()
+    assert Inference.objects.get().webhook_url == receiver.url
+
+
+PRIVATE = [
+    "http://127.0.0.1/",
+    "http://[::1]/",
+    "http://10.1.2.3/",
+    "https://192.168.0.1/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://0.0.0.0/",
+    "http://224.0.0.1/",
+]
+
+
+@pytest.mark.parametrize(
+    "url", [*PRIVATE, "ftp://example.com/", "nonsense", "https://user:word@example.com/", "https://" + "x" * 2000]
+)
+def test_a_url_that_leads_nowhere_good_is_400_on_webhook_url(
+    client: APIClient, jpeg: bytes, settings: Settings, url: str
+) -> None:
+    settings.WEBHOOK_SECRET = SECRET
+    response = post(client, jpeg, url)
+    assert (response.status_code, list(response.json())) == (400, ["webhook_url"])
+
+
+def test_without_a_secret_there_are_no_webhooks(client: APIClient, jpeg: bytes, settings: Settings) -> None:
+    settings.WEBHOOK_SECRET = ""
+    response = post(client, jpeg, "https://example.com/")
+    assert (response.status_code, response.json()) == (
+        400,
+        {"webhook_url": ["Webhooks are not set up on this service."]},
+    )
+
+
+def test_a_name_that_leads_to_a_private_address_is_refused_when_it_is_delivered(
+    receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES = False
+    public_then_private = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("93.184.215.14", "127.0.0.1")
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: public_then_private)
+    final_inference(f"http://rebinding.example:{receiver.server_port}/")
+    delivery = deliver_due()
+    assert "not public" in delivery.log[0]["error"]
+    assert receiver.received == []
+
+
+def test_it_connects_to_the_address_that_was_checked(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = []
+
+    def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        if not _is_ip(host):
+            resolved.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    final_inference(f"http://consumer.example:{receiver.server_port}/")
+    assert deliver_due().status == STATUS.DELIVERED
+    assert resolved == ["consumer.example"]  # a second look-up could lead elsewhere
+    assert receiver.received[0][0]["Host"] == f"consumer.example:{receiver.server_port}"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
