@@ -1,0 +1,203 @@
+"""The models being served: every version's state, and the loaded runtime of those that are available."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from moon_vision_challenge.model_server.config import ModelConfig, model_dir
+from moon_vision_challenge.model_server.runtime import ModelLoadError, Runtime, load_runtime
+
+logger = logging.getLogger(__name__)
+
+
+# Every file below a version folder: path, size, time of change.
+Content = frozenset[tuple[str, int, int]]
+
+
+class State(StrEnum):
+    """The states of tensorflow_serving/apis/get_model_status.proto that a version can be seen in."""
+
+    LOADING = "LOADING"
+    AVAILABLE = "AVAILABLE"
+    END = "END"
+
+
+class ServableNotFoundError(LookupError):
+    """No such model, or no such version of it, is available."""
+
+
+class UnknownLabelError(LookupError):
+    """The model has no such version label."""
+
+
+@dataclass
+class ModelVersion:
+    name: str
+    version: int
+    path: Path
+    state: State = State.LOADING
+    error: str = ""  # why it is not available
+    runtime: Runtime | None = None
+    content: Content = frozenset()  # of the folder, when loading began
+
+    def load(self) -> None:
+        """Ends in AVAILABLE with a runtime, or in END with an error, logged and not raised: the others are served."""
+        self.content = content_of(self.path)
+        try:
+            self.runtime = load_runtime(self.path)
+        except ModelLoadError as error:
+            self.state, self.error = State.END, str(error)
+            logger.error("Model %s version %d is NOT available (%s): %s", self.name, self.version, self.path, error)
+        else:
+            self.state = State.AVAILABLE
+            logger.info("Model %s version %d is available", self.name, self.version)
+
+    def unloaded(self) -> "ModelVersion":
+        """A request that holds the runtime keeps it until it is answered."""
+        if self.runtime is not None:
+            logger.info("Model %s version %d is unloaded", self.name, self.version)
+        return ModelVersion(self.name, self.version, self.path, State.END)
+
+
+def versions_on_disk(directory: Path) -> dict[int, Path]:
+    """Folders whose name is a whole number, leading zeros allowed; anything else is not a version. Raises OSError."""
+    return {
+        int(path.name): path
+        for path in directory.iterdir()
+        if path.name.isdecimal() and path.name.isascii() and path.is_dir()
+    }
+
+
+def content_of(directory: Path) -> Content:
+    """Tells whether files came, went or grew since a load failed: a folder may be seen while it is being copied."""
+    found = set()
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError):  # it went in between
+            status = path.stat()
+            found.add((str(path), status.st_size, status.st_mtime_ns))
+    return frozenset(found)
+
+
+@dataclass(frozen=True)
+class _Model:
+    version_labels: Mapping[str, int]
+    versions: Mapping[int, ModelVersion]
+
+
+class ModelRegistry:
+    """Read by many threads while one updates: a reader sees the models before a change or after it."""
+
+    def __init__(self, model_root: Path | None) -> None:
+        self._model_root = model_root
+        self._models: Mapping[str, _Model] = {}
+        self._problems: dict[str, str] = {}  # by model, so that one that lasts is logged once
+
+    def update(self, configs: Iterable[ModelConfig]) -> None:
+        """Loads the versions that are wanted and not loaded, models beside each other, then unloads what is not wanted.
+
+        Returns when every new version is available or has failed. Until then all that is loaded serves. What was
+        available stays so as long as no version that is wanted is available.
+        """
+        wanted = {config: self._wanted(config) for config in configs}
+        new = {
+            config.name: {number: version for number, version in versions.items() if self._must_load(version)}
+            for config, versions in wanted.items()
+        }
+        self._models = {**self._models, **{name: self._while_loading(name, versions) for name, versions in new.items()}}
+        versions = [version for by_number in new.values() for version in by_number.values()]
+        with ThreadPoolExecutor(max_workers=max(1, len(versions))) as pool:
+            list(pool.map(ModelVersion.load, versions))
+        self._models = {config.name: self._when_loaded(config, wanted[config], new[config.name]) for config in wanted}
+
+    def _wanted(self, config: ModelConfig) -> dict[int, ModelVersion]:
+        directory = model_dir(config, self._model_root)
+        problem = f"{directory} holds no version folder to serve"
+        paths: dict[int, Path] = {}
+        try:
+            on_disk = versions_on_disk(directory)
+            paths = {number: on_disk[number] for number in config.version_policy.select(on_disk)}
+        except OSError as error:
+            problem = f"cannot read {directory}: {error.strerror}"
+        problem = "" if paths else problem
+        if problem and problem != self._problems.get(config.name):
+            logger.error("Model %s is NOT available: %s", config.name, problem)
+        self._problems[config.name] = problem
+        return {number: ModelVersion(config.name, number, path) for number, path in paths.items()}
+
+    def _known(self, name: str) -> Mapping[int, ModelVersion]:
+        return self._models[name].versions if name in self._models else {}
+
+    def _must_load(self, version: ModelVersion) -> bool:
+        known = self._known(version.name).get(version.version)
+        if known is None or known.path != version.path:
+            return True
+        return known.runtime is None and (not known.error or known.content != content_of(version.path))
+
+    def _while_loading(self, name: str, new: Mapping[int, ModelVersion]) -> _Model:
+        known = self._known(name)
+        serving = {number: version for number, version in known.items() if version.runtime is not None}
+        labels = self._models[name].version_labels if name in self._models else {}
+        return _Model(labels, {**known, **new, **serving})
+
+    def _when_loaded(
+        self, config: ModelConfig, wanted: Mapping[int, ModelVersion], new: Mapping[int, ModelVersion]
+    ) -> _Model:
+        known = self._known(config.name)
+        versions: dict[int, ModelVersion] = {}
+        for number in wanted:
+            version = new.get(number, known.get(number))
+            if version is not None:
+                previous = known.get(number, version)
+                versions[number] = previous if version.runtime is None and previous.runtime is not None else version
+        nothing_serves = all(version.runtime is None for version in versions.values())
+        for number, version in known.items():
+            if number not in versions and not version.error:
+                versions[number] = version if nothing_serves and version.runtime else version.unloaded()
+        return _Model(self._labels(config, versions), versions)
+
+    def _labels(self, config: ModelConfig, versions: Mapping[int, ModelVersion]) -> Mapping[str, int]:
+        """A label moves only to a version that is available, if the one that it is on is."""
+
+        def serves(number: int | None) -> bool:
+            return number is not None and number in versions and versions[number].runtime is not None
+
+        before = self._models[config.name].version_labels if config.name in self._models else {}
+        return {
+            label: before[label] if serves(before.get(label)) and not serves(number) else number
+            for label, number in config.version_labels.items()
+        }
+
+    def versions(self, name: str, version: int | None = None, label: str | None = None) -> list[ModelVersion]:
+        """All versions of a model, newest first, or the one asked for.
+
+        Raises ServableNotFoundError or UnknownLabelError.
+        """
+        number = self._resolve(name, version, label)
+        found = self._known(name)
+        if number is None and not found:
+            raise ServableNotFoundError(f"Could not find any versions of model {name}")
+        if number is not None and number not in found:
+            raise ServableNotFoundError(f"Could not find version {number} of model {name}")
+        return [found[number]] if number is not None else [found[key] for key in sorted(found, reverse=True)]
+
+    def available(self, name: str, version: int | None = None, label: str | None = None) -> tuple[int, Runtime]:
+        """The version asked for, else the newest available one. Raises ServableNotFoundError or UnknownLabelError."""
+        number = self._resolve(name, version, label)
+        found = self._known(name)
+        for key in sorted(found, reverse=True) if number is None else [number]:
+            if key in found and (runtime := found[key].runtime) is not None:
+                return key, runtime
+        request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+        raise ServableNotFoundError(f"Servable not found for request: {request}")
+
+    def _resolve(self, name: str, version: int | None, label: str | None) -> int | None:
+        if label is None:
+            return version
+        labels = self._models[name].version_labels if name in self._models else {}
+        if label not in labels:
+            raise UnknownLabelError(f"Unrecognized servable version label: {label}")
+        return labels[label]

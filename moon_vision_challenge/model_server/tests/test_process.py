@@ -1,0 +1,136 @@
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from moon_vision_challenge.model_server.__main__ import SHUTDOWN_TIMEOUT_S
+from moon_vision_challenge.model_server.inference_queue import InferenceQueue, QueueFullError
+from moon_vision_challenge.model_server.tests.conftest import (
+    DEADLINE_S,
+    Server,
+    command,
+    free_port,
+    models_config,
+    save_half,
+    save_slow,
+    start_server,
+)
+
+ABOUT_A_SECOND = 4_000  # steps of the slow model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_half(tmp_path / "models" / "half" / "1" / "model.onnx")
+    save_slow(tmp_path / "models" / "slow" / "1" / "model.onnx")
+    (tmp_path / "models.config").write_text(models_config("half", "slow"))
+    return tmp_path
+
+
+def refusal(folder: Path, port: int, *flags: str) -> str:
+    """The whole output of a server that must not start."""
+    result = subprocess.run(
+        command(folder, port, *flags), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert result.returncode == 1
+    assert result.stdout == ""
+    return result.stderr
+
+
+def test_a_taken_port_is_one_sentence_and_exit_code_1(server: Server, folder: Path) -> None:
+    port = int(server.url.rpartition(":")[2])
+    [line] = refusal(folder, port).splitlines()
+    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use): choose another --rest_api_port" in line
+
+
+def test_a_mistake_in_the_config_file_is_one_sentence_with_its_line(folder: Path) -> None:
+    (folder / "models.config").write_text("model_config_list {\n  colour: 'red'\n}")
+    [line] = refusal(folder, free_port()).splitlines()
+    assert "models.config: line 2: model_config_list has no field colour" in line
+
+
+def test_a_config_file_that_is_not_there_is_one_sentence(folder: Path) -> None:
+    (folder / "models.config").unlink()
+    [line] = refusal(folder, free_port()).splitlines()
+    assert "models.config: No such file or directory" in line
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_that_runs_when_the_server_is_told_to_stop_is_answered(folder: Path, signal_number: int) -> None:
+    server = start_server(folder)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(server.predict, "slow", {"inputs": [ABOUT_A_SECOND]})
+        wait_until_busy(server)
+        assert not answer.done()
+        server.process.send_signal(signal_number)
+        assert answer.result(DEADLINE_S).json() == {"outputs": [0.0]}
+    assert server.process.wait(DEADLINE_S) == 0
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_told_to_stop_while_it_loads_stops_at_once(folder: Path, signal_number: int) -> None:
+    process = subprocess.Popen(command(folder, free_port()), stderr=subprocess.PIPE)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + DEADLINE_S
+    while not children.read_text():
+        assert time.monotonic() < deadline
+    process.send_signal(signal_number)
+    _, log = process.communicate(timeout=SHUTDOWN_TIMEOUT_S / 2)
+    assert process.returncode == 0
+    assert b"Traceback" not in log
+
+
+def wait_until_busy(server: Server) -> None:
+    """Until the server's processes have used CPU time for inference: a request of this length is then under way."""
+    used = cpu_ticks(server)
+    deadline = time.monotonic() + DEADLINE_S
+    while cpu_ticks(server) < used + 10:
+        assert time.monotonic() < deadline, "the server never got busy"
+        time.sleep(0.01)
+
+
+def cpu_ticks(server: Server) -> int:
+    parent = server.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in (parent, *children)]
+    return sum(int(fields[11]) + int(fields[12]) for fields in stats)
+
+
+def test_status_answers_while_every_inference_thread_is_busy_and_others_wait(folder: Path) -> None:
+    server = start_server(folder, "--inference_threads=1")
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(server.predict, "slow", {"inputs": [ABOUT_A_SECOND // 4]}) for _ in range(8)]
+        wait_until_busy(server)
+        assert server.get("/v1/models/half").status_code == 200
+        assert not all(answer.done() for answer in answers)
+        assert [answer.result(DEADLINE_S).status_code for answer in answers] == [200] * 8
+    assert server.stop() == 0
+
+
+def test_inference_slots_are_given_in_the_order_of_arrival() -> None:
+    queue = InferenceQueue(slots=1, max_waiting=3)
+    order: list[int] = []
+
+    def take(number: int) -> None:
+        with queue.slot():
+            order.append(number)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(3)]
+    with queue.slot():
+        for number, thread in enumerate(threads):
+            thread.start()
+            deadline = time.monotonic() + DEADLINE_S
+            while queue.waiting <= number:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        with pytest.raises(QueueFullError):
+            take(3)
+        assert order == []
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert order == [0, 1, 2]
