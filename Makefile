@@ -1,0 +1,105 @@
+# Each target says after ## what it does; `make` prints that.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: ## Run all services here, without Docker, and classify a photo; Ctrl-C stops (DEBUG=1: autoreload, error pages)
+	@native/bootstrap.sh native && exec $(PY) -m native run
+
+demo: ## The same, but stop after the photo; fails if a label is wrong
+	@native/bootstrap.sh native && exec $(PY) -m native demo
+
+manage: ## Run a Django command on the data of `make run`: make manage ARGS=createsuperuser
+	@test -f .run/env || { echo 'Start the services first: make run'; exit 1; }
+	@set -a && . .run/env && exec $(PY) manage.py $(ARGS)
+
+test: ## Run the tests on real services, with coverage: make test ARGS="-k dispatcher"
+	@native/bootstrap.sh local && exec $(PY) -m pytest --cov $(ARGS)
+
+# The production settings are read, and nothing is connected to.
+PRODUCTION := DJANGO_SETTINGS_MODULE=config.settings.production DJANGO_ALLOWED_HOSTS=example.com \
+	DJANGO_SECRET_KEY=$$(printf 'only-for-the-check-%s' "$$(seq -s- 40)") DATABASE_URL=postgres://u:p@127.0.0.1:1/n \
+	REDIS_URL=redis://:p@127.0.0.1:1/0 TF_SERVING_URL=http://127.0.0.1:1
+
+lint: ## Check style, types, layers, migrations and settings
+	@native/bootstrap.sh local
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PRODUCTION) $(PY) manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/hadolint $$(git ls-files '*Dockerfile')
+	.venv/bin/shellcheck $$(git grep -lE '^#!/(usr/)?bin/(env )?(ba)?sh')
+
+bench: ## Measure what requests cost: make bench ARGS="v0 v1 peers"
+	@native/bootstrap.sh local && exec $(PY) -m bench $(ARGS)
+
+lock: ## Write requirements/*.txt anew from the *.in files: make lock ARGS=--upgrade
+	@native/bootstrap.sh local
+	PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
+
+clean: ## Remove what can be made again (.venv, models, caches, logs); the database and the uploads stay
+	rm -rf .venv models .run/cache .run/logs .run/test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
+
+chaos: ## Kill everything at random while inferences are posted, and check that none is lost: make chaos ARGS=--short
+	@native/bootstrap.sh local && exec $(PY) -m bench.chaos $(ARGS)
+
+.PHONY: help run demo manage test lint bench lock clean chaos
+
+# TensorFlow has its own environment: the services never import it, except the model server when it is installed there.
+TF_VENV := .run/tf-venv
+
+get_tf_models: ## Export ResNet50 and InceptionV3 as SavedModels; MODEL_DATA_URL fetches a ready tarball instead
+	@test -x $(TF_VENV)/bin/python || python3 -m venv $(TF_VENV)
+	@$(TF_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/tensorflow.txt
+	$(TF_VENV)/bin/python -m moon_vision_challenge.model_zoo.keras_models $(ARGS)
+
+.PHONY: get_tf_models
+
+# Containers: the same services in Docker (local.yml), and production behind Traefik (production.yml).
+LOCAL := docker compose -f local.yml
+
+container_models: ## Build the models that are not in models/ yet, in a container
+	@mkdir -p models
+	$(LOCAL) build get_tf_models
+	$(LOCAL) run --rm --no-deps --user "$$(id -u):$$(id -g)" get_tf_models
+
+build: container_models ## Get the models and build the images
+	$(LOCAL) build django model_server
+
+up: ## Migrate, start all services in containers, wait until they are healthy, show the logs
+	$(LOCAL) run --rm django python manage.py migrate --no-input
+	$(LOCAL) up --detach --wait --wait-timeout 300
+	@$(LOCAL) ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'
+	@if [ -t 1 ]; then $(LOCAL) logs --tail 10 --follow; else $(LOCAL) logs --tail 10; fi
+
+down: ## Stop the containers; the data stay in their volumes
+	$(LOCAL) down
+
+logs: ## Follow the containers' logs: make logs ARGS=celeryworker
+	$(LOCAL) logs --tail 100 --follow $(ARGS)
+
+shell: ## A Django shell in a container
+	$(LOCAL) exec django python manage.py shell
+
+production_env: ## Write .envs/.production/ with strong secrets: make production_env DOMAIN=vision.example.com EMAIL=you@example.com
+	@DOMAIN='$(DOMAIN)' EMAIL='$(EMAIL)' compose/production/maintenance/make_env
+
+deploy: ## Production: build, migrate, then replace the containers one by one
+	compose/production/maintenance/deploy
+
+backup: ## Production: write database and uploads to backups/<time>/
+	compose/production/maintenance/backup
+
+backups: ## Production: list the backups
+	compose/production/maintenance/backups
+
+restore: ## Production: put a backup back: make restore BACKUP=2026-01-31T12-00-00Z
+	compose/production/maintenance/restore '$(BACKUP)'
+
+.PHONY: container_models build up down logs shell production_env deploy backup backups restore

@@ -1,0 +1,175 @@
+"""`python -m native run` and `python -m native demo`: all services on this machine, and a first photo classified."""
+
+import argparse
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from . import postgres, sample
+from .environment import ROOT, RUN_DIR, CannotRunError, check_ports, is_debug, own_services
+from .process import STOP_SIGNALS
+from .readiness import MODEL
+from .services import FOUNDATIONS, Services, prepared
+
+READY_TIMEOUT_S = 60
+EXTERNAL_TIMEOUT_S = 5
+WATCH_INTERVAL_S = 0.2
+
+
+def say(text: str) -> None:
+    with suppress(OSError):  # the terminal may be closed, and the services must be stopped all the same
+        print(text, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m native", description=__doc__)
+    parser.add_argument("command", choices=["run", "demo"], help="demo stops after the sample photo")
+    demo = parser.parse_args().command == "demo"
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stop)
+    os.chdir(ROOT)
+    run_dir = Path(os.environ.get("RUN_DIR") or RUN_DIR).resolve()
+    try:
+        return run(run_dir, demo=demo)
+    except CannotRunError as error:
+        say(f"\n{error}")
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            say(f"\nNo space left on the disk ({error.filename or run_dir}): free some and run the same command again.")
+        elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}:
+            say(
+                f"\nCannot write {error.filename or run_dir} ({error.strerror}): "
+                "the checkout must belong to the user who runs it."
+            )
+        else:
+            raise
+    return 1
+
+
+def run(run_dir: Path, *, demo: bool) -> int:
+    """Returns the exit code; a stop signal leaves through SystemExit. Nothing that was started is left when it ends."""
+    begin = time.monotonic()
+    at_terminal = sys.stdout.isatty()
+
+    def step(text: str) -> None:
+        say(f"{time.monotonic() - begin:5.1f} s  {text}")
+
+    with prepared(run_dir, os.environ, echo=is_debug(os.environ)) as services:
+        env = services.env
+        own = own_services(services.commands, os.environ)
+        if services.leftovers:
+            step("stopped what a run that was killed had left behind")
+        check_ports(own, env)
+        build_model(services, own, step)
+        if "postgres" in own and postgres.is_new(run_dir):
+            step("making the PostgreSQL data folder (once)" + root_mode_note(run_dir))
+        start(services, own, step)
+        base_url = f"http://{env['WEB_HOST'].replace('0.0.0.0', '127.0.0.1')}:{env['WEB_PORT']}"  # noqa: S104 - replaced
+        answers = []
+        for classify in (sample.classify_at_once, sample.classify_through_queue):
+            services.check()
+            answers.append(classify(base_url))
+        step("both answers are there")
+        services.start("beat")
+        services.start("flower")
+        services.wait_until_ready("flower", timeout_s=READY_TIMEOUT_S)
+        step(f"all {len(own)} services run\n")
+        say(f"{sample.PHOTO.relative_to(ROOT)}, model {MODEL}:")
+        for answer in answers:
+            wrong = "" if answer.is_right else f"   expected {sample.EXPECTED_LABEL}"
+            say(f"  {answer.door}   {answer.label}   {answer.seconds * 1000:.0f} ms{wrong}")
+        if demo:
+            return verdict(answers)
+        say(summary(env, base_url))
+        while not at_terminal or sys.stdout.isatty():  # make does not pass on the SIGHUP of a terminal that closes
+            services.check()
+            time.sleep(WATCH_INTERVAL_S)
+        return 128 + signal.SIGHUP
+
+
+def build_model(services: Services, own: list[str], step: Callable[[str], None]) -> None:
+    """Also when it is there: the model zoo sees at once whether it was built from what it would be built from now.
+
+    Raises CannotRunError if the model cannot be built.
+    """
+    if "model_server" not in own:
+        return
+    step("model (built once)")
+    done = subprocess.run(
+        [sys.executable, "-m", "moon_vision_challenge.model_zoo", MODEL], cwd=ROOT, env=services.env, check=False
+    )
+    if done.returncode:
+        raise CannotRunError(f"Could not build the model {MODEL}: the message above says why.")
+
+
+def start(services: Services, own: list[str], step: Callable[[str], None]) -> None:
+    """Returns when requests can be answered. Beat and Flower answer none, and would only slow the others' start."""
+    # The worker may come before the migrations: a row that it cannot work on yet stays, and the sweep finds it again.
+    for name in [name for name in own if name in {*FOUNDATIONS, "web", "worker"}]:
+        services.start(name)
+    for name in ("postgres", "redis"):
+        services.wait_until_ready(name, timeout_s=READY_TIMEOUT_S if name in own else EXTERNAL_TIMEOUT_S)
+    migrate(services)
+    step("database ready")
+    services.wait_until_ready("model_server", "web", "worker", timeout_s=READY_TIMEOUT_S)
+    step("API ready")
+
+
+def migrate(services: Services) -> None:
+    """Raises CannotRunError with what Django said. Skips its checks, which take longer; `make lint` runs them."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--noinput", "--skip-checks"],
+        cwd=ROOT,
+        env=services.env,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise CannotRunError(f"The database could not be migrated:\n{done.stdout[-2000:]}")
+
+
+def root_mode_note(run_dir: Path) -> str:
+    if os.geteuid() != 0:
+        return ""
+    return (
+        f"\n         PostgreSQL does not run as root: its data and programs are in {postgres.folder(run_dir).parent},"
+        "\n         which its own account can reach. Nothing else is written outside the checkout."
+    )
+
+
+def verdict(answers: list[sample.Answer]) -> int:
+    """The exit code: 0 only if every label is the right one."""
+    passed = sum(answer.is_right for answer in answers)
+    say(f"\n{passed} passed, {len(answers) - passed} failed")
+    return 0 if passed == len(answers) else 1
+
+
+def summary(env: dict[str, str], base_url: str) -> str:
+    return f"""
+  API      {base_url}/api/docs/
+  Admin    {base_url}/admin/    (make an account with: make manage ARGS=createsuperuser)
+  Flower   http://127.0.0.1:{env["FLOWER_PORT"]}/
+  Logs     tail -F {env["RUN_DIR"]}/logs/*.log
+  Try      {sample.curl(base_url)}
+
+Ctrl-C stops everything; the data stays for the next run."""
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    for other in STOP_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # once is enough: what follows is bounded in time
+    say("\nStopping...")
+    raise SystemExit(0 if number == signal.SIGINT else 128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

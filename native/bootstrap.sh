@@ -1,0 +1,72 @@
+#!/bin/sh
+# Makes .venv and installs the locked packages of requirements/$1.txt in it: bootstrap.sh native|local
+# Takes milliseconds when nothing has changed. `local` holds everything that `native` does, at the same versions.
+set -eu
+cd "$(dirname "$0")/.."
+want=$1
+stamp=.venv/installed
+
+say() { printf '%s\n' "$*"; }
+fail() {
+  printf '\n%s\n' "$*" >&2
+  exit 1
+}
+
+# The folder is part of it: the scripts in .venv/bin name it, so a checkout that was moved needs a new .venv.
+state() { printf '%s %s\n' "$1" "$PWD" && cksum "requirements/$1.txt" requirements/uv.txt; }
+
+for installed in "$want" local; do
+  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(state "$installed")" ] && .venv/bin/python -c '' 2>/dev/null; then
+    exit 0
+  fi
+done
+
+find_python() {
+  for name in python3.12 python3.11 python3; do
+    # Run, not only looked for: a version manager's python3.12 may be there and answer that it is not installed.
+    if "$name" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1; then
+      printf '%s' "$name"
+      return
+    fi
+  done
+}
+
+# What is downloaded stays in the checkout too, so that an interrupted installation goes on where it stopped.
+export UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.run/cache/uv}"
+again='put right what the message above says (often no network, or no space left on the disk) and run the same command again.'
+
+made_by=$(sed -n 1p "$stamp" 2>/dev/null || :)
+# Away until the installation is complete: one that was interrupted is made again from nothing.
+if ! { [ -w . ] && rm -f "$stamp"; } 2>/dev/null; then
+  fail "Cannot write in $PWD: the checkout must belong to the user who runs it."
+fi
+
+case $made_by in
+"native $PWD" | "local $PWD") uv=.venv/bin/uv ;;
+*) uv= ;;
+esac
+if [ -z "$uv" ] || ! "$uv" --version >/dev/null 2>&1; then
+  python=$(find_python)
+  if [ -n "$python" ] && "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    say "Making .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv || fail "Could not make .venv: $again"
+    say "Installing uv, which installs the rest (20 MB)"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes \
+      -r requirements/uv.txt || fail "Could not install uv: $again"
+    uv=.venv/bin/uv
+  elif command -v uv >/dev/null 2>&1; then
+    say "Making .venv with $(uv --version)"
+    uv venv --quiet --clear --python "${python:-3.12}" .venv || fail "Could not make .venv: $again"
+    uv=uv
+  elif [ -n "$python" ]; then
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    fail "$("$python" --version) is here without its module venv. Install it (on Debian and Ubuntu: apt install python$version-venv), or install uv, and run the same command again."
+  else
+    fail "Python 3.11 or 3.12 is needed, and none was found. Install one (on Debian and Ubuntu: apt install python3 python3-venv), or install uv (https://docs.astral.sh/uv/), and run the same command again."
+  fi
+fi
+
+say "Installing the packages of requirements/$want.txt"
+VIRTUAL_ENV="$PWD/.venv" "$uv" pip sync --require-hashes "requirements/$want.txt" requirements/uv.txt ||
+  fail "Could not install the packages: $again"
+state "$want" >"$stamp"

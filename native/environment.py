@@ -1,0 +1,140 @@
+"""The environment of the services: where they keep their data, on which ports they listen, with which passwords."""
+
+import errno
+import json
+import os
+import secrets
+import shlex
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN_DIR = ROOT / ".run"
+
+# A server that the user names is used as it is, and none of our own is started in its place.
+REPLACED_BY = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "model_server": "TF_SERVING_URL"}
+# The doors that people open keep their numbers; the others (None) take a free port in each run.
+PORTS = {
+    "postgres": ("POSTGRES_PORT", None),
+    "redis": ("REDIS_PORT", None),
+    "model_server": ("MODEL_SERVER_PORT", None),
+    "web": ("WEB_PORT", 8000),
+    "flower": ("FLOWER_PORT", 5555),
+}
+
+
+# Not the whole checkout: every line in a log would restart the web server.
+RELOAD = "--reload --reload-paths=config --reload-paths=moon_vision_challenge"
+
+
+class CannotRunError(Exception):
+    """Says in a plain sentence what is wrong and what the user can do about it."""
+
+
+def own_services(names: Iterable[str], given: Mapping[str, str]) -> list[str]:
+    """Those of the services `names` that no server named in the environment `given` replaces."""
+    return [name for name in names if name not in REPLACED_BY or not given.get(REPLACED_BY[name])]
+
+
+def is_debug(given: Mapping[str, str]) -> bool:
+    """Whether DEBUG=1 (for `make`) or DJANGO_DEBUG=1 is set."""
+    return given.get("DJANGO_DEBUG", given.get("DEBUG", "")) not in {"", "0"}
+
+
+def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment in which services run whose data is in `run_dir`; what is `given` goes before defaults.
+
+    Makes the passwords on first use and chooses free ports. Writes `run_dir`/env, which a shell can read.
+    Raises CannotRunError for a port that is no port.
+    """
+    (run_dir / "media").mkdir(parents=True, exist_ok=True)
+    passwords = _passwords(run_dir / "secrets.json")
+    ports = _ports(given)
+    ours = {
+        "RUN_DIR": str(run_dir),
+        "DJANGO_SETTINGS_MODULE": "config.settings.local",
+        "DJANGO_SECRET_KEY": passwords["django"],
+        "DJANGO_DEBUG": "1" if is_debug(given) else "0",
+        "DJANGO_MEDIA_ROOT": str(run_dir / "media"),
+        "DATABASE_URL": f"postgres://moon_vision:{passwords['postgres']}@127.0.0.1:{ports['POSTGRES_PORT']}/moon_vision",
+        "REDIS_URL": f"redis://:{passwords['redis']}@127.0.0.1:{ports['REDIS_PORT']}/0",
+        "TF_SERVING_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",
+        "WEB_HOST": "127.0.0.1",
+        "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime would report its use to Microsoft, and keep an identity in ~/.cache
+        "WEB_RELOAD": RELOAD if is_debug(given) else "",
+        **ports,
+    }
+    ours |= {name: given[name] for name in ours if given.get(name)}
+    _write_private(run_dir / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(ours.items())))
+    python = {
+        "PATH": f"{Path(sys.executable).parent}:{given.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        # glibc gives buffers as large as an image back to the kernel at once and then pays for new pages.
+        "MALLOC_MMAP_THRESHOLD_": "33554432",
+        "MALLOC_TRIM_THRESHOLD_": "134217728",
+    }
+    if os.geteuid() == 0:
+        # Who runs everything as root has been told by PostgreSQL's own account that it is not the usual way.
+        python["PYTHONWARNINGS"] = "ignore:You're running the worker with superuser privileges"
+    return {**given, **ours, **python}
+
+
+def check_ports(services: Iterable[str], env: Mapping[str, str]) -> None:
+    """Raises CannotRunError if one of the services could not listen on its port."""
+    for service in services:
+        if service not in PORTS:
+            continue
+        variable = PORTS[service][0]
+        host = env["WEB_HOST"] if service == "web" else "127.0.0.1"
+        try:
+            with socket.socket() as probe:
+                # As servers do: a connection that lingers from the last run does not count as taken.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, int(env[variable])))
+        except OSError as error:
+            why = "taken by another program" if error.errno == errno.EADDRINUSE else f"not usable ({error.strerror})"
+            raise CannotRunError(
+                f"Port {env[variable]} on {host}, meant for {service}, is {why}: "
+                f"choose another one with {variable}=..., as in `make run {variable}={int(env[variable]) % 65535 + 1}`."
+            ) from error
+
+
+def _ports(given: Mapping[str, str]) -> dict[str, str]:
+    ports = {}
+    with ExitStack() as held:  # until all are chosen, so that none is chosen twice
+        for variable, default in PORTS.values():
+            if given.get(variable):
+                if (
+                    not given[variable].isascii()
+                    or not given[variable].isdigit()
+                    or not 0 < int(given[variable]) < 65536
+                ):
+                    raise CannotRunError(f"{variable} is {given[variable]!r}: a port is a number from 1 to 65535.")
+                ports[variable] = given[variable]
+            elif default:
+                ports[variable] = str(default)
+            else:
+                free = held.enter_context(socket.socket())
+                free.bind(("127.0.0.1", 0))
+                ports[variable] = str(free.getsockname()[1])
+    return ports
+
+
+def _passwords(path: Path) -> dict[str, str]:
+    if not path.exists():
+        names = ("postgres", "redis", "django")
+        _write_private(path, json.dumps({name: secrets.token_urlsafe(36) for name in names}))
+    passwords: dict[str, str] = json.loads(path.read_text())
+    return passwords
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Whole or not at all, and readable by nobody else at any moment."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - takes a mode
+        file.write(text)
+    new.rename(path)

@@ -1,0 +1,124 @@
+"""What the runner needs of the operating system: no process outlives it, no signal comes at the wrong moment."""
+
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from .environment import CannotRunError
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+POLL_S = 0.05
+
+
+def poll(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Waits until the condition holds; False if it still does not after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+@contextmanager
+def stop_signals_held() -> Iterator[None]:
+    """Puts off Ctrl-C and its like, so that they cannot part the start of a process from taking note of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def only_one(run_dir: Path) -> Iterator[None]:
+    """Holds the lock of `run_dir`; the kernel lets go of it however this process ends.
+
+    Raises CannotRunError if another process holds it.
+    """
+    run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with (run_dir / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise CannotRunError(
+                f"The services of {run_dir} are already running (process {lock.read().strip() or 'unknown'}): "
+                "stop that run with Ctrl-C first."
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+class ProcessGroups:
+    """The process groups of a run, kept in a file, so that the next run finds what a killed runner left behind."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._started: dict[int, float] = {}  # number of the group, which is its leader's -> start time of the leader
+
+    def add(self, leader: int) -> None:
+        self._started[leader] = psutil.Process(leader).create_time()
+        self._save()
+
+    def discard(self, leader: int) -> None:
+        self._started.pop(leader, None)
+        self._save()
+
+    def stop_leftovers(self) -> list[int]:
+        """Ends the groups that the file names and that are still those it means; returns their numbers."""
+        if not self._path.exists():
+            return []
+        recorded = json.loads(self._path.read_text())
+        if recorded["boot"] != _boot_id():
+            return []
+        left = [int(leader) for leader, started in recorded["groups"].items() if _is_left(int(leader), started)]
+        for stop_signal, timeout_s in ((signal.SIGTERM, 10), (signal.SIGKILL, 5)):
+            for leader in left:
+                signal_group(leader, stop_signal)
+            if poll(lambda: not any(group_members(leader) for leader in left), timeout_s):
+                break
+        return left
+
+    def _save(self) -> None:
+        self._path.write_text(json.dumps({"boot": _boot_id(), "groups": self._started}))
+
+
+def group_members(leader: int) -> list[psutil.Process]:
+    """The living processes of the group."""
+    members = []
+    for process in psutil.process_iter(["status"]):
+        try:
+            if os.getpgid(process.pid) == leader and process.info["status"] != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except ProcessLookupError:
+            continue  # it ended since it was listed
+    return members
+
+
+def signal_group(leader: int, number: signal.Signals) -> None:
+    """Sends a signal to the whole group, if there is anybody left in it."""
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        return
+
+
+def _is_left(leader: int, started: float) -> bool:
+    """Linux gives a number to no new process while a group still bears it; so only a living leader must be compared."""
+    members = group_members(leader)
+    return bool(members) and all(process.pid != leader or process.create_time() == started for process in members)
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else str(psutil.boot_time())

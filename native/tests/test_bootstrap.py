@@ -1,0 +1,95 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from native.environment import ROOT
+
+TOOLS = ("sh", "cat", "cksum", "dirname", "grep", "ln", "mkdir", "rm", "sed")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout that holds what bootstrap.sh reads, beside a PATH (`bin`) of POSIX tools and nothing else."""
+    path = tmp_path / "checkout"
+    for part in ("native", "requirements"):
+        shutil.copytree(ROOT / part, path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "bin").mkdir()
+    for tool in TOOLS:
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or pytest.fail(f"no {tool} here"))
+    return path
+
+
+def program(checkout: Path, name: str, script: str) -> None:
+    path = checkout.parent / "bin" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def bootstrap(checkout: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [checkout / "native" / "bootstrap.sh", "native"],
+        env={"PATH": str(checkout.parent / "bin")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_without_python_one_sentence_says_what_to_install(checkout: Path) -> None:
+    done = bootstrap(checkout)
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("Python 3.11 or 3.12 is needed, and none was found.")
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_that_is_there_but_does_not_run_is_passed_over(checkout: Path) -> None:
+    program(checkout, "python3.12", "echo 'python3.12: command not found' >&2; exit 127")  # as a version manager does
+    done = bootstrap(checkout)
+    assert done.returncode == 1
+    assert "none was found" in done.stderr
+    assert "command not found" not in done.stderr
+
+
+def test_a_python_without_venv_is_told_with_the_command_that_installs_it(checkout: Path) -> None:
+    program(
+        checkout,
+        "python3.11",
+        'case "$*" in *ensurepip*) exit 1 ;; *"% sys.version_info"*) echo 3.11 ;; --version) echo Python 3.11 ;; esac',
+    )
+    done = bootstrap(checkout)
+    assert done.returncode == 1
+    assert "apt install python3.11-venv" in done.stderr
+
+
+def test_an_installation_that_fails_says_what_to_do_and_is_not_taken_for_complete(checkout: Path) -> None:
+    program(checkout, "uv", 'case "$1" in pip) echo "error: no network" >&2; exit 2 ;; *) mkdir -p .venv ;; esac')
+    done = bootstrap(checkout)
+    assert done.returncode == 1
+    assert "error: no network" in done.stderr
+    assert "run the same command again" in done.stderr
+    assert not (checkout / ".venv" / "installed").exists()
+
+
+@pytest.mark.parametrize(("changed", "is_skipped"), [(False, True), (True, False)])
+def test_an_unchanged_lock_is_not_installed_again(checkout: Path, *, changed: bool, is_skipped: bool) -> None:
+    program(checkout, "uv", 'mkdir -p .venv/bin; ln -sf "$(command -v sh)" .venv/bin/python; echo "$@" >>calls')
+    assert bootstrap(checkout).returncode == 0
+    calls = (checkout / "calls").read_text()
+    if changed:
+        with (checkout / "requirements" / "native.txt").open("a") as lock:
+            lock.write("# changed\n")
+    assert bootstrap(checkout).returncode == 0
+    assert ((checkout / "calls").read_text() == calls) is is_skipped
+
+
+def test_make_alone_lists_every_target() -> None:
+    listed = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    targets = re.findall(r"^([a-z_]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets
+    assert [line.split()[0] for line in listed.splitlines()] == targets

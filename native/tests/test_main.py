@@ -1,0 +1,129 @@
+"""The runner itself, with all seven services and the real model."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from native.__main__ import verdict
+from native.environment import ROOT
+from native.process import group_members, poll
+from native.sample import Answer
+
+START_TIMEOUT_S = 120
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@contextmanager
+def runner(command: str, run_dir: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
+    """`make run` or `make demo` after its bootstrap; its output goes to `run_dir`.out."""
+    given = os.environ | {"RUN_DIR": str(run_dir), "WEB_PORT": free_port(), "FLOWER_PORT": free_port()} | env
+    given |= {"POSTGRES_OPTIONS": "-c fsync=off"}
+    arguments = [sys.executable, "-m", "native", command]
+    with run_dir.with_suffix(".out").open("w") as output:
+        process = subprocess.Popen(arguments, cwd=ROOT, env=given, stdout=output, stderr=output, text=True)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def said(run_dir: Path) -> str:
+    return run_dir.with_suffix(".out").read_text()
+
+
+def groups(run_dir: Path) -> list[int]:
+    return [int(group) for group in json.loads((run_dir / "processes.json").read_text())["groups"]]
+
+
+def wait_for(text: str, run_dir: Path, process: subprocess.Popen[str]) -> None:
+    assert poll(lambda: text in said(run_dir) or process.poll() is not None, START_TIMEOUT_S)
+    assert text in said(run_dir), said(run_dir)
+
+
+def test_demo_classifies_the_sample_through_both_doors_and_stops(run_dir: Path) -> None:
+    with runner("demo", run_dir) as process:
+        assert process.wait(timeout=START_TIMEOUT_S) == 0, said(run_dir)
+    assert said(run_dir).splitlines()[-1] == "2 passed, 0 failed"
+    assert said(run_dir).count("espresso") == 2
+    assert groups(run_dir) == []
+
+
+@pytest.mark.parametrize(("label", "closing_line"), [("espresso", "2 passed, 0 failed"), ("cup", "1 passed, 1 failed")])
+def test_one_wrong_label_fails_the_demo(capsys: pytest.CaptureFixture[str], label: str, closing_line: str) -> None:
+    code = verdict([Answer("v0", "espresso", 0.1), Answer("v1", label, 0.1)])
+    assert capsys.readouterr().out.splitlines()[-1] == closing_line
+    assert code == (0 if label == "espresso" else 1)
+
+
+def test_run_stays_until_ctrl_c_and_leaves_no_process(run_dir: Path) -> None:
+    with runner("run", run_dir) as process:
+        wait_for("Ctrl-C stops everything", run_dir, process)
+        started = groups(run_dir)
+        assert len(started) == 7
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    assert not any(group_members(group) for group in started)
+    assert "Try      curl -F model_type=efficientnet_lite0 -F image=@samples/coffee.jpg" in said(run_dir)
+
+
+def test_a_service_that_dies_stops_the_run_and_is_named(run_dir: Path) -> None:
+    with runner("run", run_dir) as process:
+        wait_for("Ctrl-C stops everything", run_dir, process)
+        started = groups(run_dir)
+        os.kill(started[1], signal.SIGKILL)  # redis: the second of the Procfile
+        assert process.wait(timeout=60) == 1
+    assert "The service redis was killed by SIGKILL" in said(run_dir)
+    assert not any(group_members(group) for group in started)
+
+
+def test_ctrl_c_while_services_start_leaves_no_process(run_dir: Path) -> None:
+    with runner("run", run_dir) as process:
+        assert poll((run_dir / "logs" / "web.log").exists, START_TIMEOUT_S)
+        started = groups(run_dir)
+        assert started
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    assert not any(group_members(group) for group in started)
+
+
+def test_a_taken_web_port_is_told_and_nothing_starts(run_dir: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        with runner("run", run_dir, WEB_PORT=port) as process:
+            assert process.wait(timeout=60) == 1
+    assert f"Port {port} on 127.0.0.1, meant for web, is taken by another program" in said(run_dir)
+    assert "Traceback" not in said(run_dir)
+    assert list((run_dir / "logs").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run_dir = tmp_path / "file" / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "native", "run"],
+        cwd=ROOT,
+        env=os.environ | {"RUN_DIR": str(run_dir)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "Cannot write" in done.stdout
+    assert "Traceback" not in done.stderr
