@@ -1,0 +1,24 @@
+"""`python -m bench [v0] [v1] [peers]`: measures what requests cost. Without a name: v0 and v1."""
+
+import argparse
+
+from . import compare, v0, v1
+
+MEASUREMENTS = {"v0": v0.measure, "v1": v1.measure, "peers": compare.measure}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures what requests cost.")
+    parser.add_argument("what", nargs="*", help=f"of {', '.join(MEASUREMENTS)} (default: v0 v1)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: 5)")
+    parser.add_argument("--seconds", type=float, default=5, help="how long each time (default: 5)")
+    options = parser.parse_args()
+    names = options.what or ["v0", "v1"]
+    if unknown := sorted(set(names) - set(MEASUREMENTS)):
+        parser.error(f"there is no measurement {unknown[0]!r}")
+    for name in names:
+        MEASUREMENTS[name](rounds=options.rounds, seconds=options.seconds)
+
+
+if __name__ == "__main__":
+    main()

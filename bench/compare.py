@@ -1,0 +1,150 @@
+"""Our service beside LitServe and BentoML doing the same job, in the same run."""
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from native.environment import ROOT, RUN_DIR
+from native.services import Services
+
+from . import load, services
+from .photo import photo
+from .table import table
+
+PEERS = ROOT / "bench" / "peers"
+VENV = RUN_DIR / "peers-venv"
+MODEL = ROOT / "models" / "efficientnet_lite0"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A service that is measured: where it takes photos, and the processes that do the work."""
+
+    url: str
+    request: bytes
+    processes: dict[str, int]
+
+
+def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> None:
+    """Prints a table for the null model and one for lite0. Makes the peers' environment on first use."""
+    _make_venv()
+    for model, title in (("null", "null model"), ("lite0", "efficientnet_lite0")):
+        results: dict[str, list[load.Load]] = {}
+        memory: dict[str, float] = {}
+        with _contestants(null=model == "null") as contestants:
+            for number in range(rounds + 1):  # they take turns; the first one fills caches and pools
+                for name, each in contestants.items():
+                    done = load.post(
+                        each.url,
+                        each.request,
+                        clients=clients,
+                        seconds=seconds if number else 2,
+                        services=each.processes,
+                        check=load.is_label,
+                    )
+                    if number:
+                        results.setdefault(name, []).append(done)
+            for name, each in contestants.items():
+                memory[name] = sum(load.memory_mb(pid) for pid in each.processes.values())
+        print(f"\n{title}, {clients} clients, {rounds} rounds of {seconds:g} s in turns, medians")
+        print(_table(results, memory))
+
+
+def _table(results: dict[str, list[load.Load]], memory: dict[str, float]) -> str:
+    rows = []
+    medians = {
+        name: [
+            statistics.median(each.rate for each in loads),
+            statistics.median(sum(each.cpu_ms.values()) for each in loads),
+            statistics.median(each.p50_ms for each in loads),
+            statistics.median(each.p95_ms for each in loads),
+        ]
+        for name, loads in results.items()
+    }
+    for name, (rate, cpu_ms, p50_ms, p95_ms) in medians.items():
+        # The ratio of each round: what disturbs the machine then disturbs both.
+        ratio = statistics.median(
+            ours.rate / theirs.rate for ours, theirs in zip(results["ours"], results[name], strict=True)
+        )
+        parts = " + ".join(
+            f"{statistics.median(each.cpu_ms[service] for each in results[name]):.1f}"
+            for service in results[name][0].cpu_ms
+        )
+        rows.append(
+            [
+                name,
+                f"{rate:.0f}",
+                f"{cpu_ms:.1f}",
+                parts,
+                f"{p50_ms:.0f}",
+                f"{p95_ms:.0f}",
+                f"{memory[name]:.0f}",
+                f"{ratio:.2f}",
+            ]
+        )
+    head = [
+        "",
+        "requests/s",
+        "CPU ms",
+        "of which web + model server",
+        "p50 ms",
+        "p95 ms",
+        "memory MB",
+        "our requests/s to theirs",
+    ]
+    return table(head, rows)
+
+
+@contextmanager
+def _contestants(*, null: bool) -> Iterator[dict[str, Contestant]]:
+    image = photo()
+    with ExitStack() as stack:
+        env = {"TF_SERVING_URL": stack.enter_context(services.null_model_server())} if null else {}
+        own = stack.enter_context(services.service(*([] if null else ["model_server"]), "web", env=env))
+        found = {"ours": _ours(own, image, null=null)}
+        for name, command in (("LitServe", _litserve), ("BentoML", _bentoml)):
+            port = services.free_port()
+            url = f"http://127.0.0.1:{port}/predict"
+            pid = stack.enter_context(
+                services.process(
+                    *command(port),
+                    ready=f"http://127.0.0.1:{port}/{'health' if name == 'LitServe' else 'readyz'}",
+                    cwd=PEERS,
+                    env={"NULL_MODEL": str(int(null)), "BENTOML_DO_NOT_TRACK": "1"},
+                )
+            )
+            request = load.multipart("/predict", urlsplit(url).netloc, {"image": image}, {})
+            found[name] = Contestant(url, request, {"service": pid})
+        yield found
+
+
+def _ours(own: Services, image: bytes, *, null: bool) -> Contestant:
+    url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
+    names = ["web"] if null else ["web", "model_server"]
+    request = services.photo_request(url, "/api/v0/inferences/", image)
+    return Contestant(url, request, {name: own.pid(name) for name in names})
+
+
+def _litserve(port: int) -> list[str]:
+    return [str(VENV / "bin" / "python"), "litserve_server.py", str(port)]
+
+
+def _bentoml(port: int) -> list[str]:
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    return [str(VENV / "bin" / "python"), "-m", "bentoml", "serve", "bentoml_service:Classify", *where]
+
+
+def _make_venv() -> None:
+    uv = [sys.executable, "-m", "uv"]
+    if not (VENV / "bin" / "bentoml").exists():
+        subprocess.run([*uv, "venv", "--quiet", str(VENV)], check=True)
+        install = ["pip", "install", "--quiet", "--require-hashes", "-r", str(PEERS / "requirements.txt")]
+        subprocess.run([*uv, *install, "--python", str(VENV)], check=True)
+    if not MODEL.exists():
+        subprocess.run(
+            [sys.executable, "-m", "moon_vision_challenge.model_zoo", "efficientnet_lite0"], cwd=ROOT, check=True
+        )

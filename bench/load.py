@@ -1,0 +1,164 @@
+"""Clients that post the same request again and again, and what this costs the processes that answer."""
+
+import http.client
+import json
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import psutil
+
+TIMEOUT_S = 30
+READ_SIZE = 1 << 16
+BOUNDARY = "7f3a91c2e84b4d0a"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of `post` has measured."""
+
+    requests: int
+    rate: float
+    """Requests a second."""
+    p50_ms: float
+    p95_ms: float
+    cpu_ms: dict[str, float]
+    """CPU time a request, user and system, of each service with all its processes, in milliseconds."""
+
+
+def multipart(path: str, host: str, files: Mapping[str, bytes], fields: Mapping[str, str]) -> bytes:
+    """The bytes of a whole POST request with multipart/form-data."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    for name, data in files.items():
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="photo.jpg"\r\n'
+        parts.append(head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + data + b"\r\n")
+    body = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def post(
+    url: str,
+    request: bytes,
+    *,
+    clients: int,
+    seconds: float,
+    services: Mapping[str, int],
+    check: Callable[[int, bytes], bool],
+) -> Load:
+    """Post `request` for so many seconds from `clients` keep-alive connections, one thread each.
+
+    A thread hands the prepared bytes to the kernel and reads the answer's head only as far as it must, so the clients
+    take little of the machine on which they compete with the services.
+
+    Args:
+        services: name → process id of the service whose processes shall be measured.
+        check: whether status and body of an answer are right.
+
+    Raises RuntimeError at the first answer that is not.
+    """
+    address = urlsplit(url).hostname, urlsplit(url).port
+    latencies: list[float] = []
+    errors: list[Exception] = []
+    stop = threading.Event()
+
+    def client() -> None:
+        try:
+            with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                while not stop.is_set():
+                    start = time.perf_counter()
+                    connection.sendall(request)
+                    status, body = _read(connection)
+                    if not check(status, body):
+                        raise RuntimeError(f"{url} answered {status}: {body[:300]!r}")
+                    latencies.append(time.perf_counter() - start)
+        except (OSError, RuntimeError) as error:
+            errors.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    before = {name: cpu_s(pid) for name, pid in services.items()}
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    stop.wait(seconds)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    elapsed = time.perf_counter() - start
+    if errors:
+        raise RuntimeError(f"{url}: {errors[0]}") from errors[0]
+    done = len(latencies)
+    return Load(
+        requests=done,
+        rate=done / elapsed,
+        p50_ms=statistics.median(latencies) * 1e3,
+        p95_ms=sorted(latencies)[int(done * 0.95)] * 1e3,
+        cpu_ms={name: (cpu_s(pid) - before[name]) / done * 1e3 for name, pid in services.items()},
+    )
+
+
+def _read(connection: socket.socket) -> tuple[int, bytes]:
+    """Status and body of one answer, which must state its Content-Length."""
+    data = connection.recv(READ_SIZE)
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        data += _more(connection)
+    head = data[:end].lower()
+    _, found, length = head.partition(b"\r\ncontent-length:")
+    if not found:
+        raise RuntimeError(f"no Content-Length: {head!r}")
+    total = end + 4 + int(length.partition(b"\r\n")[0])
+    while len(data) < total:
+        data += _more(connection)
+    return int(head.split(b" ", 2)[1]), data[end + 4 :]
+
+
+def _more(connection: socket.socket) -> bytes:
+    if not (data := connection.recv(READ_SIZE)):
+        raise ConnectionError("the server has closed the connection")
+    return data
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and all its descendants."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time, user and system, that a process and its living descendants have taken so far, in seconds."""
+    return sum(times.user + times.system for times in (process.cpu_times() for process in tree(pid)))
+
+
+def memory_mb(pid: int) -> float:
+    """Proportional set size of a process and its descendants in MB: shared pages are counted once."""
+    return sum(process.memory_full_info().pss for process in tree(pid)) / 1e6
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of this URL is answered with 200, as a condition to wait on."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", address.path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def is_label(status: int, body: bytes) -> bool:
+    """Whether an answer carries a label, as ours and the peers' do."""
+    return status == 200 and bool(json.loads(body).get("label"))

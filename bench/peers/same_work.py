@@ -1,0 +1,43 @@
+"""What both peers do with a photo: the pixels, the model and the label of our service, in one process."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "models" / "efficientnet_lite0" / "1" / "model.onnx"
+LABELS = ROOT / "moon_vision_challenge" / "classification" / "data" / "imagenet_class_index.json"
+SIZE = 224
+
+
+class Classifier:
+    """lite0 on one thread. With NULL_MODEL=1 in the environment the answer is a constant, and nothing is computed."""
+
+    def __init__(self) -> None:
+        index = json.loads(LABELS.read_text())
+        self.labels = [index[str(number)][1] for number in range(len(index))]
+        self.session = None
+        if os.environ.get("NULL_MODEL") != "1":
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            self.session = onnxruntime.InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
+
+    def classify(self, data: bytes) -> str:
+        image = Image.open(io.BytesIO(data))
+        shorter = min(image.size)
+        least = 2 * round(SIZE / 0.875)
+        image.draft("RGB", (image.width * least // shorter, image.height * least // shorter))
+        image = image.convert("RGB")
+        side = 0.875 * min(image.size)
+        left, top = (image.width - side) / 2, (image.height - side) / 2
+        box = (left, top, left + side, top + side)
+        pixels = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box))
+        if self.session is None:
+            return self.labels[235]
+        (probabilities,) = self.session.run(["probabilities"], {"images": pixels[None]})
+        return self.labels[int(probabilities[0].argmax())]

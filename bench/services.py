@@ -1,0 +1,83 @@
+"""The services under measurement, as `make run` starts them, with data of their own in .run/bench."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from native.environment import ROOT, RUN_DIR
+from native.process import poll
+from native.services import Services, running
+
+from . import load
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 10
+BENCH_DIR = RUN_DIR / "bench"
+
+
+@contextmanager
+def service(*names: str, env: Mapping[str, str] | None = None) -> Iterator[Services]:
+    """PostgreSQL (migrated), Redis and the named services. What the user's environment names is not touched."""
+    own = {
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+        "TF_SERVING_URL": "",
+        "WEB_PORT": str(free_port()),
+        "API_ANON_RATE": "1000000/s",  # the throttle counts as always, and refuses nobody
+        **(env or {}),
+    }
+    with running(["postgres", "redis"], run_dir=BENCH_DIR, env=own) as services:
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=services.env, check=True)
+        for name in names:
+            services.start(name)
+        services.wait_until_ready(*names)
+        yield services
+
+
+@contextmanager
+def process(*command: str, ready: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Iterator[int]:
+    """A process of ours that is no service of the Procfile: yields its id when GET `ready` is answered."""
+    started = subprocess.Popen(command, cwd=cwd, env=os.environ | dict(env or {}), stdout=subprocess.DEVNULL)
+    try:
+        if not poll(lambda: started.poll() is not None or load.answers(ready), START_TIMEOUT_S):
+            raise RuntimeError(f"{command[0]} does not answer at {ready}")
+        if started.poll() is not None:
+            raise RuntimeError(f"{' '.join(command)} ended with exit code {started.returncode}")
+        yield started.pid
+    finally:
+        family = load.tree(started.pid) if started.poll() is None else []
+        started.terminate()
+        _, left = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
+        for each in left:  # LitServe's workers outlive their server
+            each.kill()
+        started.wait(timeout=STOP_TIMEOUT_S)
+
+
+@contextmanager
+def null_model_server() -> Iterator[str]:
+    """Yields the URL of a model server that answers at once."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = ("-m", "granian", "--interface", "rsgi", "--no-ws", "--log-level", "error", "--port", str(port))
+    with process(sys.executable, *command, "bench.null_model_server:application", ready=f"{url}/v1/models/any"):
+        yield url
+
+
+def free_port() -> int:
+    """A port of this machine that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def photo_request(url: str, path: str, image: bytes) -> bytes:
+    """A POST of the photo to the API at `url`."""
+    fields = {"model_type": "efficientnet_lite0"}
+    return load.multipart(path, urlsplit(url).netloc, {"image": image}, fields)
