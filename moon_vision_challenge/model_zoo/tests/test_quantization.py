@@ -11,7 +11,7 @@ from moon_vision_challenge.model_zoo.build import ranges_path, weights_path
 from moon_vision_challenge.model_zoo.calibrate import main, measure_ranges, prepare
 from moon_vision_challenge.model_zoo.efficientnet_lite import build_graph
 from moon_vision_challenge.model_zoo.legacy_torch import read_state_dict
-from moon_vision_challenge.model_zoo.quantization import quantize, quantized_tensors, read_ranges
+from moon_vision_challenge.model_zoo.quantization import quantize, quantized_tensors, read_ranges, weight_limits
 
 LITE0 = "efficientnet_lite0"
 COFFEE = Path(__file__).parents[3] / "samples" / "coffee.jpg"
@@ -57,6 +57,44 @@ def test_weights_are_signed_and_per_channel_and_activations_unsigned(int8_model:
     stem = constants["_conv_stem.kernel_quantized"]
     assert stem.data_type == onnx.TensorProto.INT8
     assert list(constants["_conv_stem.kernel_scale"].dims) == [32]
+
+
+def test_no_two_neighbouring_weights_overflow_16_bits_on_a_cpu_without_vnni(int8_model: onnx.ModelProto) -> None:
+    constants = {constant.name: constant for constant in int8_model.graph.initializer}
+    checked = 0
+    for name, constant in constants.items():
+        if constant.data_type != onnx.TensorProto.INT8 or not name.endswith("_quantized") or "depthwise" in name:
+            continue
+        weights = onnx.numpy_helper.to_array(constant).astype(np.int32)
+        channels = weights.reshape(len(weights), -1)
+        pairs = np.pad(channels, ((0, 0), (0, channels.shape[1] % 2))).reshape(len(weights), -1, 2)
+        for sign in (1, -1):
+            assert 255 * np.maximum(sign * pairs, 0).sum(axis=2).max() < 2**15, name
+        checked += 1
+    assert checked == 34  # the stem, 16 blocks with a projection, 15 of them with an expansion, the head, the classes
+
+
+def test_what_onnxruntime_runs_in_int8_is_what_the_quantised_graph_says(int8_model: onnx.ModelProto) -> None:
+    image = prepare(COFFEE, 224)
+    exact = onnxruntime.SessionOptions()
+    exact.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # float32 between Q and DQ
+    session = onnxruntime.InferenceSession(int8_model.SerializeToString(), exact)
+    [expected] = session.run(None, {"images": image})
+    assert np.abs(expected - probabilities(int8_model, image)).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("channel", "limit"),
+    [([3, -1, 0, 2], 3), ([3, 1, 0, 2], 4), ([1, -3, 2, -4], 4), ([-3, -3, 2, 2], 6), ([1, 1, 3], 3)],
+)
+def test_a_channel_gets_a_wider_scale_only_for_a_pair_of_neighbours(channel: list[int], limit: int) -> None:
+    assert weight_limits(np.array([channel], np.float32)).tolist() == [limit]
+    assert weight_limits(np.array([channel], np.float32)[..., None, None]).tolist() == [limit]
+
+
+def test_any_two_weights_of_a_larger_kernel_are_neighbours() -> None:
+    kernel = np.array([[[[3, 0, -1], [0, 2, -1]]]], np.float32)
+    assert weight_limits(kernel).tolist() == [5]
 
 
 def test_the_stored_ranges_are_those_that_the_graph_needs_and_say_on_what_they_were_measured(
