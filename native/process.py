@@ -90,7 +90,9 @@ class ProcessGroups:
         return left
 
     def _save(self) -> None:
-        self._path.write_text(json.dumps({"boot": _boot_id(), "groups": self._started}))
+        new = self._path.with_name(self._path.name + ".new")  # who reads it sees all of it, and so does the next run
+        new.write_text(json.dumps({"boot": _boot_id(), "groups": self._started}))
+        new.rename(self._path)
 
 
 def group_members(leader: int) -> list[psutil.Process]:
