@@ -99,6 +99,18 @@ def test_connections_are_kept_and_reused(start_fake: StartFake) -> None:
     assert len(ports) == 1
 
 
+def test_a_url_that_is_none_is_unavailable() -> None:
+    with pytest.raises(ModelServerUnavailableError):
+        tf_serving.predict("http://[::1/v1/models/m:predict", PAYLOAD)
+
+
+def test_a_redirect_is_not_followed(start_fake: StartFake) -> None:
+    server = start_fake(fake.replies(307, {"error": "elsewhere"}))
+    with pytest.raises(InvalidPredictionError):
+        tf_serving.predict(server.url, PAYLOAD)
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "body", "available"),
     [
