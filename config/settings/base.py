@@ -147,10 +147,6 @@ INFERENCE_MAX_IMAGE_BYTES = env.int("INFERENCE_MAX_IMAGE_BYTES", default=20 * 10
 INFERENCE_MAX_IMAGE_PIXELS = env.int("INFERENCE_MAX_IMAGE_PIXELS", default=50_000_000)  # width x height of one frame
 # base64 makes four bytes of three; 64 KiB for the other fields and the multipart headers
 MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BODY_BYTES
-FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BODY_BYTES  # never through a temporary file: the image is decoded at once
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 20
-DATA_UPLOAD_MAX_NUMBER_FILES = 5
 
 # The queue of v1
 INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
@@ -219,7 +215,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,  # no accounts in the API: nothing of django.contrib.auth on its path
     "DEFAULT_PARSER_CLASSES": [
-        "rest_framework.parsers.MultiPartParser",
+        "moon_vision_challenge.classification.api.parsers.FormDataParser",
         "moon_vision_challenge.classification.api.parsers.ORJSONParser",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -56,3 +56,11 @@ def test_a_row_of_a_model_type_that_is_gone_can_still_be_saved(admin: Client, ro
     Inference.objects.filter(pk=rows[0].pk).update(model_type="gone")
     form = admin.get(f"{URL}{rows[0].pk}/change/").context["adminform"].form
     assert ("gone", "gone") in form.fields["model_type"].choices
+
+
+def test_an_action_takes_as_many_rows_as_a_page_shows(admin: Client) -> None:
+    rows = Inference.objects.bulk_create(Inference(model_type="resnet", status="done") for _ in range(100))
+    chosen = [str(row.pk) for row in rows]
+    form = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
+    assert admin.post(URL, form).status_code == 302
+    assert not Inference.objects.exists()

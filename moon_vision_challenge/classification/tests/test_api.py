@@ -122,6 +122,18 @@ def test_a_stored_file_is_named_by_what_it_is_not_by_what_the_client_said(client
     assert "page" not in body["image"]
 
 
+_FIELD = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1'
+CUT_SHORT = {
+    "nothing": b"",
+    "cut in a header": _FIELD[:20],
+    "cut in a value": _FIELD,
+    "cut before the last boundary": _FIELD + b"\r\n",
+    "cut in the last boundary": _FIELD + b"\r\n--b",
+    "no Content-Disposition": b"--b\r\nContent-Type: image/jpeg\r\n\r\n1\r\n--b--",
+    "long header": b"--b\r\nX-Header: " + b"x" * 10_000 + b"\r\n\r\n1\r\n--b--",
+}
+
+
 @pytest.mark.parametrize("url", [V0, V1])
 class TestBadInput:
     @pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
@@ -192,13 +204,40 @@ class TestBadInput:
                 b'--b\r\nContent-Disposition: form-data; name="image"; filename="f"\r\n'
                 b"Content-Transfer-Encoding: base64\r\n\r\n!\r\n--b--",
             ),
+            *(("multipart/form-data; boundary=b", body) for body in CUT_SHORT.values()),
         ],
-        ids=["no boundary", "empty boundary", "many fields", "many files", "broken transfer encoding"],
+        ids=["no boundary", "empty boundary", "many fields", "many files", "broken transfer encoding", *CUT_SHORT],
     )
     def test_malformed_multipart_is_400(self, client: APIClient, url: str, content_type: str, body: bytes) -> None:
         response = client.post(url, body, content_type=content_type)
         assert response.status_code == 400
         assert_is_json_without_secrets(response)
+
+    @pytest.mark.parametrize(
+        "disposition",
+        [
+            b'form-data; name="image"; filename="a photo.jpg"',
+            b'form-data; name="image"; filename="\xd1\x84\xd0\xbe\xd1\x82\xd0\xbe.jpg"',
+            b"form-data; name=\"image\"; filename*=UTF-8''%D1%84.jpg",
+            b"form-data; name=image; filename=photo.jpg",
+            b'form-data; filename="x/../y.jpg"; name="image"',
+        ],
+    )
+    def test_a_file_is_found_however_its_name_is_written(
+        self, client: APIClient, url: str, disposition: bytes, jpeg: bytes
+    ) -> None:
+        model_type = b'Content-Disposition: form-data; name="model_type"\r\n\r\nunknown'
+        body = b"--b\r\n" + model_type + b"\r\n--b\r\nContent-Disposition: " + disposition + b"\r\n\r\n" + jpeg
+        response = client.post(url, body + b"\r\n--b--\r\n", content_type="multipart/form-data; boundary=b")
+        assert (response.status_code, list(response.json())) == (400, ["model_type"])  # nothing against the image
+
+    def test_a_file_field_that_was_left_empty_is_missing(self, client: APIClient, url: str) -> None:
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="image"; filename=""\r\n'
+            b"Content-Type: application/octet-stream\r\n\r\n\r\n--b--\r\n"
+        )
+        response = client.post(url, body, content_type="multipart/form-data; boundary=b")
+        assert (response.status_code, set(response.json())) == (400, {"model_type", "image"})
 
     def test_another_content_type_is_415(self, client: APIClient, url: str) -> None:
         response = client.post(url, b"x", content_type="text/plain")

@@ -104,13 +104,6 @@ def test_a_url_that_is_none_is_unavailable() -> None:
         tf_serving.predict("http://[::1/v1/models/m:predict", PAYLOAD)
 
 
-def test_a_redirect_is_not_followed(start_fake: StartFake) -> None:
-    server = start_fake(fake.replies(307, {"error": "elsewhere"}))
-    with pytest.raises(InvalidPredictionError):
-        tf_serving.predict(server.url, PAYLOAD)
-    assert len(server.requests) == 1
-
-
 @pytest.mark.parametrize(
     ("status", "body", "available"),
     [
