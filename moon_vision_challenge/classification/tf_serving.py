@@ -132,6 +132,6 @@ def _route(url: str) -> _Route:
 
 @functools.cache
 def _pools() -> urllib3.PoolManager:
-    # Made at first use, which is after a worker forks: no socket is shared between processes. `requests` on top of it
-    # would add cookies, redirects and the environment's proxies, none of which a neighbour needs, and cost twice as much.
+    # Made at first use, which is after a worker forks: no socket is shared between processes. `requests` would
+    # add cookies, redirects and the environment's proxies, none of which a neighbour needs, and a third to the cost.
     return urllib3.PoolManager(maxsize=32, ca_certs=certifi.where())

@@ -96,43 +96,25 @@ class InferenceErrorSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
-class InferenceSerializer(serializers.ModelSerializer[Inference]):
-    """v1: an image in, the row that will hold its label out."""
+class InferenceSerializer(serializers.Serializer[Inference]):
+    """v1: an image in, the row that will hold its label out.
 
+    No ModelSerializer: to derive the fields from the model again for each request costs as much as to decode the image.
+    """
+
+    id = serializers.IntegerField(read_only=True)
     model_type = ModelTypeField()
     image = ImageUploadField()
-    webhook_url = serializers.URLField(max_length=2000, required=False, write_only=True)
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment]
+    status = serializers.ChoiceField(choices=Inference.STATUS.choices, read_only=True)
     error = InferenceErrorSerializer(read_only=True, allow_null=True)
+    attempts = serializers.IntegerField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    started_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    finished_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    webhook_url = serializers.URLField(max_length=2000, required=False, write_only=True)
+    model_version = serializers.IntegerField(read_only=True, allow_null=True)
     predictions = PredictionSerializer(many=True, read_only=True)
-
-    class Meta:
-        model = Inference
-        fields = [
-            "id",
-            "model_type",
-            "image",
-            "label",
-            "status",
-            "error",
-            "attempts",
-            "created_at",
-            "started_at",
-            "finished_at",
-            "webhook_url",
-            "model_version",
-            "predictions",
-        ]
-        read_only_fields = [
-            "id",
-            "label",
-            "status",
-            "error",
-            "attempts",
-            "created_at",
-            "started_at",
-            "finished_at",
-            "model_version",
-        ]
 
     def validate_webhook_url(self, url: str) -> str:
         try:

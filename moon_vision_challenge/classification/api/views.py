@@ -16,6 +16,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
+from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from moon_vision_challenge.classification import services, tasks
@@ -105,7 +106,9 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         )
         if is_new:
             tasks.enqueue_inference(inference)
-        response = self._show(request, inference, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+        response = self._show(
+            request, inference, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK, serializer=serializer
+        )
         response["Location"] = reverse("inference-v1-detail", [inference.pk], request=request)
         return response
 
@@ -139,13 +142,23 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
             tasks.announce_final()
         return self._show(request, inference, status.HTTP_200_OK)
 
-    def _show(self, request: Request, inference: Inference, status_code: int) -> Response:
+    def _show(
+        self,
+        request: Request,
+        inference: Inference,
+        status_code: int,
+        *,
+        serializer: BaseSerializer[Inference] | None = None,
+    ) -> Response:
+        """The row as it is now, or after the wait that the client prefers. `serializer`: one that is at hand."""
         wait_s = headers.read_wait_s(request)
         is_granted = False
         if wait_s and not inference.is_final:
             is_granted = services.wait_until_final(inference_id=inference.pk, timeout_s=wait_s)
             inference.refresh_from_db()
-        response = Response(self.get_serializer(inference).data, status=status_code)
+        serializer = serializer or self.get_serializer()
+        serializer.instance = inference
+        response = Response(serializer.data, status=status_code)
         if is_granted:
             response["Preference-Applied"] = f"wait={wait_s}"
         if inference.finished_at:
