@@ -32,6 +32,20 @@ def test_the_schema_holds_every_resource(schema: dict[str, dict[str, dict[str, o
     }
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/api/v0/inferences/", {"model_type", "image"}),
+        ("/api/v1/inferences/", {"model_type", "image", "webhook_url"}),
+    ],
+)
+def test_multipart_and_json_take_the_same_fields(client: Client, path: str, fields: set[str]) -> None:
+    document = yaml.safe_load(client.get("/api/schema/").content)
+    for content in document["paths"][path]["post"]["requestBody"]["content"].values():
+        component = content["schema"]["$ref"].rpartition("/")[2]
+        assert set(document["components"]["schemas"][component]["properties"]) >= fields, component
+
+
 @pytest.mark.django_db  # to close a response is to end a request, and Django then looks after its connection
 def test_the_docs_page_uses_only_our_own_files(client: Client) -> None:
     page = client.get("/api/docs/").content.decode()

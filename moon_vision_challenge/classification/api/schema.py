@@ -5,8 +5,6 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
-from moon_vision_challenge.classification.api.serializers import ModelTypeField
-
 Error = inline_serializer("Error", {"detail": serializers.CharField(), "code": serializers.CharField()})
 
 _RETRY_AFTER = " `Retry-After` says after how many seconds to try again."
@@ -20,7 +18,15 @@ BAD_INPUT = {
             "FieldErrors",
             {
                 name: serializers.ListField(child=serializers.CharField(), required=False)
-                for name in ("model_type", "image", "version", "version_label", "top_k", "non_field_errors")
+                for name in (
+                    "model_type",
+                    "image",
+                    "version",
+                    "version_label",
+                    "top_k",
+                    "webhook_url",
+                    "non_field_errors",
+                )
             },
         ),
         description="A field is missing or bad: a list of sentences for each. "
@@ -40,18 +46,12 @@ DATABASE_ERRORS = {503: OpenApiResponse(Error, description="The database is not 
 NOT_FOUND = {404: OpenApiResponse(Error, description="There is no such inference.")}
 
 
-_ImageAsText = inline_serializer(
-    "ImageAsText",
-    {
-        "model_type": ModelTypeField(),
-        "image": serializers.CharField(help_text="The file in base64, or a data URI: data:image/jpeg;base64,..."),
-    },
-)
-
-
-def image_request(serializer_class: type[serializers.BaseSerializer[Any]]) -> dict[str, Any]:
-    """A request with an image: a file in multipart/form-data, text in JSON."""
-    return {"multipart/form-data": serializer_class, "application/json": _ImageAsText}
+def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+    """A request with an image: a file in multipart/form-data; the same fields with the image as text in JSON."""
+    fields = {name: field for name, field in serializer_class._declared_fields.items() if not field.read_only}
+    fields["image"] = serializers.CharField(help_text="The file in base64, or a data URI: data:image/jpeg;base64,...")
+    as_text = inline_serializer(serializer_class.__name__.replace("Serializer", "AsText"), fields)
+    return {"multipart/form-data": serializer_class, "application/json": as_text}
 
 
 BAD_QUERY = {400: OpenApiResponse(Error, description="A filter is bad: a list of sentences for each.")}
