@@ -24,7 +24,7 @@ def parse_request(body: bytes) -> dict[str, Any]:
     if not body:
         raise InvalidInputError("JSON Parse error: The document is empty")
     try:
-        request = json.loads(body) if b"NaN" in body or b"Infinity" in body else orjson.loads(body)
+        request = _loads(body)
     except json.JSONDecodeError as error:  # orjson's error is a subclass
         raise InvalidInputError(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -32,6 +32,15 @@ def parse_request(body: bytes) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise InvalidInputError(f"JSON Value: {_shown(request)} Is not object")
     return request
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if b"NaN" in body or b"Infinity" in body:  # to look first would cost more than to parse
+            return json.loads(body)
+        raise
 
 
 def read_inputs(request: Mapping[str, Any], signature: Signature) -> tuple[dict[str, np.ndarray], bool]:

@@ -1,0 +1,126 @@
+"""The native model server beside onnxruntime called in process, and the int8 model beside the float32 one."""
+
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import onnxruntime
+import pybase64
+
+from moon_vision_challenge.model_zoo.build import Precision, build_model
+from native.environment import ROOT
+
+from . import load, services
+from .table import table
+
+NAME = "efficientnet_lite0"
+SIZE = 224
+CORES = 2
+BATCH = 8
+
+Run = Callable[[float], float]
+"""Works for so many seconds, returns images a second."""
+
+
+def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
+    """Prints the table, returns images a second of each contestant. They take turns; both models are served at once."""
+    int8, float32 = _models_dir("int8"), _models_dir("float32")
+    with _served(int8) as int8_url, _served(float32) as float32_url:
+        contestants: dict[str, Run] = {
+            "int8, REST, 1 image a request": _rest(int8_url, images=1, clients=clients),
+            f"int8, REST, {BATCH} images a request": _rest(int8_url, images=BATCH, clients=clients),
+            "int8, in process": _in_process(int8, images=1),
+            f"int8, in process, {BATCH} images a run": _in_process(int8, images=BATCH),
+            "float32, REST, 1 image a request": _rest(float32_url, images=1, clients=clients),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in contestants}
+        for number in range(rounds + 1):
+            for name, run in contestants.items():
+                rate = run(seconds if number else 1)  # the first round fills caches and pools
+                if number:
+                    rates[name].append(rate)
+    first = next(iter(rates.values()))
+    rows = [
+        [
+            name,
+            f"{statistics.median(each):.0f}",
+            f"{statistics.median(ours / theirs for ours, theirs in zip(first, each, strict=True)):.2f}",
+        ]
+        for name, each in rates.items()
+    ]
+    print(f"\nmodel server, {NAME}, {clients} clients, {CORES} threads, {rounds} rounds of {seconds:g} s, medians")
+    print(table(["", "images/s", "the first row to this"], rows))
+    return {name: statistics.median(each) for name, each in rates.items()}
+
+
+def _models_dir(precision: Precision) -> Path:
+    directory = services.BENCH_DIR / f"models-{precision}"
+    build_model(NAME, directory, precision)
+    return directory
+
+
+@contextmanager
+def _served(models_dir: Path) -> Iterator[str]:
+    port = services.free_port()
+    flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}")
+    command = ("-m", "moon_vision_challenge.model_server", f"--model_config_file={ROOT / 'models.config'}", *flags)
+    url = f"http://127.0.0.1:{port}/v1/models/{NAME}"
+    with services.process(sys.executable, *command, ready=url):
+        yield url
+
+
+def _pixels(images: int) -> np.ndarray:
+    return np.random.default_rng(seed=0).integers(0, 256, (images, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def _rest(url: str, *, images: int, clients: int) -> Run:
+    instances = [{"b64": pybase64.b64encode_as_string(image.tobytes())} for image in _pixels(images)]
+    body = json.dumps({"signature_name": "raw", "instances": instances}).encode()
+    address = urlsplit(url)
+    head = f"POST {address.path}:predict HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+
+    def run(seconds: float) -> float:
+        done = load.post(
+            url,
+            head.encode() + body,
+            clients=clients,
+            seconds=seconds,
+            services={},
+            check=lambda status, _: status == 200,
+        )
+        return done.rate * images
+
+    return run
+
+
+def _in_process(models_dir: Path, *, images: int) -> Run:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    model = models_dir / NAME / "1" / "model.onnx"
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    feeds = {"images": _pixels(images)}
+
+    def run(seconds: float) -> float:
+        counts = [0] * CORES
+        start = time.perf_counter()
+
+        def work(thread: int) -> None:
+            while time.perf_counter() - start < seconds:
+                session.run(["probabilities"], feeds)
+                counts[thread] += images
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(CORES)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(counts) / (time.perf_counter() - start)
+
+    return run
