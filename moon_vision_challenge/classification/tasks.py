@@ -108,8 +108,7 @@ def deliver_webhooks() -> int:
         deliveries = webhooks.claim_due()
     if len(deliveries) == webhooks.CLAIM_SIZE:
         announce_final()
-    for delivery in deliveries:
-        webhooks.deliver(delivery)
+    webhooks.deliver(deliveries)
     return len(deliveries)
 
 

@@ -3,13 +3,18 @@
 A delivery is a row, written together with the end of the inference: it is lost no more than the inference is.
 """
 
+import http.client
 import ipaddress
 import json
 import logging
 import socket
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
+from threading import Timer
+from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
@@ -28,8 +33,10 @@ STATUS = WebhookDelivery.STATUS
 
 # The pauses that Standard Webhooks recommends after each failed attempt, in seconds; after the last one it gives up.
 RETRY_DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
-_TIMEOUT = urllib3.Timeout(connect=5, read=10)  # seconds
-_LEASE_S = 120  # longer than a claim of CLAIM_SIZE takes
+DEADLINE_S = 15
+"""An attempt is over by then."""
+_TIMEOUT_S = 5  # to connect, and for every pause of the receiver
+_LEASE_S = 120  # longer than an attempt and looking up a name take
 CLAIM_SIZE = 4
 
 
@@ -46,6 +53,11 @@ def check_url(url: str) -> None:
         raise UnacceptableWebhookURLError("The URL must begin with https:// or http://.")
     if parts.username or parts.password:
         raise UnacceptableWebhookURLError("The URL may hold no user name or password.")
+    try:
+        if parts.port == 0:
+            raise ValueError
+    except ValueError as error:
+        raise UnacceptableWebhookURLError("The URL's port must be a number from 1 to 65535.") from error
     try:
         address = ipaddress.ip_address(parts.hostname or "")
     except ValueError:
@@ -93,23 +105,37 @@ def claim_due() -> list[WebhookDelivery]:
     return deliveries
 
 
-def deliver(delivery: WebhookDelivery) -> None:
-    """Try once, and write what became of it: 2xx is success, 410 disables the URL, anything else is tried again."""
+def deliver(deliveries: Sequence[WebhookDelivery]) -> None:
+    """Try each once, all at the same time, and write what became of it.
+
+    2xx is success, 410 disables the URL, anything else is tried again.
+    """
+    with ThreadPoolExecutor(max_workers=CLAIM_SIZE) as threads:
+        attempts = list(threads.map(_attempt, deliveries))
+    for delivery, attempt in zip(deliveries, attempts, strict=True):
+        _record(delivery, attempt)
+
+
+def _attempt(delivery: WebhookDelivery) -> dict[str, Any]:
+    """An entry of the delivery's log."""
     begin = time.monotonic()
     status, error = None, ""
     try:
         status = _post(delivery)
-    except (OSError, urllib3.exceptions.HTTPError, UnacceptableWebhookURLError) as problem:
+    # ValueError: a name or a port that cannot be written into a request.
+    except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as problem:
         error = f"{type(problem).__name__}: {problem}"[:300]
-    delivery.log = [
-        *delivery.log,
-        {
-            "at": timezone.now().isoformat(),
-            "status": status,
-            "error": error,
-            "ms": round(1000 * (time.monotonic() - begin)),
-        },
-    ]
+    except UnacceptableWebhookURLError as refusal:
+        error = str(refusal)
+    took_s = time.monotonic() - begin
+    if took_s >= DEADLINE_S:
+        status, error = None, f"There was no whole answer within {DEADLINE_S} s."
+    return {"at": timezone.now().isoformat(), "status": status, "error": error, "ms": round(1000 * took_s)}
+
+
+def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
+    delivery.log = [*delivery.log, attempt]
+    status = attempt["status"]
     if status is not None and 200 <= status < 300:
         delivery.status = STATUS.DELIVERED
     elif status == 410:
@@ -121,7 +147,7 @@ def deliver(delivery: WebhookDelivery) -> None:
     else:
         delivery.next_attempt_at = timezone.now() + timedelta(seconds=RETRY_DELAYS_S[delivery.attempts - 1])
     delivery.save(update_fields=["status", "log", "next_attempt_at"])
-    logger.info("webhook %s of inference %d: %s %s", delivery.pk, delivery.inference_id, status, error)
+    logger.info("webhook %s of inference %d: %s %s", delivery.pk, delivery.inference_id, status, attempt["error"])
 
 
 def _body(inference: Inference, now: datetime) -> str:
@@ -137,44 +163,48 @@ def _body(inference: Inference, now: datetime) -> str:
 
 def _post(delivery: WebhookDelivery) -> int:
     """POST to the address that was checked, and no other: not what the name resolves to later, nor a redirect's."""
-    parts = urlsplit(delivery.url)
-    hostname = str(parts.hostname)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    url = urllib3.util.parse_url(delivery.url)
+    hostname = (url.host or "").strip("[]")
+    port = url.port or (443 if url.scheme == "https" else 80)
     address = _resolve(hostname, port)
     message_id, now = str(delivery.pk), timezone.now()
     headers = {
-        "Host": parts.netloc,
+        "Host": url.netloc or "",
         "Content-Type": "application/json",
         "User-Agent": "moon-vision-challenge",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Webhook(settings.WEBHOOK_SECRET).sign(message_id, now, delivery.body),
     }
-    pool: urllib3.HTTPConnectionPool
-    if parts.scheme == "https":
-        pool = urllib3.HTTPSConnectionPool(
+    connection = urllib3.connection.HTTPConnection(address, port, timeout=_TIMEOUT_S)
+    if url.scheme == "https":
+        connection = urllib3.connection.HTTPSConnection(
             address,
             port,
-            timeout=_TIMEOUT,
+            timeout=_TIMEOUT_S,
+            cert_reqs="CERT_REQUIRED",
             ca_certs=certifi.where(),
             server_hostname=hostname,
             assert_hostname=hostname,
         )
-    else:
-        pool = urllib3.HTTPConnectionPool(address, port, timeout=_TIMEOUT)
-    with pool:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        response = pool.urlopen(
-            "POST",
-            target,
-            body=delivery.body.encode(),
-            headers=headers,
-            redirect=False,
-            retries=False,
-            preload_content=False,  # the answer's body is nobody's concern, and could be endless
-        )
+
+    def hang_up() -> None:
+        if connection.sock:
+            with suppress(OSError):  # it has just ended by itself
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    # The socket's timeout starts again with every byte, and a receiver can send one every few seconds.
+    deadline = Timer(DEADLINE_S, hang_up)
+    deadline.start()
+    try:
+        # The answer's body is nobody's concern, and could be endless.
+        connection.request("POST", url.request_uri, delivery.body.encode(), headers, preload_content=False)
+        response = connection.getresponse()
         response.close()
         return response.status
+    finally:
+        deadline.cancel()
+        connection.close()
 
 
 def _resolve(hostname: str, port: int) -> str:

@@ -2,10 +2,11 @@ import base64
 import ipaddress
 import json
 import socket
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -32,6 +33,8 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), ReceiverHandler)
         self.status = 204
         self.received: list[tuple[dict[str, str], bytes]] = []
+        self.stopping = Event()
+        self.hung_up: list[OSError] = []
 
     @property
     def url(self) -> str:
@@ -43,12 +46,24 @@ class ReceiverHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith("/drip"):
+            self._drip()
+            return
         self.server.received.append((dict(self.headers), body))
         self.send_response(self.server.status)
         if self.server.status == 302:
             self.send_header("Location", self.server.url)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _drip(self) -> None:
+        """An answer that never ends, and of which something comes before every timeout of a read."""
+        try:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+            while not self.server.stopping.wait(0.05):
+                self.wfile.write(b"x")
+        except OSError as error:
+            self.server.hung_up.append(error)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Be quiet."""
@@ -62,6 +77,7 @@ def receiver(settings: Settings) -> Iterator[Receiver]:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
+    server.stopping.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -137,6 +153,33 @@ def test_nobody_listening_is_tried_again_and_logged(receiver: Receiver) -> None:
     assert "refused" in delivery.log[0]["error"]
 
 
+def test_a_receiver_that_drips_is_given_up_at_the_deadline_and_delays_no_other(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "DEADLINE_S", 1)
+    for number in range(3):
+        final_inference(f"http://127.0.0.1:{receiver.server_port}/drip?{number}")
+    final_inference(receiver.url)
+    begin = time.monotonic()
+    assert tasks.deliver_webhooks() == 4
+    assert time.monotonic() - begin < 2
+    assert WebhookDelivery.objects.get(url=receiver.url).status == STATUS.DELIVERED
+    for delivery in WebhookDelivery.objects.exclude(url=receiver.url):
+        assert (delivery.status, delivery.log[0]["status"]) == (STATUS.PENDING, None)
+        assert "1 s" in delivery.log[0]["error"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://例え.テスト/", "http://" + "x" * 64 + ".example/", "http://[::1/", "http://127.0.0.1:99999/", "http:///"],
+)
+def test_a_url_that_nobody_can_post_to_is_logged_like_any_failure(receiver: Receiver, url: str) -> None:
+    final_inference(url)
+    delivery = deliver_due()
+    assert (delivery.status, delivery.attempts) == (STATUS.PENDING, 1)
+    assert delivery.log[0]["error"]
+
+
 def test_replay_from_the_admin_sends_the_same_event_again(receiver: Receiver, admin_client: Any) -> None:
     final_inference(receiver.url)
     delivery = deliver_due()
@@ -209,8 +252,12 @@ PRIVATE = [
 ]
 
 
+BAD_PORTS = ["https://example.com:0/", "https://example.com:99999/"]
+
+
 @pytest.mark.parametrize(
-    "url", [*PRIVATE, "ftp://example.com/", "nonsense", "https://user:word@example.com/", "https://" + "x" * 2000]
+    "url",
+    [*PRIVATE, "ftp://example.com/", "nonsense", "https://user:word@example.com/", "https://" + "x" * 2000, *BAD_PORTS],
 )
 def test_a_url_that_leads_nowhere_good_is_400_on_webhook_url(
     client: APIClient, jpeg: bytes, settings: Settings, url: str
