@@ -125,14 +125,16 @@ class InferenceSerializer(serializers.Serializer[Inference]):
 
 
 class HistoryQuerySerializer(serializers.Serializer[Any]):
-    """The filters of the history. What is not given does not filter."""
+    """The filters of the history, and the size of a page. What is not given does not filter."""
 
     status = serializers.ChoiceField(choices=Inference.STATUS.choices, required=False)
     model_type = serializers.CharField(max_length=100, required=False)
     created_after = serializers.DateTimeField(required=False, help_text="Inclusive.")
     created_before = serializers.DateTimeField(required=False, help_text="Exclusive.")
+    page_size = serializers.IntegerField(min_value=1, max_value=200, required=False, help_text="50 if not given.")
 
     def filters(self) -> dict[str, Any]:
         """For a query set, of validated data."""
         lookups = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
-        return {lookups.get(name, name): value for name, value in self.validated_data.items()}
+        given = self.validated_data.items()
+        return {lookups.get(name, name): value for name, value in given if name != "page_size"}

@@ -8,11 +8,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
+from django.utils.dateparse import parse_datetime
 from django.views.static import serve
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -174,7 +176,15 @@ class HistoryPagination(CursorPagination):
     ordering = "-created_at"
     page_size = 50
     page_size_query_param = "page_size"
-    max_page_size = 200
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        try:
+            cursor = super().decode_cursor(request)
+            if cursor and cursor.position is not None and parse_datetime(str(cursor.position)) is None:
+                raise ValueError
+        except (NotFound, ValueError) as error:
+            raise ValidationError({"cursor": ["Take it from the `next` or `previous` of a page."]}) from error
+        return cursor
 
 
 class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):

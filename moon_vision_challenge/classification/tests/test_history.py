@@ -1,3 +1,4 @@
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,15 +68,44 @@ def test_it_is_filtered(client: APIClient, rows: list[Inference], query: str, ex
 
 @pytest.mark.parametrize(
     ("query", "name"),
-    [("status=odd", "status"), ("created_after=yesterday", "created_after"), ("model_type=%00", "model_type")],
+    [
+        ("status=odd", "status"),
+        ("created_after=yesterday", "created_after"),
+        ("model_type=%00", "model_type"),
+        ("page_size=0", "page_size"),
+        ("page_size=many", "page_size"),
+        ("page_size=201", "page_size"),
+    ],
 )
 def test_a_bad_filter_is_400_by_its_name(client: APIClient, query: str, name: str) -> None:
     response = client.get(f"{URL}?{query}")
     assert (response.status_code, list(response.json())) == (400, [name])
 
 
-def test_a_bad_cursor_is_404(client: APIClient) -> None:
-    assert client.get(f"{URL}?cursor=nonsense").status_code == 404
+@pytest.mark.parametrize(
+    "position", ["o=", "p=abc", "p=\0", "r=1&p=99999-01-01T00:00:00", "p=2026-13-01", "o=many", "o=-5", "\xff"]
+)
+def test_a_cursor_that_no_page_gave_is_400_by_its_name(client: APIClient, position: str) -> None:
+    cursor = base64.b64encode(position.encode("latin-1")).decode()
+    response = client.get(URL, {"cursor": cursor})
+    assert (response.status_code, list(response.json())) == (400, ["cursor"])
+
+
+def test_a_cursor_that_is_no_base64_is_400_too(client: APIClient) -> None:
+    assert client.get(f"{URL}?cursor=nonsense-").status_code == 400
+
+
+def test_rows_of_the_same_moment_are_all_seen_once(client: APIClient) -> None:
+    rows = Inference.objects.bulk_create(
+        Inference(model_type="resnet", image=f"{number}.jpg", created_at=START) for number in range(12)
+    )
+    seen: list[int] = []
+    url = f"{URL}?page_size=5"
+    while url:
+        response = client.get(url)
+        seen += ids(response)
+        url = response.json()["next"]
+    assert sorted(seen) == [row.pk for row in rows]
 
 
 def test_a_page_is_one_query(client: APIClient, rows: list[Inference], django_assert_num_queries: Any) -> None:
