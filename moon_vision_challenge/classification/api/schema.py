@@ -1,9 +1,12 @@
 """What the OpenAPI schema says beyond what it reads from the serializers."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
+
+from moon_vision_challenge.classification.api.serializers import HistoryQuerySerializer
 
 Error = inline_serializer("Error", {"detail": serializers.CharField(), "code": serializers.CharField()})
 
@@ -12,23 +15,19 @@ _RETRY_AFTER = " `Retry-After` says after how many seconds to try again."
 TOO_MANY_REQUESTS = {
     429: OpenApiResponse(Error, description="Too many requests from this address." + _RETRY_AFTER),
 }
+
+
+def _field_errors(name: str, fields: Iterable[str]) -> serializers.Serializer[Any]:
+    sentences: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+        field: serializers.ListField(child=serializers.CharField(), required=False) for field in fields
+    }
+    return inline_serializer(name, sentences)
+
+
+_INPUT_FIELDS = ("model_type", "image", "version", "version_label", "top_k", "webhook_url", "non_field_errors")
 BAD_INPUT = {
     400: OpenApiResponse(
-        inline_serializer(
-            "FieldErrors",
-            {
-                name: serializers.ListField(child=serializers.CharField(), required=False)
-                for name in (
-                    "model_type",
-                    "image",
-                    "version",
-                    "version_label",
-                    "top_k",
-                    "webhook_url",
-                    "non_field_errors",
-                )
-            },
-        ),
+        _field_errors("FieldErrors", _INPUT_FIELDS),
         description="A field is missing or bad: a list of sentences for each. "
         "Or the body is malformed: `detail` and `code`.",
     ),
@@ -54,7 +53,12 @@ def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[s
     return {"multipart/form-data": serializer_class, "application/json": as_text}
 
 
-BAD_QUERY = {400: OpenApiResponse(Error, description="A filter is bad: a list of sentences for each.")}
+BAD_QUERY = {
+    400: OpenApiResponse(
+        _field_errors("QueryErrors", [*HistoryQuerySerializer().fields, "cursor"]),
+        description="A filter is bad: a list of sentences for each.",
+    )
+}
 NOT_PENDING = {409: OpenApiResponse(Error, description="A worker has it already, or it is done or failed.")}
 IDEMPOTENCY_CONFLICT = {422: OpenApiResponse(Error, description="The Idempotency-Key was used for another request.")}
 QUEUE_ERRORS = {
