@@ -43,8 +43,9 @@ class Classificator(ABC):
     Attributes:
         model_type: the name under which consumers choose this model. Required.
         model_url: the model's `:predict` URL. Without it: TF_SERVING_URL and model_type.
-        queue: the Celery queue in which v1 works off this model's images. Give a slow model one of its own, and workers
-            for it (`celery worker --queues=...`), and it keeps nobody else waiting.
+        queue: the Celery queue in which v1 works off this model's images. A worker serves all queues unless it is
+            told which: a slow model with a queue of its own, and workers for it (`celery worker --queues=...`) beside
+            workers for the others, keeps nobody else waiting.
         min_image_side: the shorter side, in pixels, that this model's preprocessing needs. A large JPEG is then decoded
             at a reduced scale, which is several times faster. None: images always arrive at full size.
     """

@@ -8,15 +8,27 @@ import logging
 import time
 
 from celery import Task, current_app, shared_task
+from celery.app.utils import Settings
+from celery.signals import celeryd_init
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
+from kombu import Queue
 from kombu.exceptions import OperationalError as QueueError
 from redis.exceptions import RedisError
 
 from moon_vision_challenge.classification import batches, retention, webhooks
+from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.models import Inference
 
 logger = logging.getLogger(__name__)
+
+
+@celeryd_init.connect
+def serve_the_queues_of_classificators(*, conf: Settings, **_: object) -> None:
+    """A worker without --queues serves the queues that classes name, too; none is waited for in vain."""
+    known = {queue.name for queue in conf.task_queues}
+    named = {dispatcher[model_type].queue for model_type in dispatcher}
+    conf.task_queues = [*conf.task_queues, *(Queue(name) for name in sorted(named - known))]
 
 
 class InferenceFailedError(Exception):

@@ -173,6 +173,20 @@ def test_a_third_party_app_works_through_both_ways(service: Service, tmp_path: P
         assert service.wait_for(created, "done")["label"] == "puffin"
 
 
+def test_a_queue_that_a_class_names_is_served_without_being_listed_anywhere(service: Service, tmp_path: Path) -> None:
+    app = tmp_path / "slowbirds"
+    app.mkdir()
+    (app / "__init__.py").touch()
+    with fake_model_server(replies(200, {"predictions": [[0, 1]]})) as server:
+        named = CLASSIFICATORS.replace("model_type = 'birds'", "model_type = 'birds'\n    queue = 'slow'")
+        (app / "classificators.py").write_text(named.format(url=server.url))
+        with_app = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "DJANGO_EXTRA_APPS": "slowbirds"}
+        service.start("web", **with_app)
+        service.start("worker", **with_app)
+        created = service.post("v1", encode(gradient(), "PNG"), "birds")
+        assert service.wait_for(created, "done")["label"] == "puffin"
+
+
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_a_client_reads_the_413_for_fifty_megabytes(service: Service, version: str) -> None:
     response = service.post(version, bytes(50_000_000))
