@@ -13,7 +13,13 @@ from redis import Redis
 from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS
 from moon_vision_challenge.classification.tasks import run_inference
-from moon_vision_challenge.classification.tests.fake_model_server import fake_model_server, predicts, replies, stalls
+from moon_vision_challenge.classification.tests.fake_model_server import (
+    Handler,
+    fake_model_server,
+    predicts,
+    replies,
+    stalls,
+)
 from moon_vision_challenge.classification.tests.pictures import encode, gradient
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
 from moon_vision_challenge.classification.tests.test_third_party_app import CLASSIFICATORS
@@ -128,12 +134,17 @@ def test_one_message_is_enough_for_rows_of_two_models(service: Service) -> None:
 def test_two_workers_and_doubled_messages_finish_every_row_once(service: Service) -> None:
     services = service.services
     services.commands["second_worker"] = services.commands["worker"] + " --hostname=second"
-    with fake_model_server(predicts(281)) as server:
+
+    def answer_when_both_have_asked(handler: Handler) -> None:
+        wait_for(lambda: len(handler.server.requests) > 1, "the other worker to ask")
+        predicts(281)(handler)
+
+    with fake_model_server(answer_when_both_have_asked) as server:
         created = [service.post("v1") for _ in range(40)]
         for one in created * 3:
             run_inference.apply_async((one.json()["id"],), queue="inferences")
         for name in ("worker", "second_worker"):
-            environment = {"TF_SERVING_URL": server.url, "INFERENCE_BATCH_SIZE": "1"}
+            environment = {"TF_SERVING_URL": server.url, "INFERENCE_BATCH_SIZE": "1", "TF_SERVING_TIMEOUT_S": "30"}
             services.start(name, {**service.environment, **environment})
         try:
             rows = [service.wait_for(one, "done") for one in created]
