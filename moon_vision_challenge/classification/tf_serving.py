@@ -4,6 +4,7 @@ https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 import functools
+import os
 from typing import Any, NamedTuple
 
 import certifi
@@ -132,6 +133,16 @@ def _route(url: str) -> _Route:
 
 @functools.cache
 def _pools() -> urllib3.PoolManager:
-    # Made at first use, which is after a worker forks: no socket is shared between processes. `requests` would
-    # add cookies, redirects and the environment's proxies, none of which a neighbour needs, and a third to the cost.
+    # `requests` would add cookies, redirects and the environment's proxies, none of which a neighbour needs, and a third
+    # to the cost.
     return urllib3.PoolManager(maxsize=32, ca_certs=certifi.where())
+
+
+def _forget_connections() -> None:
+    _route.cache_clear()
+    _pools.cache_clear()
+
+
+# Two processes on one socket get each other's answers. A Celery worker has asked the model server before it forks: it runs
+# Django's checks.
+os.register_at_fork(after_in_child=_forget_connections)

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import requests
 from pytest_django import Settings
@@ -97,6 +99,28 @@ def test_connections_are_kept_and_reused(start_fake: StartFake) -> None:
     for _ in range(5):
         tf_serving.predict(server.url, PAYLOAD)
     assert len(ports) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the fake server's thread
+def test_a_forked_process_shares_no_connection(start_fake: StartFake) -> None:
+    ports = []
+
+    def notes_the_port(handler: fake.Handler) -> None:
+        ports.append(handler.client_address[1])
+        handler.reply(200, b'{"predictions": [1]}')
+
+    url = start_fake(notes_the_port).url
+    tf_serving.predict(url, PAYLOAD)  # as Django's checks do in a Celery worker before it forks
+    child = os.fork()
+    if child == 0:
+        try:
+            tf_serving.predict(url, PAYLOAD)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    tf_serving.predict(url, PAYLOAD)
+    of_parent, of_child, of_parent_again = ports
+    assert of_child != of_parent == of_parent_again
 
 
 def test_a_url_that_is_none_is_unavailable() -> None:
