@@ -1,0 +1,46 @@
+"""What the compose files promise, read without an engine; compose/tests/ asks the running services."""
+
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+APP = {"django", "celeryworker", "celerybeat", "flower"}
+SERVICES = APP | {"tensorflow-serving", "postgres", "redis"}
+FILES = {"local.yml": SERVICES, "production.yml": SERVICES | {"traefik"}}
+
+
+def services(file: str) -> dict[str, dict[str, Any]]:
+    listed = yaml.safe_load((settings.ROOT_DIR / file).read_text())["services"]
+    return {name: service for name, service in listed.items() if service.get("profiles") != ["tools"]}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_all_services_are_there_and_say_whether_they_are_healthy(file: str) -> None:
+    assert {name for name, service in services(file).items() if "healthcheck" in service} == FILES[file]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_web_and_workers_share_the_uploads_and_know_the_models(file: str) -> None:
+    found = services(file)
+    for name in APP:
+        assert set(found[name]["volumes"]) == {"media:/media", "./models:/models:ro"}
+
+
+def test_local_ports_are_open_to_this_machine_only() -> None:
+    ports = [port for service in services("local.yml").values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("name", sorted(FILES["production.yml"]))
+def test_production_is_hardened(name: str) -> None:
+    service = services("production.yml")[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["restart"] == "unless-stopped"
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+    assert ("ports" in service) == (name == "traefik")
