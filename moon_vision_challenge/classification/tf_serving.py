@@ -133,8 +133,8 @@ def _route(url: str) -> _Route:
 
 @functools.cache
 def _pools() -> urllib3.PoolManager:
-    # `requests` would add cookies, redirects and the environment's proxies, none of which a neighbour needs, and a third
-    # to the cost.
+    # `requests` would add cookies, redirects and the environment's proxies, none of which a neighbour needs, and a
+    # third to the cost.
     return urllib3.PoolManager(maxsize=32, ca_certs=certifi.where())
 
 
@@ -143,6 +143,6 @@ def _forget_connections() -> None:
     _pools.cache_clear()
 
 
-# Two processes on one socket get each other's answers. A Celery worker has asked the model server before it forks: it runs
-# Django's checks.
+# Two processes on one socket get each other's answers. A Celery worker has asked the model server before it forks:
+# it runs Django's checks.
 os.register_at_fork(after_in_child=_forget_connections)
