@@ -53,13 +53,19 @@ chaos: ## Kill everything at random while inferences are posted, and check that 
 
 # TensorFlow has its own environment: the services never import it, except the model server when it is installed there.
 TF_VENV := .run/tf-venv
+TF_INSTALL = native/bootstrap.sh native && \
+	{ test -x $(TF_VENV)/bin/python || .venv/bin/uv venv --quiet --clear --python .venv/bin/python $(TF_VENV); } && \
+	.venv/bin/uv pip install --python $(TF_VENV)/bin/python --require-hashes -r requirements/tensorflow.txt
 
-get_tf_models: ## Export ResNet50 and InceptionV3 as SavedModels; MODEL_DATA_URL fetches a ready tarball instead
-	@test -x $(TF_VENV)/bin/python || python3 -m venv $(TF_VENV)
-	@$(TF_VENV)/bin/python -m pip install --quiet --require-hashes -r requirements/tensorflow.txt
-	$(TF_VENV)/bin/python -m moon_vision_challenge.model_zoo.keras_models $(ARGS)
+get_tf_models: ## Export EfficientNet-Lite0, ResNet50 and InceptionV3 as SavedModels; MODEL_DATA_URL fetches a tarball instead
+	@$(TF_INSTALL)
+	@$(TF_VENV)/bin/python -m moon_vision_challenge.model_zoo.saved_models $(ARGS)
 
-.PHONY: get_tf_models
+test_tf: ## Run the tests that need TensorFlow, in its environment: make test_tf PHOTOS=/folder/of/photos
+	@$(TF_INSTALL) -r requirements/local.txt
+	@PHOTOS='$(PHOTOS)' $(TF_VENV)/bin/python -m pytest $$(git grep -l 'importorskip("tensorflow"') $(ARGS)
+
+.PHONY: get_tf_models test_tf
 
 # Containers: the same services in Docker (local.yml), and production behind Traefik (production.yml).
 LOCAL := docker compose -f local.yml

@@ -1,4 +1,8 @@
 import io
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -6,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moon_vision_challenge.classification.labels import IMAGENET_LABELS
 from moon_vision_challenge.model_zoo.calibrate import prepare
-from moon_vision_challenge.model_zoo.keras_models import ARCHITECTURES, main
+from moon_vision_challenge.model_zoo.saved_models import ARCHITECTURES, LITE, NAMES, main
 
 tf: Any = pytest.importorskip("tensorflow", reason="TensorFlow is not installed: requirements/tensorflow.txt")
 keras: Any = pytest.importorskip("keras")
@@ -62,8 +67,46 @@ def test_bytes_of_another_length_are_refused(models: Path) -> None:
 
 def test_a_second_export_leaves_the_first(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--models_dir", str(models)]) == 0
-    assert capsys.readouterr().out.count("already there") == 2
-    assert sorted(path.name for path in (models / "resnet").iterdir()) == [".lock", "1"]
+    assert capsys.readouterr().out.count("already there") == len(NAMES)
+    for name in NAMES:
+        assert sorted(path.name for path in (models / name).iterdir()) == [".lock", "1"]
+
+
+def test_efficientnet_lite0_stands_beside_its_onnx_model_and_completes_what_a_killed_run_left(
+    models: Path, tmp_path: Path
+) -> None:
+    found = {path.name for path in (models / LITE / "1").iterdir()}
+    assert {"model.onnx", "saved_model.pb", "variables", "assets.extra"} <= found
+    shutil.copytree(models / LITE, tmp_path / LITE)
+    (tmp_path / LITE / "1" / "saved_model.pb").unlink()
+    (tmp_path / LITE / "1" / "variables" / "variables.index").write_bytes(b"half")
+    assert main([LITE, "--models_dir", str(tmp_path)]) == 0
+    raw = tf.saved_model.load(str(tmp_path / LITE / "1")).signatures["raw"]
+    scores = raw(images=tf.constant([prepare(COFFEE, 224).tobytes()]))["probabilities"].numpy()
+    assert IMAGENET_LABELS[scores.argmax()] == "espresso"
+
+
+def test_a_model_of_somebody_else_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / LITE / "1").mkdir(parents=True)
+    (tmp_path / LITE / "1" / "model.onnx").write_bytes(b"theirs")
+    assert main([LITE, "--models_dir", str(tmp_path)]) == 0
+    assert "left as it is" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / LITE / "1").iterdir()] == ["model.onnx"]
+
+
+def test_a_killed_export_leaves_nothing_that_is_served_and_the_next_one_completes_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "moon_vision_challenge.model_zoo.saved_models", "resnet", "--random-weights", "1"]
+    process = subprocess.Popen([*command, "--models_dir", str(tmp_path)])
+    unfinished = tmp_path / "resnet" / ".building"
+    deadline = time.monotonic() + 180
+    while not unfinished.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert unfinished.exists()
+    assert not (tmp_path / "resnet" / "1").exists()
+    subprocess.run([*command, "--models_dir", str(tmp_path)], check=True, timeout=300)
+    assert sorted(path.name for path in (tmp_path / "resnet").iterdir()) == [".lock", "1"]
 
 
 def test_weights_that_cannot_be_downloaded_are_a_plain_message(

@@ -1,6 +1,7 @@
-"""python -m moon_vision_challenge.model_zoo.keras_models [resnet] [inception] [--models_dir models]
+"""python -m moon_vision_challenge.model_zoo.saved_models [efficientnet_lite0] [resnet] [inception]
 
-Exports classifiers of keras.applications as SavedModels, <models_dir>/<name>/1/. Preprocessing is inside the graph.
+Exports EfficientNet-Lite0 and classifiers of keras.applications as SavedModels, <models_dir>/<name>/1/. Preprocessing
+is inside the graph.
 Signatures: `serving_default` takes encoded pictures, decoded and cropped in the graph, and gives `classes` (int64 [N],
 the index of the most probable) and `probabilities` (float32 [N, 1000]); `raw` takes prepared pictures, the bytes of
 uint8 [size, size, 3] in RGB, and gives `probabilities`.
@@ -20,10 +21,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from moon_vision_challenge.model_zoo.build import VERSION, Outcome, build_model, weights_path
 from moon_vision_challenge.model_zoo.errors import BuildError, MissingWeightsError
 from moon_vision_challenge.model_zoo.tarball import fetch_and_unpack
+from moon_vision_challenge.model_zoo.variants import VARIANTS
 
-VERSION = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import; otherwise it tells about CPU instructions
+
+MODEL_FILE = "saved_model.pb"
 CROP = 0.875  # of the shorter side, as in evaluation
 
 
@@ -37,6 +42,8 @@ ARCHITECTURES = {
     "resnet": Architecture("ResNet50", "resnet", 224),  # preprocess_input: BGR minus ImageNet's means, as in Caffe
     "inception": Architecture("InceptionV3", "inception_v3", 299),  # preprocess_input: -1 to 1
 }
+LITE = "efficientnet_lite0"
+NAMES = [LITE, *ARCHITECTURES]  # the one that needs no network first
 
 
 def build_keras_model(name: str, seed: int | None) -> Any:
@@ -59,18 +66,34 @@ def build_keras_model(name: str, seed: int | None) -> Any:
         ) from error
 
 
-def servable(name: str, model: Any) -> tuple[Any, dict[str, Any]]:
-    """A tf.Module and its signatures; see the module's docstring."""
+def build_classifier(name: str, seed: int | None) -> tuple[Any, Callable[[Any], Any]]:
+    """What holds the variables, and the function from uint8 [N, size, size, 3] to probabilities."""
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
-    architecture = ARCHITECTURES[name]
-    size = architecture.image_size
-    preprocess: Callable[[Any], Any] = getattr(keras.applications, architecture.module).preprocess_input
-    strings = [tf.TensorSpec([None], tf.string, name="images")]
+    if name == LITE:
+        from moon_vision_challenge.model_zoo.efficientnet_lite import build_graph  # noqa: PLC0415
+        from moon_vision_challenge.model_zoo.legacy_torch import read_state_dict  # noqa: PLC0415
+        from moon_vision_challenge.model_zoo.onnx_to_tensorflow import TensorFlowGraph  # noqa: PLC0415
 
-    def classify(pixels: Any) -> Any:
-        return model(preprocess(tf.cast(pixels, tf.float32)), training=False)
+        graph = TensorFlowGraph(build_graph(name, read_state_dict(weights_path(name))))
+        return graph, graph
+    model = build_keras_model(name, seed)
+    preprocess = getattr(keras.applications, ARCHITECTURES[name].module).preprocess_input
+    return model, lambda pixels: model(preprocess(tf.cast(pixels, tf.float32)), training=False)
+
+
+def image_size(name: str) -> int:
+    return VARIANTS[name].image_size if name == LITE else ARCHITECTURES[name].image_size
+
+
+def servable(name: str, seed: int | None) -> tuple[Any, dict[str, Any]]:
+    """A tf.Module and its signatures; see the module's docstring."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    size = image_size(name)
+    model, classify = build_classifier(name, seed)
+    strings = [tf.TensorSpec([None], tf.string, name="images")]
 
     def prepare(encoded: Any) -> Any:
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
@@ -108,44 +131,58 @@ def warm_up_requests(size: int) -> list[dict[str, Any]]:
     ]
 
 
-def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
-    """False if there is a version already, whoever made it. The folder appears complete or not at all.
+def is_there(name: str, version_dir: Path) -> bool:
+    """Whether there is a version already, whoever made it. EfficientNet-Lite0 may be there as ONNX only."""
+    return (version_dir / MODEL_FILE).exists() if name == LITE else version_dir.exists()
 
-    Raises MissingWeightsError, or OSError when the models folder cannot be written.
+
+def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
+    """False if there is a version that is not ours to change. The SavedModel appears complete or not at all.
+
+    EfficientNet-Lite0's stands beside its model.onnx, which is built if need be: TensorFlow Serving reads the one, the
+    native model server the other. Raises BuildError, or OSError when the models folder cannot be written.
     """
     import tensorflow as tf  # noqa: PLC0415
 
     version_dir = models_dir / name / VERSION
+    if name == LITE and build_model(name, models_dir) is Outcome.NOT_OURS:
+        return False
     version_dir.parent.mkdir(parents=True, exist_ok=True)
     with (version_dir.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if version_dir.exists():
+        if is_there(name, version_dir):
             return False
         unfinished = version_dir.parent / ".building"  # no number, so never a version
         shutil.rmtree(unfinished, ignore_errors=True)
-        module, signatures = servable(name, build_keras_model(name, seed))
+        module, signatures = servable(name, seed)
         tf.saved_model.save(module, str(unfinished), signatures=signatures)
         extra = unfinished / "assets.extra"
         extra.mkdir()
-        requests = warm_up_requests(ARCHITECTURES[name].image_size)
+        requests = warm_up_requests(image_size(name))
         (extra / "warmup.json").write_text(json.dumps(requests), encoding="utf-8")
-        unfinished.rename(version_dir)
+        if not version_dir.exists():
+            unfinished.rename(version_dir)
+            return True
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == MODEL_FILE):  # which makes it a model
+            shutil.rmtree(version_dir / path.name, ignore_errors=True)  # left by a killed run
+            path.rename(version_dir / path.name)
+        unfinished.rmdir()
     return True
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exports the models named on the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="keras_models", description="Exports classifiers of keras.applications as SavedModels."
+        prog="saved_models", description="Exports classifiers as SavedModels of TensorFlow."
     )
     add = parser.add_argument
-    add("names", nargs="*", metavar="model", help=f"any of {', '.join(ARCHITECTURES)} (default: all)")
+    add("names", nargs="*", metavar="model", help=f"any of {', '.join(NAMES)} (default: all)")
     add("--models_dir", type=Path, default=Path("models"), help="folder of the models (default: %(default)s)")
     add("--random-weights", type=int, metavar="SEED", help="for tests: do not download weights")
     arguments = parser.parse_args(argv)
-    names = arguments.names or list(ARCHITECTURES)
-    if unknown := [name for name in names if name not in ARCHITECTURES]:
-        parser.error(f"there is no model {unknown[0]}; there are {', '.join(ARCHITECTURES)}")
+    names = arguments.names or NAMES
+    if unknown := [name for name in names if name not in NAMES]:
+        parser.error(f"there is no model {unknown[0]}; there are {', '.join(NAMES)}")
     try:
         if url := os.environ.get("MODEL_DATA_URL"):
             for path in fetch_and_unpack(url, arguments.models_dir, os.environ.get("MODEL_DATA_SHA256")):
@@ -153,13 +190,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         for number, name in enumerate(names, 1):
             path = arguments.models_dir / name / VERSION
+            step = f"[{number}/{len(names)}] {name}:"
             started = time.perf_counter()
-            if path.exists():
-                print(f"[{number}/{len(names)}] {name}: already there ({path})")
+            if is_there(name, path):
+                print(f"{step} already there ({path})")
                 continue
-            print(f"[{number}/{len(names)}] {name}: exporting", flush=True)
-            export(name, arguments.models_dir, arguments.random_weights)
-            print(f"[{number}/{len(names)}] {name}: {path} ({time.perf_counter() - started:.0f} s)")
+            print(f"{step} exporting", flush=True)
+            if export(name, arguments.models_dir, arguments.random_weights):
+                print(f"{step} {path} ({time.perf_counter() - started:.0f} s)")
+            else:
+                print(f"{step} left as it is: not built by the model zoo ({path})")
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
