@@ -18,6 +18,7 @@ from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.model_info import VersionStatus
 from moon_vision_challenge.classification.models_config import read_version_labels
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
+from moon_vision_challenge.model_server.text_format import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,6 @@ def _read_version_labels() -> dict[str, dict[str, int]]:
         return {}
     try:
         return read_version_labels(Path(settings.MODELS_CONFIG))
-    except OSError as error:
+    except (OSError, ConfigError) as error:
         logger.warning("version labels are not known: %s", error)
         return {}

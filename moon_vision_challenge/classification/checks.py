@@ -20,6 +20,7 @@ from moon_vision_challenge.classification.exceptions import (
 )
 from moon_vision_challenge.classification.models_config import read_version_labels
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
+from moon_vision_challenge.model_server.text_format import ConfigError
 
 
 def check_models_config(**_: Any) -> Iterable[CheckMessage]:
@@ -28,7 +29,7 @@ def check_models_config(**_: Any) -> Iterable[CheckMessage]:
         return
     try:
         listed = read_version_labels(Path(settings.MODELS_CONFIG))
-    except OSError as error:
+    except (OSError, ConfigError) as error:
         yield Warning(
             f"MODELS_CONFIG cannot be read: {error}",
             hint="Name the model server's models.config, or set MODELS_CONFIG to nothing to skip this check.",

@@ -7,7 +7,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from pytest_django import Settings
 
-from moon_vision_challenge.classification import checks
+from moon_vision_challenge.classification import catalogue, checks
 from moon_vision_challenge.classification.abstract_classificator import Classificator
 from moon_vision_challenge.classification.dispatchers import Dispatcher
 from moon_vision_challenge.classification.models_config import read_version_labels
@@ -131,7 +131,22 @@ def test_models_config_is_read_as_the_model_server_reads_it(tmp_path: Path, text
     }
 
 
-@pytest.mark.parametrize("text", ["", "}", "{{{", "name: 'x'", "model_config_list { config { name: {} } }"])
-def test_a_broken_models_config_lists_nothing(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "name: 'x'", "model_config_list { config { name: {} } }"])
+def test_a_models_config_without_models_lists_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "models.config").write_text(text)
     assert read_version_labels(tmp_path / "models.config") == {}
+
+
+def test_fields_that_only_tensorflow_serving_knows_are_left_out(tmp_path: Path) -> None:
+    text = "model_config_list { config { name: 'a' logging_config { log_collector_config { type: 'x' } } } }"
+    (tmp_path / "models.config").write_text(text)
+    assert read_version_labels(tmp_path / "models.config") == {"a": {}}
+
+
+@pytest.mark.parametrize(("text", "line"), [("}", 1), ("model_config_list {\n  config {", 2)])
+def test_a_broken_models_config_is_told_with_its_line(config: Path, text: str, line: int) -> None:
+    config.write_text(text)
+    [warning] = found()
+    assert warning.id == "classification.W001"
+    assert f"line {line}: " in warning.msg
+    assert catalogue.list_models()

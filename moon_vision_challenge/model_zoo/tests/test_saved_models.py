@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moon_vision_challenge.classification.labels import IMAGENET_LABELS
 from moon_vision_challenge.model_zoo.calibrate import prepare
 from moon_vision_challenge.model_zoo.saved_models import ARCHITECTURES, LITE, NAMES, main
 
@@ -83,7 +82,7 @@ def test_efficientnet_lite0_stands_beside_its_onnx_model_and_completes_what_a_ki
     assert main([LITE, "--models_dir", str(tmp_path)]) == 0
     raw = tf.saved_model.load(str(tmp_path / LITE / "1")).signatures["raw"]
     scores = raw(images=tf.constant([prepare(COFFEE, 224).tobytes()]))["probabilities"].numpy()
-    assert IMAGENET_LABELS[scores.argmax()] == "espresso"
+    assert scores.argmax() == 967  # espresso
 
 
 def test_a_model_of_somebody_else_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
