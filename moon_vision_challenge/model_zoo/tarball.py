@@ -15,6 +15,7 @@ from moon_vision_challenge.model_zoo.errors import BuildError
 MAX_BYTES = 2_000_000_000  # of the tarball, and of what is in it
 TIMEOUT_S = 30  # without a byte
 CHUNK_BYTES = 1 << 20
+UNFINISHED = ".unpacking-"
 
 
 class TarballError(BuildError):
@@ -29,7 +30,12 @@ def fetch_and_unpack(url: str, models_dir: Path, sha256: str | None = None) -> l
     if not url.startswith(("https://", "http://", "file://")):
         raise TarballError(f"MODEL_DATA_URL must be an http, https or file URL, not {url}")
     models_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=models_dir) as folder, tempfile.TemporaryFile() as file:
+    for left in models_dir.glob(f"{UNFINISHED}*"):  # by a run that was killed
+        shutil.rmtree(left)
+    with (
+        tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=models_dir) as folder,
+        tempfile.TemporaryFile(dir=models_dir) as file,  # in /tmp, there may be no room for it
+    ):
         _fetch(url, file, sha256)
         _unpack(file, Path(folder))
         return _move_versions(Path(folder), models_dir)
@@ -61,10 +67,12 @@ def _unpack(file: IO[bytes], folder: Path) -> None:
     try:
         with tarfile.open(fileobj=file, mode="r:*") as tar:
             for member in tar:
+                if not (member.isreg() or member.isdir()):  # a link may point elsewhere once its version is moved
+                    raise TarballError(f"The tarball cannot be unpacked: {member.name} is neither file nor folder")
                 unpacked += member.size
                 if unpacked > MAX_BYTES:
                     raise TarballError(f"The tarball holds more than {MAX_BYTES} bytes")
-                tar.extract(member, folder, filter="data")  # nothing outside the folder, no devices, no owners
+                tar.extract(member, folder, filter="data")  # nothing outside the folder, no owners
     except (tarfile.TarError, EOFError, OSError) as error:
         raise TarballError(f"The tarball cannot be unpacked: {error}") from error
 

@@ -13,12 +13,12 @@ from moon_vision_challenge.model_zoo import tarball
 from moon_vision_challenge.model_zoo.tarball import TarballError, fetch_and_unpack
 
 
-def make(folder: Path, *names: str, kind: bytes = tarfile.REGTYPE, size: int = 5) -> str:
+def make(folder: Path, *names: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 5) -> str:
     path = folder / "model-data.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         for name in names:
             member = tarfile.TarInfo(name)
-            member.type, member.linkname = kind, "/etc/passwd" if kind == tarfile.SYMTYPE else ""
+            member.type, member.linkname = kind, link
             member.size = size if kind == tarfile.REGTYPE else 0
             tar.addfile(member, io.BytesIO(b"x" * size))
     return path.as_uri()
@@ -44,14 +44,29 @@ def test_a_version_that_is_there_is_left_alone(tmp_path: Path, models: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [("../../escaped", tarfile.REGTYPE), ("resnet/1/link", tarfile.SYMTYPE), ("resnet/1/device", tarfile.CHRTYPE)],
+    ("name", "kind", "link"),
+    [
+        ("../../escaped", tarfile.REGTYPE, ""),
+        ("resnet/1/link", tarfile.SYMTYPE, "/etc/passwd"),
+        ("models/resnet/1/link", tarfile.SYMTYPE, "../../../inside-until-it-is-moved"),
+        ("resnet/1/link", tarfile.LNKTYPE, "/etc/passwd"),
+        ("resnet/1/device", tarfile.CHRTYPE, ""),
+        ("resnet/1/pipe", tarfile.FIFOTYPE, ""),
+    ],
 )
-def test_members_that_reach_outside_are_refused(tmp_path: Path, models: Path, name: str, kind: bytes) -> None:
+def test_members_that_reach_outside_are_refused(
+    tmp_path: Path, models: Path, name: str, kind: bytes, link: str
+) -> None:
     with pytest.raises(TarballError, match="cannot be unpacked"):
-        fetch_and_unpack(make(tmp_path, name, kind=kind), models)
+        fetch_and_unpack(make(tmp_path, name, kind=kind, link=link), models)
     assert list(models.iterdir()) == []
     assert not (tmp_path / "escaped").exists()
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path, models: Path) -> None:
+    (models / ".unpacking-abc" / "resnet" / "1").mkdir(parents=True)
+    fetch_and_unpack(make(tmp_path, "resnet/1/saved_model.pb"), models)
+    assert [path.name for path in models.iterdir()] == ["resnet"]
 
 
 def test_a_tarball_that_unpacks_to_too_much_is_refused(
