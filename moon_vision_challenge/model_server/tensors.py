@@ -4,6 +4,7 @@ Rules and messages follow https://www.tensorflow.org/tfx/serving/api_rest and te
 """
 
 import binascii
+import codecs
 import json
 from collections.abc import Callable, Mapping
 from itertools import chain
@@ -17,12 +18,14 @@ from moon_vision_challenge.model_server.runtime import NUMPY_DTYPES, InvalidInpu
 
 # Whole numbers that a float holds exactly: kMaxInt of json_tensor.cc.
 _MAX_EXACT = {"DT_HALF": 2**11 - 1, "DT_FLOAT": 2**24 - 1, "DT_DOUBLE": 2**53 - 1}
+_MAX_DIMENSIONS = 64  # NumPy's limit
 
 
 def parse_request(body: bytes) -> dict[str, Any]:
     """The JSON object of a request; NaN and Infinity are numbers. Raises InvalidInputError."""
     if not body:
         raise InvalidInputError("JSON Parse error: The document is empty")
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         request = _loads(body)
     except json.JSONDecodeError as error:  # orjson's error is a subclass
@@ -39,7 +42,7 @@ def _loads(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         if b"NaN" in body or b"Infinity" in body:  # to look first would cost more than to parse
-            return json.loads(body)
+            return json.loads(body, parse_int=orjson.loads)  # which makes a float of what no 64 bits hold
         raise
 
 
@@ -133,6 +136,8 @@ def _to_array(name: str, value: Any, info: TensorInfo) -> np.ndarray:
                 f"Input {name}: lists of different sizes ({min(sizes)} and {max(sizes)}) at level {len(shape)}"
             )
         shape.append(sizes.pop())
+        if len(shape) > _MAX_DIMENSIONS:
+            raise InvalidInputError(f"Input {name}: lists in more than {_MAX_DIMENSIONS} levels")
         items = list(chain.from_iterable(items))
     array = _strings(items) if info.dtype == "DT_STRING" else _numbers(name, items, info.dtype)
     return array.reshape(shape)
@@ -153,9 +158,13 @@ def _strings(items: list[Any]) -> np.ndarray:
 
 
 def _decode_base64(text: str) -> bytes:
+    """Padding may be left out, and white space be in between, as TensorFlow Serving allows."""
     try:
-        # Padding may be left out, as TensorFlow Serving allows.
-        return pybase64.b64decode(text + "=" * (-len(text) % 4) if len(text) % 4 else text, validate=True)
+        return pybase64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        text = "".join(text.split())
+    try:
+        return pybase64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInputError("Unable to base64 decode") from error
 

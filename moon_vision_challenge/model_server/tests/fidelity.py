@@ -135,6 +135,12 @@ PREDICT = [
         {"predictions": ["hello"]},
     ),
     Predict(
+        f"{TENSOR} JsonDecodeBase64Object, absl::Base64Unescape skips white space",
+        "string",
+        {"instances": [{"b64": "aGVs\nbG8=\n"}]},
+        {"predictions": ["hello"]},
+    ),
+    Predict(
         f"{TENSOR_TEST} FromJsonSingleBytesTensor, name ends in _bytes",
         "bytes",
         {"instances": [["hello", "world"], ["tf", "serving"]]},
@@ -173,6 +179,12 @@ PREDICT = [
         "float",
         {"instances": [[9e6, 999999, 0.5], [0.0003, 0.00003, 555557.5]]},
         {"predictions": [[9e6, 999999.0, 0.5], [0.0003, 0.00003, 555557.5]]},
+    ),
+    Predict(
+        f"{TENSOR} IsLosslessDecimal<float>, what rapidjson reads as a double because no integer holds it",
+        "float",
+        '{"instances": [NaN, 18446744073709551616]}',
+        '{"predictions": [NaN, 1.8446744073709552e+19]}',
     ),
     same("instances", [2**24 - 1.0], source=f"{TENSOR} IsLosslessDecimal<float>", model="float"),
     same("instances", [2**53 - 1.0], source=f"{TENSOR} IsLosslessDecimal<double>", model="double"),
@@ -223,6 +235,12 @@ PREDICT = [
         "sums",
         {"instances": [1, 2]},
         "batch size",
+    ),
+    Predict(
+        f"{TENSOR} GetDenseTensorShape, deeper than any tensor",
+        "float",
+        '{"inputs": ' + "[" * 300 + "1" + "]" * 300 + "}",
+        "",
     ),
     # Names and keys
     Predict(
@@ -283,6 +301,12 @@ PREDICT = [
         "int32",
         "instances = [1, 2]",
         "JSON Parse error: ",
+    ),
+    Predict(
+        f"{TENSOR} ParseJson, EncodedInputStream takes a byte order mark",
+        "int32",
+        '\ufeff{"instances": [1]}',
+        {"predictions": [1]},
     ),
     Predict(f"{TENSOR} ParseJson, cut short", "int32", '{"instances": [1', "JSON Parse error: "),
     Predict(f"{TENSOR} ParseJson, text after the end", "int32", '{"instances": [1]} X', "JSON Parse error: "),
