@@ -63,7 +63,7 @@ get_tf_models: ## Export EfficientNet-Lite0, ResNet50 and InceptionV3 as SavedMo
 
 test_tf: ## Run the tests that need TensorFlow, in its environment: make test_tf PHOTOS=/folder/of/photos
 	@$(TF_INSTALL) -r requirements/local.txt
-	@PHOTOS='$(PHOTOS)' $(TF_VENV)/bin/python -m pytest $$(git grep -l 'importorskip("tensorflow"') $(ARGS)
+	@PHOTOS='$(PHOTOS)' $(TF_VENV)/bin/python -m pytest $$(git grep -l 'importorskip("tensorflow"' '*.py') $(ARGS)
 
 .PHONY: get_tf_models test_tf
 

@@ -87,7 +87,7 @@ def in_batches(function: Any, items: Any) -> np.ndarray:
 def check(given: Any, expected: np.ndarray) -> None:
     labels, scores = given
     assert labels == [IMAGENET_LABELS[index] for index in expected.argmax(axis=1)]
-    np.testing.assert_allclose(scores, expected.max(axis=1), rtol=1e-3)
+    np.testing.assert_allclose(scores, expected.max(axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", CLASSIFICATORS)
