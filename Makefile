@@ -43,8 +43,8 @@ lock: ## Write requirements/*.txt anew from the *.in files: make lock ARGS=--upg
 	@native/bootstrap.sh local
 	PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
 
-clean: ## Remove what can be made again (.venv, models, caches, logs); the database and the uploads stay
-	rm -rf .venv models .run/cache .run/logs .run/test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
+clean: ## Remove what can be made again (environments, caches, logs); models, database and uploads stay
+	rm -rf .venv .run/*-venv .run/bench .run/cache .run/logs .run/test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
 
 chaos: ## Kill everything at random while inferences are posted, and check that none is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m bench.chaos $(ARGS)
@@ -58,8 +58,8 @@ TF_INSTALL = native/bootstrap.sh native && \
 	.venv/bin/uv pip install --python $(TF_VENV)/bin/python --require-hashes -r requirements/tensorflow.txt
 
 get_tf_models: ## Export EfficientNet-Lite0, ResNet50 and InceptionV3 as SavedModels; MODEL_DATA_URL fetches a tarball instead
-	@$(TF_INSTALL)
-	@$(TF_VENV)/bin/python -m moon_vision_challenge.model_zoo.saved_models $(ARGS)
+	@if [ -n "$$MODEL_DATA_URL" ]; then native/bootstrap.sh native && $(PY) -m moon_vision_challenge.model_zoo.saved_models; \
+	else $(TF_INSTALL) && $(TF_VENV)/bin/python -m moon_vision_challenge.model_zoo.saved_models $(ARGS); fi
 
 test_tf: ## Run the tests that need TensorFlow, in its environment: make test_tf PHOTOS=/folder/of/photos
 	@$(TF_INSTALL) -r requirements/local.txt

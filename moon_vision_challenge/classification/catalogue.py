@@ -1,11 +1,12 @@
 """What consumers may know of the registered models.
 
-It answers from memory. The model server is asked every few seconds at most, and given one second a model.
+It answers from memory. The model server is asked every few seconds at most, and given one second.
 """
 
 import logging
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -62,7 +63,8 @@ class Entry:
 def list_models() -> list[Entry]:
     """All registered models, in the dispatcher's order."""
     labels = _read_version_labels()
-    return [_entry(model_type, labels) for model_type in dispatcher]
+    with ThreadPoolExecutor() as threads:  # a model server that hangs costs one timeout, not one a model
+        return list(threads.map(lambda model_type: _entry(model_type, labels), dispatcher))
 
 
 def get_model(model_type: str) -> Entry:

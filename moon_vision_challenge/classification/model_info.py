@@ -65,7 +65,8 @@ class ExpiringCache(Generic[Value]):
     def __getitem__(self, url: str) -> Value:
         entry = self._entries.get(url)
         if entry is None or entry[0] < time.monotonic():
-            entry = self._entries[url] = (time.monotonic() + self._ttl_s, self._load(url))
+            value = self._load(url)  # which may take long, and lasts from when it is there
+            entry = self._entries[url] = (time.monotonic() + self._ttl_s, value)
         return entry[1]
 
     def forget(self, url: str) -> None:

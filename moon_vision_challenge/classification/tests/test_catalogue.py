@@ -135,3 +135,17 @@ def test_the_catalogue_asks_again_after_some_seconds(
     assert catalogue.get_model("resnet").is_ready
     now += model_info.VERSIONS_TTL_S + 0.1
     assert not catalogue.get_model("resnet").is_ready
+
+
+def test_a_model_server_that_hangs_costs_one_timeout_whatever_the_number_of_models(
+    client: APIClient, start_fake: StartFake, settings: Settings
+) -> None:
+    settings.TF_SERVING_URL = start_fake(fake.stalls).url
+    settings.TF_SERVING_CONNECT_TIMEOUT_S = 0.5
+    start = time.monotonic()
+    states = {model["state"] for model in client.get(MODELS).json()}
+    assert (states, len(list(dispatcher))) == ({"unknown"}, 3)
+    assert time.monotonic() - start < 1.0
+    start = time.monotonic()
+    client.get(MODELS)
+    assert time.monotonic() - start < 0.2
