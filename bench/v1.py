@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from contextlib import closing
 
 import psycopg2
 
@@ -23,7 +24,9 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
     with (
         services.null_model_server() as model_url,
         services.service("web", "worker", env={"TF_SERVING_URL": model_url}) as own,
+        closing(psycopg2.connect(own.env["DATABASE_URL"])) as database,  # one for all: to connect costs 10 ms of CPU
     ):
+        database.autocommit = True
         url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
         request = services.photo_request(url, PATH, photo())
         web, worker = {"web": own.pid("web")}, own.pid("worker")
@@ -43,7 +46,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
             before, start = load.cpu_s(worker), time.perf_counter()
             for process in halted:
                 process.resume()
-            if not poll(lambda: waiting(own.env["DATABASE_URL"]) == 0, DRAIN_TIMEOUT_S):
+            if not poll(lambda: _is_drained(database), DRAIN_TIMEOUT_S):
                 raise RuntimeError(f"the queue is not empty after {DRAIN_TIMEOUT_S} s; see {own.log('worker')}")
             elapsed = time.perf_counter() - start
             if number:  # the first round fills caches and pools
@@ -66,13 +69,10 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
     return figures
 
 
-def waiting(database_url: str) -> int:
-    """How many inferences are neither done nor failed."""
-    connection = psycopg2.connect(database_url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM classification_inference WHERE status IN ('pending', 'processing')")
-            (count,) = cursor.fetchone() or (0,)
-            return int(count)
-    finally:
-        connection.close()
+def _is_drained(connection: psycopg2.extensions.connection) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT NOT EXISTS (SELECT FROM classification_inference WHERE status IN ('pending', 'processing'))"
+        )
+        (is_drained,) = cursor.fetchone() or (False,)
+        return bool(is_drained)

@@ -9,9 +9,9 @@ import time
 
 from celery import Task, current_app, shared_task
 from celery.app.utils import Settings
-from celery.signals import celeryd_init
+from celery.signals import celeryd_init, task_prerun
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from kombu import Queue
 from kombu.exceptions import OperationalError as QueueError
 from redis.exceptions import RedisError
@@ -29,6 +29,11 @@ def serve_the_queues_of_classificators(*, conf: Settings, **_: object) -> None:
     known = {queue.name for queue in conf.task_queues}
     named = {dispatcher[model_type].queue for model_type in dispatcher}
     conf.task_queues = [*conf.task_queues, *(Queue(name) for name in sorted(named - known))]
+
+
+@task_prerun.connect
+def close_unusable_connections(**_: object) -> None:
+    close_old_connections()
 
 
 class InferenceFailedError(Exception):

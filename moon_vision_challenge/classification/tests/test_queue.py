@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import requests
 from django.conf import settings
+from django.db import connection
 from PIL import ImageOps
 from redis import Redis
 
@@ -129,6 +130,21 @@ def test_one_message_is_enough_for_rows_of_two_models(service: Service) -> None:
         assert Redis.from_url(settings.REDIS_URL).llen("inferences") == 1
         service.start("worker", TF_SERVING_URL=server.url)
         assert [service.wait_for(one, "done")["label"] for one in created] == ["tabby", "tabby"]
+
+
+def test_a_worker_keeps_its_connection_to_the_database(service: Service) -> None:
+    its_backends = set()
+    with fake_model_server(predicts(281)) as server:
+        service.start("worker", TF_SERVING_URL=server.url)
+        for _ in range(3):
+            service.wait_for(service.post("v1"), "done")
+            with connection.cursor() as cursor:  # who has ended an attempt last
+                cursor.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()",
+                    ["%lease_token = NULL%"],
+                )
+                its_backends |= {pid for (pid,) in cursor.fetchall()}
+    assert len(its_backends) == 1
 
 
 def test_two_workers_and_doubled_messages_finish_every_row_once(service: Service) -> None:
