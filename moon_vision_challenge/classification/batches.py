@@ -26,6 +26,9 @@ STATUS = Inference.STATUS
 STORED_PREDICTIONS = 5
 """So many of the most probable classes are kept on a row."""
 
+_MAX_PIXELS_AT_ONCE = 25_000_000
+"""A batch with more is classified in parts: as RGB they take three bytes each. A single picture may have more."""
+
 _INTERNAL_ERROR = {"code": "internal_error", "detail": "The service has made an error; it is in its log."}
 _WORKER_LOST = {"code": "worker_lost", "detail": "At every attempt, the worker was lost before it was done."}
 
@@ -63,13 +66,19 @@ def run_batch(inferences: Sequence[Inference]) -> list[Outcome]:
     """
     outcomes: list[Outcome] = []
     pictures: list[tuple[Inference, Image.Image]] = []
+    pixels = 0
     for inference in inferences:
         try:
-            pictures.append((inference, _read_image(inference)))
+            image = _read_image(inference)
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not take the rest of the batch with it
             outcomes.append(_failed(inference, error))
-    for version in dict.fromkeys(_version(inference) for inference, _ in pictures):
-        outcomes += _classify([picture for picture in pictures if _version(picture[0]) == version])
+            continue
+        pictures.append((inference, image))
+        pixels += image.width * image.height
+        if pixels >= _MAX_PIXELS_AT_ONCE:
+            outcomes += _classify_versions(pictures)
+            pictures, pixels = [], 0
+    outcomes += _classify_versions(pictures)
     with transaction.atomic() if any(inference.webhook_url for inference in inferences) else nullcontext():
         written = leases.end_attempts(outcomes)
         webhooks.announce([_after(outcome) for outcome in outcomes if outcome.inference.pk in written])
@@ -125,9 +134,14 @@ def _read_image(inference: Inference) -> Image.Image:
     return images.decode_rgb(image, min_side=dispatcher[inference.model_type].min_image_side)
 
 
+def _classify_versions(pictures: Sequence[tuple[Inference, Image.Image]]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for version in dict.fromkeys(_version(inference) for inference, _ in pictures):
+        outcomes += _classify([picture for picture in pictures if _version(picture[0]) == version])
+    return outcomes
+
+
 def _classify(pictures: Sequence[tuple[Inference, Image.Image]]) -> list[Outcome]:
-    if not pictures:
-        return []
     first = pictures[0][0]
     try:
         classifications, model_version = prediction.classify_and_tell_version(

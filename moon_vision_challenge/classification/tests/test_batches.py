@@ -18,6 +18,7 @@ from moon_vision_challenge.classification.log_context import InferenceIdFilter
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests.conftest import StartFake
+from moon_vision_challenge.classification.tests.pictures import encode, gradient
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +60,17 @@ def test_a_batch_is_two_queries_and_one_request_to_the_model(
     assert [outcome.inference.pk for outcome in outcomes] == [row.pk for row in rows]
     assert len(server.requests) == 1
     assert len(server.requests[0][1]["instances"]) == 5
+
+
+def test_of_large_pictures_only_some_are_in_memory_at_once(
+    start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_MAX_PIXELS_AT_ONCE", 2 * 60 * 40)
+    for _ in range(5):
+        create(encode(gradient(60, 40), "PNG"))
+    server = start_fake(fake.predicts(281))
+    assert [outcome.label for outcome in run()] == ["tabby"] * 5
+    assert [len(body["instances"]) for _, body in server.requests] == [2, 2, 1]
 
 
 def test_a_batch_is_bounded_and_takes_who_waited_longest(jpeg: bytes, settings: Settings) -> None:
