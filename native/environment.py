@@ -72,8 +72,9 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
     python = {
         "PATH": f"{Path(sys.executable).parent}:{given.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
-        # glibc gives buffers as large as an image back to the kernel at once and then pays for new pages.
-        "MALLOC_MMAP_THRESHOLD_": "33554432",
+        # glibc gives buffers as large as an image back to the kernel at once and then pays for new pages. Those of very
+        # large images, which Pillow allocates in blocks of 16 MB, must not stay with every thread.
+        "MALLOC_MMAP_THRESHOLD_": "8388608",
         "MALLOC_TRIM_THRESHOLD_": "134217728",
     }
     if os.geteuid() == 0:

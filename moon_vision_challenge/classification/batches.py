@@ -1,6 +1,7 @@
 """The worker's side: rows are claimed in batches, classified, and ended. No HTTP and no Celery in here."""
 
 import logging
+import math
 import random
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -69,12 +70,11 @@ def run_batch(inferences: Sequence[Inference]) -> list[Outcome]:
     pixels = 0
     for inference in inferences:
         try:
-            image = _read_image(inference)
+            pictures.append((inference, _read_image(inference)))
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not take the rest of the batch with it
             outcomes.append(_failed(inference, error))
             continue
-        pictures.append((inference, image))
-        pixels += image.width * image.height
+        pixels += math.prod(pictures[-1][1].size)
         if pixels >= _MAX_PIXELS_AT_ONCE:
             outcomes += _classify_versions(pictures)
             pictures, pixels = [], 0

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+from contextlib import closing
 from typing import NamedTuple
 
 from django.conf import settings
@@ -21,6 +22,9 @@ from moon_vision_challenge.classification.exceptions import (
 from moon_vision_challenge.classification.models import FINAL_STATUSES, Inference
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
 
+# Images are closed when they have been used. The objects of a request refer to each other, so that what they hold is
+# freed when the garbage collector comes, and that counts objects: it does not know that one has 200 MB of pixels.
+
 STATUS = Inference.STATUS
 
 _waiting_places = threading.BoundedSemaphore(settings.INFERENCE_MAX_WAITING_REQUESTS)
@@ -29,10 +33,14 @@ _waiting_places = threading.BoundedSemaphore(settings.INFERENCE_MAX_WAITING_REQU
 def classify_image(
     *, model_type: str, image: Image.Image, version: VersionChoice = NEWEST, top_k: int = 0
 ) -> Classification:
-    """Return the label of an opened image, with the `top_k` most probable classes. Raises ClassificationError."""
+    """Return the label of an opened image, with the `top_k` most probable classes. Closes the image.
+
+    Raises ClassificationError.
+    """
     classificator = dispatcher[model_type]
-    rgb_image = images.decode_rgb(image, min_side=classificator.min_image_side)
-    return prediction.classify(classificator, [rgb_image], version=version, top_k=top_k)[0]
+    with closing(image):
+        rgb_image = images.decode_rgb(image, min_side=classificator.min_image_side)
+        return prediction.classify(classificator, [rgb_image], version=version, top_k=top_k)[0]
 
 
 class Idempotency(NamedTuple):
@@ -52,7 +60,7 @@ def create_inference(
     idempotency: Idempotency | None = None,
     webhook_url: str = "",
 ) -> tuple[Inference, bool]:
-    """Store an opened image and its row, to be classified later.
+    """Store an opened image and its row, to be classified later. Closes the image.
 
     Returns:
         The row; and whether it is new. It is not if the idempotency key was used before for the same request.
@@ -71,8 +79,8 @@ def create_inference(
         inference.payload_sha256 = hashlib.sha256(fields.encode() + data).hexdigest()
         if earlier := _find_earlier(inference):
             return earlier, False
-    # An eighth of the size is enough to see that all data are there and sound.
-    images.decode_rgb(image, min_side=1)
+    with closing(image):  # An eighth of the size is enough to see that all data are there and sound.
+        images.decode_rgb(image, min_side=1)
     backlog.check_capacity()
     connection.ensure_connection()  # while PostgreSQL is away no files pile up
     inference.image = ContentFile(data, name=f"image.{images.SUFFIXES[str(image.format)]}")

@@ -1,14 +1,16 @@
 """The whole way of a request over HTTP and through the queue: web server, worker and model server are processes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import psutil
 import pytest
 import requests
 from django.conf import settings
 from django.db import connection
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from redis import Redis
 
 from moon_vision_challenge.classification import images
@@ -212,6 +214,18 @@ def test_a_queue_that_a_class_names_is_served_without_being_listed_anywhere(serv
         service.start("worker", **with_app)
         created = service.post("v1", encode(gradient(), "PNG"), "birds")
         assert service.wait_for(created, "done")["label"] == "puffin"
+
+
+def test_large_pictures_leave_no_memory_behind(service: Service) -> None:
+    """Each takes 200 MB while it is decoded, and a web process has four threads."""
+    large = encode(Image.new("RGB", (7000, 7000)), "PNG")
+    for version in ("v0", "v1"):
+        with ThreadPoolExecutor(8) as clients:
+            posts = [clients.submit(service.post, version, large) for _ in range(12)]
+            assert all(post.result().ok for post in posts)
+    processes = [psutil.Process(service.services.pid("web"))]
+    processes += processes[0].children(recursive=True)
+    assert max(process.memory_info().rss for process in processes) < 300e6
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
