@@ -69,9 +69,7 @@ class RestApi:
         if http_method == "POST" and (match := _POST.fullmatch(path)):
             if match["method"].lower() != "predict":
                 raise MethodNotImplementedError(f"{match['method']} is not implemented: use predict")
-            body = self._read_body(environ)
-            with self._queue.slot():
-                return self._predict(match, body)
+            return self._predict(match, self._read_body(environ))
         if http_method == "GET" and (match := _GET.fullmatch(path)):
             return self._metadata(match) if match["metadata"] else self._status(match)
         if http_method == "GET" and path.lower() == "/v1/models":
@@ -100,7 +98,8 @@ class RestApi:
         if signature_name not in runtime.signatures:
             raise InvalidInputError(f'Serving signature name: "{signature_name}" not found in signature def')
         inputs, row_format = read_inputs(request, runtime.signatures[signature_name])
-        return write_outputs(runtime.run(signature_name, inputs), row_format=row_format)
+        outputs = self._queue.run(runtime.run, signature_name, inputs)
+        return write_outputs(outputs, row_format=row_format)
 
     def _status(self, match: re.Match[str]) -> bytes:
         return orjson.dumps(

@@ -2,7 +2,8 @@ import signal
 import subprocess
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -112,25 +113,12 @@ def test_status_answers_while_every_inference_thread_is_busy_and_others_wait(fol
     assert server.stop() == 0
 
 
-def test_inference_slots_are_given_in_the_order_of_arrival() -> None:
-    queue = InferenceQueue(slots=1, max_waiting=3)
-    order: list[int] = []
-
-    def take(number: int) -> None:
-        with queue.slot():
-            order.append(number)
-
-    threads = [threading.Thread(target=take, args=(number,)) for number in range(3)]
-    with queue.slot():
-        for number, thread in enumerate(threads):
-            thread.start()
-            deadline = time.monotonic() + DEADLINE_S
-            while queue.waiting <= number:
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
-        with pytest.raises(QueueFullError):
-            take(3)
-        assert order == []
-    for thread in threads:
-        thread.join(DEADLINE_S)
-    assert order == [0, 1, 2]
+def test_the_queue_is_bounded() -> None:
+    queue = InferenceQueue(threads=1, max_waiting=3)
+    released = threading.Event()
+    with ThreadPoolExecutor(6) as clients:
+        runs = [clients.submit(queue.run, released.wait, DEADLINE_S) for _ in range(6)]
+        refused = [run for run in islice(as_completed(runs, DEADLINE_S), 2) if run.exception()]
+        released.set()
+        assert [type(run.exception()) for run in refused] == [QueueFullError] * 2
+        assert all(run.result(DEADLINE_S) for run in runs if run not in refused)
