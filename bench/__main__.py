@@ -1,10 +1,16 @@
-"""`python -m bench [v0] [v1] [model_server] [peers]`: measures what requests cost. Without a name: v0 and v1."""
+"""`python -m bench [v0] [v1] [drain] [model_server] [peers]`: what requests cost. Without a name: v0 and v1."""
 
 import argparse
 
 from . import compare, model_server, v0, v1
 
-MEASUREMENTS = {"v0": v0.measure, "v1": v1.measure, "model_server": model_server.measure, "peers": compare.measure}
+MEASUREMENTS = {
+    "v0": v0.measure,
+    "v1": v1.measure,
+    "drain": v1.measure_drain,
+    "model_server": model_server.measure,
+    "peers": compare.measure,
+}
 
 
 def main() -> None:

@@ -31,13 +31,13 @@ Run = Callable[[float], float]
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
     """Prints the table, returns images a second of each contestant. They take turns; both models are served at once."""
-    int8, float32 = _models_dir("int8"), _models_dir("float32")
+    int8, float32 = models_dir("int8"), models_dir("float32")
     with _served(int8) as int8_url, _served(float32) as float32_url:
         contestants: dict[str, Run] = {
             "int8, REST, 1 image a request": _rest(int8_url, images=1, clients=clients),
             f"int8, REST, {BATCH} images a request": _rest(int8_url, images=BATCH, clients=clients),
-            "int8, in process": _in_process(int8, images=1),
-            f"int8, in process, {BATCH} images a run": _in_process(int8, images=BATCH),
+            "int8, in process": in_process(int8, images=1),
+            f"int8, in process, {BATCH} images a run": in_process(int8, images=BATCH),
             "float32, REST, 1 image a request": _rest(float32_url, images=1, clients=clients),
         }
         rates: dict[str, list[float]] = {name: [] for name in contestants}
@@ -60,7 +60,8 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
     return {name: statistics.median(each) for name, each in rates.items()}
 
 
-def _models_dir(precision: Precision) -> Path:
+def models_dir(precision: Precision) -> Path:
+    """A folder in which lite0 is built in this precision."""
     directory = services.BENCH_DIR / f"models-{precision}"
     build_model(NAME, directory, precision)
     return directory
@@ -100,7 +101,8 @@ def _rest(url: str, *, images: int, clients: int) -> Run:
     return run
 
 
-def _in_process(models_dir: Path, *, images: int) -> Run:
+def in_process(models_dir: Path, *, images: int) -> Run:
+    """onnxruntime alone: CORES threads, each running one batch after the other."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     model = models_dir / NAME / "1" / "model.onnx"

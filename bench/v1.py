@@ -1,14 +1,19 @@
 """What a request to v1 costs: the POST that stores it, and the worker that classifies it."""
 
+import io
 import statistics
 import time
 from contextlib import closing
+from dataclasses import dataclass
 
 import psycopg2
+from PIL import Image
 
+from moon_vision_challenge.classification import images
 from native.process import poll
+from native.services import Services
 
-from . import load, services
+from . import load, model_server, services
 from .photo import photo
 from .table import table
 
@@ -17,42 +22,19 @@ DRAIN_TIMEOUT_S = 300
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """v1 with a null model server: prints the table, returns its figures (milliseconds, requests a second).
-
-    The worker is halted by a signal while requests are accepted, so that each half has the machine to itself.
-    """
+    """v1 with a null model server: prints the table, returns its figures (milliseconds, requests a second)."""
     with (
         services.null_model_server() as model_url,
         services.service("web", "worker", env={"TF_SERVING_URL": model_url}) as own,
-        closing(psycopg2.connect(own.env["DATABASE_URL"])) as database,  # one for all: to connect costs 10 ms of CPU
     ):
-        database.autocommit = True
-        url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
-        request = services.photo_request(url, PATH, photo())
-        web, worker = {"web": own.pid("web")}, own.pid("worker")
-        accepted, drained, task_ms = [], [], []
+        accepted: list[load.Load] = []
+        drained, task_ms = [], []
         for number in range(rounds + 1):
-            halted = load.tree(worker)
-            for process in halted:
-                process.suspend()
-            posted = load.post(
-                url,
-                request,
-                clients=clients,
-                seconds=seconds if number else 1,
-                services=web,
-                check=lambda status, _: status == 201,
-            )
-            before, start = load.cpu_s(worker), time.perf_counter()
-            for process in halted:
-                process.resume()
-            if not poll(lambda: _is_drained(database), DRAIN_TIMEOUT_S):
-                raise RuntimeError(f"the queue is not empty after {DRAIN_TIMEOUT_S} s; see {own.log('worker')}")
-            elapsed = time.perf_counter() - start
+            turn = _fill_and_drain(own, seconds=seconds if number else 1, clients=clients)
             if number:  # the first round fills caches and pools
-                accepted.append(posted)
-                drained.append(posted.requests / elapsed)
-                task_ms.append((load.cpu_s(worker) - before) / posted.requests * 1e3)
+                accepted.append(turn.accepted)
+                drained.append(turn.drained)
+                task_ms.append(turn.task_ms)
     figures = {
         "accepted": statistics.median(each.rate for each in accepted),
         "post_p50_ms": statistics.median(each.p50_ms for each in accepted),
@@ -67,6 +49,78 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
     rows = [[str(row[0]), *(f"{value:.1f}" for value in row[1:])] for row in (post, task)]
     print(table(["", "inferences/s", "CPU ms", "p50 ms", "p95 ms"], [[*row, "", ""][:5] for row in rows]))
     return figures
+
+
+def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
+    """How fast a full queue is worked off with lite0, beside onnxruntime alone on the same cores, in turns."""
+    directory = model_server.models_dir("int8")
+    alone = model_server.in_process(directory, images=model_server.BATCH)
+    rates: dict[str, list[float]] = {"the queue, drained": [], "onnxruntime alone": [], "with decoding": []}
+    with services.service("model_server", "web", "worker") as own:
+        for number in range(rounds + 1):
+            turn = _fill_and_drain(own, seconds=seconds if number else 1, clients=clients)
+            rate = alone(seconds)
+            # As if each image were decoded, cropped and resized by the same two cores, and nothing else were done.
+            decoding_s = _decoding_s() / model_server.CORES
+            if number:
+                rates["the queue, drained"].append(turn.drained)
+                rates["onnxruntime alone"].append(rate)
+                rates["with decoding"].append(1 / (1 / rate + decoding_s))
+    first, *others = rates.values()
+    print(f"\nv1, {model_server.NAME}, int8, {rounds} rounds, medians")
+    ratios = [statistics.median(a / b for a, b in zip(first, each, strict=True)) for each in (first, *others)]
+    rows = [
+        [name, f"{statistics.median(each):.0f}", f"{ratio:.2f}"]
+        for (name, each), ratio in zip(rates.items(), ratios, strict=True)
+    ]
+    print(table(["", "images/s", "the first row to this"], rows))
+    return {name: statistics.median(each) for name, each in rates.items()}
+
+
+@dataclass(frozen=True)
+class _Turn:
+    accepted: load.Load
+    drained: float
+    """Inferences a second."""
+    task_ms: float
+    """CPU time of the worker an inference."""
+
+
+def _fill_and_drain(own: Services, *, seconds: float, clients: int) -> _Turn:
+    """The worker is halted by a signal while requests are accepted, so that each half has the machine to itself."""
+    url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
+    halted = load.tree(own.pid("worker"))
+    for process in halted:
+        process.suspend()
+    accepted = load.post(
+        url,
+        services.photo_request(url, PATH, photo()),
+        clients=clients,
+        seconds=seconds,
+        services={"web": own.pid("web")},
+        check=lambda status, _: status == 201,
+    )
+    # One connection for all questions: to connect costs 10 ms of CPU.
+    with closing(psycopg2.connect(own.env["DATABASE_URL"])) as database:
+        database.autocommit = True
+        before, start = load.cpu_s(own.pid("worker")), time.perf_counter()
+        for process in halted:
+            process.resume()
+        if not poll(lambda: _is_drained(database), DRAIN_TIMEOUT_S):
+            raise RuntimeError(f"the queue is not empty after {DRAIN_TIMEOUT_S} s; see {own.log('worker')}")
+        elapsed = time.perf_counter() - start
+    task_ms = (load.cpu_s(own.pid("worker")) - before) / accepted.requests * 1e3
+    return _Turn(accepted, accepted.requests / elapsed, task_ms)
+
+
+def _decoding_s(repeat: int = 50) -> float:
+    """CPU time to decode, crop and resize the photo."""
+    data = photo()
+    start = time.thread_time()
+    for _ in range(repeat):
+        image = images.decode_rgb(Image.open(io.BytesIO(data)))
+        images.crop_and_resize(image, model_server.SIZE)
+    return (time.thread_time() - start) / repeat
 
 
 def _is_drained(connection: psycopg2.extensions.connection) -> bool:

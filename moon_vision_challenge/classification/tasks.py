@@ -67,7 +67,7 @@ def announce_final() -> None:
 def _wake(inference_id: int, queue: str, *, countdown: float = 0) -> bool:
     """Send a message, unless one lies in the queue already: whoever takes that one will find this row too.
 
-    In a backlog this saves a message for every row: 0.9 ms to send, and 4 to 5 ms for a worker to find nothing to do.
+    In a backlog this saves a message for every row: 0.9 ms to send, and 2.8 ms for a worker to find nothing to do.
 
     Returns:
         Whether a message lies in the queue now; False if Redis is not available.
