@@ -28,7 +28,7 @@ STORED_PREDICTIONS = 5
 """So many of the most probable classes are kept on a row."""
 
 _MAX_PIXELS_AT_ONCE = 25_000_000
-"""A batch with more is classified in parts: as RGB they take three bytes each. A single picture may have more."""
+"""A batch with more is classified in parts: Pillow keeps four bytes of each. A single picture may have more."""
 
 _INTERNAL_ERROR = {"code": "internal_error", "detail": "The service has made an error; it is in its log."}
 _WORKER_LOST = {"code": "worker_lost", "detail": "At every attempt, the worker was lost before it was done."}

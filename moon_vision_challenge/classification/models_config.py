@@ -18,7 +18,9 @@ def read_version_labels(path: Path) -> dict[str, dict[str, int]]:
             for label, version in zip(_texts(entry, "key"), _texts(entry, "value"), strict=False)
             if version.isdecimal()
         }
-        for model_list in _messages(parse_text_format(path.read_text(encoding="utf-8")), "model_config_list")
+        for model_list in _messages(
+            parse_text_format(path.read_text(encoding="utf-8", errors="replace")), "model_config_list"
+        )
         for model in _messages(model_list, "config")
         for name in _texts(model, "name")
     }
