@@ -1,11 +1,10 @@
 """python -m moon_vision_challenge.model_zoo [efficientnet_lite0 ...] [--float32 | --int8] [--models_dir models]"""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
+from moon_vision_challenge.model_zoo.arguments import models_parser
 from moon_vision_challenge.model_zoo.build import (
     VERSION,
     Outcome,
@@ -18,12 +17,12 @@ from moon_vision_challenge.model_zoo.variants import VARIANTS
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Builds the models named on the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="model_zoo", description="Builds servable ONNX models from published weights."
+    parser = models_parser(
+        prog="model_zoo",
+        description="Builds servable ONNX models from published weights.",
+        known=VARIANTS,
+        default=["efficientnet_lite0"],
     )
-    add = parser.add_argument
-    add("names", nargs="*", metavar="model", help=f"any of {', '.join(VARIANTS)} (default: efficientnet_lite0)")
-    add("--models_dir", type=Path, default=Path("models"), help="folder of the models (default: %(default)s)")
     precisions = parser.add_mutually_exclusive_group()
     for precision, text in (
         ("int8", "quantised: twice as fast, a quarter of the size (default, if the model was calibrated)"),
@@ -31,10 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         precisions.add_argument(f"--{precision}", dest="precision", action="store_const", const=precision, help=text)
     arguments = parser.parse_args(argv)
-    names = arguments.names or ["efficientnet_lite0"]
-    if unknown := [name for name in names if name not in VARIANTS]:
-        parser.error(f"there is no model {unknown[0]}; there are {', '.join(VARIANTS)}")
-    for name in names:
+    for name in arguments.names:
         path = arguments.models_dir / name / VERSION / "model.onnx"
         started = time.perf_counter()
         try:

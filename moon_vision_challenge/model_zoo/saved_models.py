@@ -9,7 +9,6 @@ uint8 [size, size, 3] in RGB, and gives `probabilities`.
 With MODEL_DATA_URL in the environment a tarball of such folders is fetched and unpacked instead.
 """
 
-import argparse
 import base64
 import fcntl
 import json
@@ -21,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from moon_vision_challenge.model_zoo.arguments import models_parser
 from moon_vision_challenge.model_zoo.build import VERSION, Outcome, build_model, weights_path
 from moon_vision_challenge.model_zoo.errors import BuildError, MissingWeightsError
 from moon_vision_challenge.model_zoo.tarball import fetch_and_unpack
@@ -172,25 +172,22 @@ def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exports the models named on the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="saved_models", description="Exports classifiers as SavedModels of TensorFlow."
+    parser = models_parser(
+        prog="saved_models",
+        description="Exports classifiers as SavedModels of TensorFlow.",
+        known=NAMES,
+        default=NAMES,
     )
-    add = parser.add_argument
-    add("names", nargs="*", metavar="model", help=f"any of {', '.join(NAMES)} (default: all)")
-    add("--models_dir", type=Path, default=Path("models"), help="folder of the models (default: %(default)s)")
-    add("--random-weights", type=int, metavar="SEED", help="for tests: do not download weights")
+    parser.add_argument("--random-weights", type=int, metavar="SEED", help="for tests: do not download weights")
     arguments = parser.parse_args(argv)
-    names = arguments.names or NAMES
-    if unknown := [name for name in names if name not in NAMES]:
-        parser.error(f"there is no model {unknown[0]}; there are {', '.join(NAMES)}")
     try:
         if url := os.environ.get("MODEL_DATA_URL"):
             for path in fetch_and_unpack(url, arguments.models_dir, os.environ.get("MODEL_DATA_SHA256")):
                 print(f"unpacked {path}")
             return 0
-        for number, name in enumerate(names, 1):
+        for number, name in enumerate(arguments.names, 1):
             path = arguments.models_dir / name / VERSION
-            step = f"[{number}/{len(names)}] {name}:"
+            step = f"[{number}/{len(arguments.names)}] {name}:"
             started = time.perf_counter()
             if is_there(name, path):
                 print(f"{step} already there ({path})")

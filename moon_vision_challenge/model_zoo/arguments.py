@@ -1,0 +1,30 @@
+"""The command line that all makers of models share."""
+
+import argparse
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+
+def models_parser(
+    *, prog: str, description: str, known: Collection[str], default: Sequence[str]
+) -> argparse.ArgumentParser:
+    """A parser of `names`, which are those of `default` if none is given, and `models_dir`. Names must be known."""
+
+    def known_model(name: str) -> str:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"there is no model {name}; there are {', '.join(known)}")
+        return name
+
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        type=known_model,
+        default=list(default),
+        metavar="model",
+        help=f"any of {', '.join(known)} (default: {', '.join(default)})",
+    )
+    parser.add_argument(
+        "--models_dir", type=Path, default=Path("models"), help="folder of the models (default: %(default)s)"
+    )
+    return parser
