@@ -13,7 +13,7 @@ from native.services import Services
 
 from . import load, services
 from .photo import photo
-from .table import table
+from .table import median_ratio, table
 
 PEERS = ROOT / "bench" / "peers"
 VENV = RUN_DIR / "peers-venv"
@@ -66,10 +66,7 @@ def _table(results: dict[str, list[load.Load]], memory: dict[str, float]) -> str
         for name, loads in results.items()
     }
     for name, (rate, cpu_ms, p50_ms, p95_ms) in medians.items():
-        # The ratio of each round: what disturbs the machine then disturbs both.
-        ratio = statistics.median(
-            ours.rate / theirs.rate for ours, theirs in zip(results["ours"], results[name], strict=True)
-        )
+        ratio = median_ratio([each.rate for each in results["ours"]], [each.rate for each in results[name]])
         parts = " + ".join(
             f"{statistics.median(each.cpu_ms[service] for each in results[name]):.1f}"
             for service in results[name][0].cpu_ms

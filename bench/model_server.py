@@ -18,7 +18,7 @@ from moon_vision_challenge.model_zoo.build import Precision, build_model
 from native.environment import ROOT
 
 from . import load, services
-from .table import table
+from .table import rates_table
 
 NAME = "efficientnet_lite0"
 SIZE = 224
@@ -31,7 +31,7 @@ Run = Callable[[float], float]
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
     """Prints the table, returns images a second of each contestant. They take turns; both models are served at once."""
-    int8, float32 = models_dir("int8"), models_dir("float32")
+    int8, float32 = build("int8"), build("float32")
     with _served(int8) as int8_url, _served(float32) as float32_url:
         contestants: dict[str, Run] = {
             "int8, REST, 1 image a request": _rest(int8_url, images=1, clients=clients),
@@ -46,22 +46,13 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
                 rate = run(seconds if number else 1)  # the first round fills caches and pools
                 if number:
                     rates[name].append(rate)
-    first = next(iter(rates.values()))
-    rows = [
-        [
-            name,
-            f"{statistics.median(each):.0f}",
-            f"{statistics.median(ours / theirs for ours, theirs in zip(first, each, strict=True)):.2f}",
-        ]
-        for name, each in rates.items()
-    ]
     print(f"\nmodel server, {NAME}, {clients} clients, {CORES} threads, {rounds} rounds of {seconds:g} s, medians")
-    print(table(["", "images/s", "the first row to this"], rows))
+    print(rates_table(rates))
     return {name: statistics.median(each) for name, each in rates.items()}
 
 
-def models_dir(precision: Precision) -> Path:
-    """A folder in which lite0 is built in this precision."""
+def build(precision: Precision) -> Path:
+    """The models folder, with lite0 in this precision."""
     directory = services.BENCH_DIR / f"models-{precision}"
     build_model(NAME, directory, precision)
     return directory

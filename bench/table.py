@@ -1,3 +1,21 @@
+import statistics
+from collections.abc import Mapping, Sequence
+
+
+def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of each round: what disturbs the machine then disturbs both."""
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+
+
+def rates_table(rates: Mapping[str, Sequence[float]]) -> str:
+    """The medians of images a second by contestant, and the ratio of the first one to each."""
+    first = next(iter(rates.values()))
+    rows = [
+        [name, f"{statistics.median(each):.0f}", f"{median_ratio(first, each):.2f}"] for name, each in rates.items()
+    ]
+    return table(["", "images/s", "the first row to this"], rows)
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table, aligned, numbers to the right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]

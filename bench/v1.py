@@ -3,6 +3,7 @@
 import io
 import statistics
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from native.services import Services
 
 from . import load, model_server, services
 from .photo import photo
-from .table import table
+from .table import rates_table, table
 
 PATH = "/api/v1/inferences/"
 DRAIN_TIMEOUT_S = 300
@@ -27,21 +28,14 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
         services.null_model_server() as model_url,
         services.service("web", "worker", env={"TF_SERVING_URL": model_url}) as own,
     ):
-        accepted: list[load.Load] = []
-        drained, task_ms = [], []
-        for number in range(rounds + 1):
-            turn = _fill_and_drain(own, seconds=seconds if number else 1, clients=clients)
-            if number:  # the first round fills caches and pools
-                accepted.append(turn.accepted)
-                drained.append(turn.drained)
-                task_ms.append(turn.task_ms)
+        turns = list(_turns(own, rounds=rounds, seconds=seconds, clients=clients))
     figures = {
-        "accepted": statistics.median(each.rate for each in accepted),
-        "post_p50_ms": statistics.median(each.p50_ms for each in accepted),
-        "post_p95_ms": statistics.median(each.p95_ms for each in accepted),
-        "post_cpu_ms": statistics.median(each.cpu_ms["web"] for each in accepted),
-        "drained": statistics.median(drained),
-        "task_cpu_ms": statistics.median(task_ms),
+        "accepted": statistics.median(turn.accepted.rate for turn in turns),
+        "post_p50_ms": statistics.median(turn.accepted.p50_ms for turn in turns),
+        "post_p95_ms": statistics.median(turn.accepted.p95_ms for turn in turns),
+        "post_cpu_ms": statistics.median(turn.accepted.cpu_ms["web"] for turn in turns),
+        "drained": statistics.median(turn.drained for turn in turns),
+        "task_cpu_ms": statistics.median(turn.task_ms for turn in turns),
     }
     post = ["POST (web)", figures["accepted"], figures["post_cpu_ms"], figures["post_p50_ms"], figures["post_p95_ms"]]
     task = ["task (worker)", figures["drained"], figures["task_cpu_ms"]]
@@ -53,27 +47,18 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
 
 def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
     """How fast a full queue is worked off with lite0, beside onnxruntime alone on the same cores, in turns."""
-    directory = model_server.models_dir("int8")
-    alone = model_server.in_process(directory, images=model_server.BATCH)
+    alone = model_server.in_process(model_server.build("int8"), images=model_server.BATCH)
+    alone(1)  # fills caches
     rates: dict[str, list[float]] = {"the queue, drained": [], "onnxruntime alone": [], "with decoding": []}
     with services.service("model_server", "web", "worker") as own:
-        for number in range(rounds + 1):
-            turn = _fill_and_drain(own, seconds=seconds if number else 1, clients=clients)
+        for turn in _turns(own, rounds=rounds, seconds=seconds, clients=clients):
+            rates["the queue, drained"].append(turn.drained)
             rate = alone(seconds)
+            rates["onnxruntime alone"].append(rate)
             # As if each image were decoded, cropped and resized by the same two cores, and nothing else were done.
-            decoding_s = _decoding_s() / model_server.CORES
-            if number:
-                rates["the queue, drained"].append(turn.drained)
-                rates["onnxruntime alone"].append(rate)
-                rates["with decoding"].append(1 / (1 / rate + decoding_s))
-    first, *others = rates.values()
+            rates["with decoding"].append(1 / (1 / rate + _decoding_s() / model_server.CORES))
     print(f"\nv1, {model_server.NAME}, int8, {rounds} rounds, medians")
-    ratios = [statistics.median(a / b for a, b in zip(first, each, strict=True)) for each in (first, *others)]
-    rows = [
-        [name, f"{statistics.median(each):.0f}", f"{ratio:.2f}"]
-        for (name, each), ratio in zip(rates.items(), ratios, strict=True)
-    ]
-    print(table(["", "images/s", "the first row to this"], rows))
+    print(rates_table(rates))
     return {name: statistics.median(each) for name, each in rates.items()}
 
 
@@ -84,6 +69,12 @@ class _Turn:
     """Inferences a second."""
     task_ms: float
     """CPU time of the worker an inference."""
+
+
+def _turns(own: Services, *, rounds: int, seconds: float, clients: int) -> Iterator[_Turn]:
+    _fill_and_drain(own, seconds=1, clients=clients)  # fills caches and pools
+    for _ in range(rounds):
+        yield _fill_and_drain(own, seconds=seconds, clients=clients)
 
 
 def _fill_and_drain(own: Services, *, seconds: float, clients: int) -> _Turn:
