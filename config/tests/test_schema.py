@@ -1,5 +1,6 @@
 import io
 from contextlib import closing
+from typing import Any
 
 import pytest
 import yaml
@@ -8,10 +9,10 @@ from django.test import Client
 
 
 @pytest.fixture
-def schema(client: Client) -> dict[str, dict[str, dict[str, object]]]:
+def schema(client: Client) -> dict[str, Any]:
     response = client.get("/api/schema/")
     assert response.status_code == 200
-    loaded: dict[str, dict[str, dict[str, object]]] = yaml.safe_load(response.content)
+    loaded: dict[str, Any] = yaml.safe_load(response.content)
     return loaded
 
 
@@ -19,7 +20,7 @@ def test_the_schema_is_valid_openapi_without_a_warning() -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", file="/dev/null", stdout=io.StringIO())
 
 
-def test_the_schema_holds_every_resource(schema: dict[str, dict[str, dict[str, object]]]) -> None:
+def test_the_schema_holds_every_resource(schema: dict[str, Any]) -> None:
     assert {path: set(methods) for path, methods in schema["paths"].items()} == {
         "/api/v0/inferences/": {"post"},
         "/api/v1/inferences/": {"post"},
@@ -39,11 +40,10 @@ def test_the_schema_holds_every_resource(schema: dict[str, dict[str, dict[str, o
         ("/api/v1/inferences/", {"model_type", "image", "webhook_url"}),
     ],
 )
-def test_multipart_and_json_take_the_same_fields(client: Client, path: str, fields: set[str]) -> None:
-    document = yaml.safe_load(client.get("/api/schema/").content)
-    for content in document["paths"][path]["post"]["requestBody"]["content"].values():
+def test_multipart_and_json_take_the_same_fields(schema: dict[str, Any], path: str, fields: set[str]) -> None:
+    for content in schema["paths"][path]["post"]["requestBody"]["content"].values():
         component = content["schema"]["$ref"].rpartition("/")[2]
-        assert set(document["components"]["schemas"][component]["properties"]) >= fields, component
+        assert set(schema["components"]["schemas"][component]["properties"]) >= fields, component
 
 
 @pytest.mark.django_db  # to close a response is to end a request, and Django then looks after its connection

@@ -143,7 +143,7 @@ def test_fields_that_only_tensorflow_serving_knows_are_left_out(tmp_path: Path) 
     assert read_version_labels(tmp_path / "models.config") == {"a": {}}
 
 
-@pytest.mark.parametrize(("text", "line"), [("}", 1), ("model_config_list {\n  config {", 2)])
+@pytest.mark.parametrize(("text", "line"), [("}", 1), ("{{{", 1), ("model_config_list {\n  config {", 2)])
 def test_a_broken_models_config_is_told_with_its_line(config: Path, text: str, line: int) -> None:
     config.write_text(text)
     [warning] = found()

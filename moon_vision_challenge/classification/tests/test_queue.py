@@ -186,15 +186,19 @@ def test_the_model_server_coming_back_heals_by_itself(service: Service) -> None:
     assert (row["label"], row["attempts"], row["error"]) == ("tabby", 2, None)
 
 
-def test_a_third_party_app_works_through_both_ways(service: Service, tmp_path: Path) -> None:
-    app = tmp_path / "birds"
+def start_with_app(service: Service, folder: Path, classificators: str) -> None:
+    """The service with an app of a consumer's."""
+    app = folder / "birds"
     app.mkdir()
     (app / "__init__.py").touch()
+    (app / "classificators.py").write_text(classificators)
+    for name in ("web", "worker"):
+        service.start(name, PYTHONPATH=f"{folder}:{ROOT}", DJANGO_EXTRA_APPS="birds")
+
+
+def test_a_third_party_app_works_through_both_ways(service: Service, tmp_path: Path) -> None:
     with fake_model_server(replies(200, {"predictions": [[0, 1]]})) as server:
-        (app / "classificators.py").write_text(CLASSIFICATORS.format(url=server.url))
-        with_app = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "DJANGO_EXTRA_APPS": "birds"}
-        service.start("web", **with_app)
-        service.start("worker", **with_app)
+        start_with_app(service, tmp_path, CLASSIFICATORS.format(url=server.url))
         photo = encode(gradient(), "PNG")
         assert service.post("v0", photo, "birds").json() == {"label": "puffin"}
         created = service.post("v1", photo, "birds")
@@ -203,15 +207,9 @@ def test_a_third_party_app_works_through_both_ways(service: Service, tmp_path: P
 
 
 def test_a_queue_that_a_class_names_is_served_without_being_listed_anywhere(service: Service, tmp_path: Path) -> None:
-    app = tmp_path / "slowbirds"
-    app.mkdir()
-    (app / "__init__.py").touch()
     with fake_model_server(replies(200, {"predictions": [[0, 1]]})) as server:
-        named = CLASSIFICATORS.replace("model_type = 'birds'", "model_type = 'birds'\n    queue = 'slow'")
-        (app / "classificators.py").write_text(named.format(url=server.url))
-        with_app = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "DJANGO_EXTRA_APPS": "slowbirds"}
-        service.start("web", **with_app)
-        service.start("worker", **with_app)
+        with_queue = CLASSIFICATORS.replace("model_type = 'birds'", "model_type = 'birds'\n    queue = 'slow'")
+        start_with_app(service, tmp_path, with_queue.format(url=server.url))
         created = service.post("v1", encode(gradient(), "PNG"), "birds")
         assert service.wait_for(created, "done")["label"] == "puffin"
 

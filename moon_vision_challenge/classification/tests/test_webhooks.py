@@ -19,6 +19,7 @@ from moon_vision_challenge.classification import batches, tasks, webhooks
 from moon_vision_challenge.classification.leases import Outcome
 from moon_vision_challenge.classification.models import DisabledWebhook, Inference, WebhookDelivery
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -167,6 +168,7 @@ def test_a_receiver_that_drips_is_given_up_at_the_deadline_and_delays_no_other(
     for delivery in WebhookDelivery.objects.exclude(url=receiver.url):
         assert (delivery.status, delivery.log[0]["status"]) == (STATUS.PENDING, None)
         assert "1 s" in delivery.log[0]["error"]
+    wait_for(lambda: len(receiver.hung_up) == 3, "the receiver to notice that nobody listens any more")
 
 
 @pytest.mark.parametrize(

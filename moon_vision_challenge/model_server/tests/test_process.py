@@ -113,6 +113,32 @@ def test_status_answers_while_every_inference_thread_is_busy_and_others_wait(fol
     assert server.stop() == 0
 
 
+def test_runs_are_made_in_the_order_of_arrival() -> None:
+    queue = InferenceQueue(threads=1, max_waiting=3)
+    waiting = queue._executor._work_queue
+    begun, released = threading.Event(), threading.Event()
+    order: list[int] = []
+
+    def hold() -> None:
+        begun.set()
+        released.wait(DEADLINE_S)
+
+    with ThreadPoolExecutor(4) as clients:
+        runs = [clients.submit(queue.run, hold)]
+        assert begun.wait(DEADLINE_S)
+        for number in range(3):
+            runs.append(clients.submit(queue.run, order.append, number))
+            deadline = time.monotonic() + DEADLINE_S
+            while waiting.qsize() <= number:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        assert order == []
+        released.set()
+        for run in runs:
+            run.result(DEADLINE_S)
+    assert order == [0, 1, 2]
+
+
 def test_the_queue_is_bounded() -> None:
     queue = InferenceQueue(threads=1, max_waiting=3)
     released = threading.Event()
