@@ -1,5 +1,6 @@
 import io
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -126,6 +127,27 @@ def test_crop_and_resize_takes_the_central_seven_eighths() -> None:
     image.paste("blue", (256 - 112, 128 - 112, 256 + 112, 128 + 112))  # exactly the crop
     pixels = np.asarray(images.crop_and_resize(image, 224))
     assert (pixels == (0, 0, 255)).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (37, 900), (375, 500), (224, 224), (2000, 1500)])
+@pytest.mark.parametrize("crop", [0.875, 1.0])
+def test_crop_and_resize_gives_what_pillow_gives(
+    size: tuple[int, int], crop: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cykooz_resizer", reason="there is no wheel for this platform: Pillow resizes")
+    image = pictures.gradient(*size)
+    ours = np.asarray(images.crop_and_resize(image, 224, crop=crop), np.int16)
+    monkeypatch.setattr("moon_vision_challenge.classification.images.cykooz_resizer", None)  # as on platforms that have no wheel of it
+    pillows = np.asarray(images.crop_and_resize(image, 224, crop=crop), np.int16)
+    assert np.abs(ours - pillows).max() <= 1
+
+
+def test_several_threads_resize_at_the_same_time() -> None:
+    sides = [*range(100, 400, 25)] * 5
+    pixels = [images.crop_and_resize(pictures.gradient(side, side), 224).tobytes() for side in sides]
+    with ThreadPoolExecutor(4) as threads:
+        again = list(threads.map(lambda side: images.crop_and_resize(pictures.gradient(side, side), 224), sides))
+    assert [image.tobytes() for image in again] == pixels
 
 
 def test_mutated_files_of_every_format_raise_only_invalid_image_errors() -> None:
