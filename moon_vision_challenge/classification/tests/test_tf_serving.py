@@ -1,4 +1,10 @@
+import json
 import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import requests
@@ -99,6 +105,81 @@ def test_connections_are_kept_and_reused(start_fake: StartFake) -> None:
     for _ in range(5):
         tf_serving.predict(server.url, PAYLOAD)
     assert len(ports) == 1
+
+
+def test_a_server_that_drips_its_answer_is_not_waited_for_longer_than_the_timeout(
+    start_fake: StartFake, settings: Settings
+) -> None:
+    def drips(handler: fake.Handler) -> None:
+        handler.reply(200, b"", content_length=1000)
+        while not handler.server.released.wait(0.05):
+            try:
+                handler.wfile.write(b" ")
+            except OSError:
+                break
+
+    settings.TF_SERVING_TIMEOUT_S = 0.3
+    server = start_fake(drips)
+    begin = time.monotonic()
+    with pytest.raises(ModelServerTimeoutError):
+        tf_serving.predict(server.url, PAYLOAD)
+    assert time.monotonic() - begin < 2
+
+
+def test_a_server_that_accepts_no_connection_is_unavailable_after_the_connect_timeout(settings: Settings) -> None:
+    settings.TF_SERVING_CONNECT_TIMEOUT_S = 0.2
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # Linux takes one more than it is told; what comes then is not answered
+        for _ in range(2):
+            client = waiting.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex(full.getsockname())
+        begin = time.monotonic()
+        with pytest.raises(ModelServerUnavailableError):
+            tf_serving.predict(f"http://127.0.0.1:{full.getsockname()[1]}/", PAYLOAD)
+        assert time.monotonic() - begin < 2
+
+
+def test_a_kept_connection_that_the_server_has_closed_costs_no_request(start_fake: StartFake) -> None:
+    def answers_once(handler: fake.Handler) -> None:
+        handler.reply(200, b'{"predictions": [1]}')
+        handler.close_connection = True  # without saying so
+
+    server = start_fake(answers_once)
+    for _ in range(5):
+        assert tf_serving.predict(server.url, PAYLOAD) == {"predictions": [1]}
+
+
+def test_threads_that_ask_at_the_same_time_get_their_own_answers(start_fake: StartFake) -> None:
+    def echoes(handler: fake.Handler) -> None:
+        handler.reply(200, json.dumps({"predictions": handler.path}).encode())
+
+    url = start_fake(echoes).url
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda n: tf_serving.predict(f"{url}/{n}", PAYLOAD), range(200)))
+    assert answers == [{"predictions": f"/{n}"} for n in range(200)]
+
+
+def test_the_environments_proxy_is_not_asked(start_fake: StartFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    server = start_fake(fake.replies(200, {"predictions": [1]}))
+    assert tf_serving.predict(server.url, PAYLOAD) == {"predictions": [1]}
+
+
+def test_a_user_and_a_password_in_the_url_are_sent(start_fake: StartFake) -> None:
+    def tells(handler: fake.Handler) -> None:
+        handler.reply(200, json.dumps({"predictions": handler.headers["Authorization"]}).encode())
+
+    url = start_fake(tells).url.replace("http://", "http://user:pass@")
+    assert tf_serving.predict(url, PAYLOAD) == {"predictions": "Basic dXNlcjpwYXNz"}
+
+
+def test_other_protocols_than_http_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "predictions"
+    file.write_text('{"predictions": []}')
+    with pytest.raises(ModelServerUnavailableError):
+        tf_serving.get(file.as_uri())
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the fake server's thread
