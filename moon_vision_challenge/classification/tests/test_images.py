@@ -137,7 +137,8 @@ def test_crop_and_resize_gives_what_pillow_gives(
     pytest.importorskip("cykooz_resizer", reason="there is no wheel for this platform: Pillow resizes")
     image = pictures.gradient(*size)
     ours = np.asarray(images.crop_and_resize(image, 224, crop=crop), np.int16)
-    monkeypatch.setattr("moon_vision_challenge.classification.images.cykooz_resizer", None)  # as on platforms that have no wheel of it
+    # as on platforms that have no wheel of it
+    monkeypatch.setattr("moon_vision_challenge.classification.images.cykooz_resizer", None)
     pillows = np.asarray(images.crop_and_resize(image, 224, crop=crop), np.int16)
     assert np.abs(ours - pillows).max() <= 1
 
