@@ -1,11 +1,12 @@
-"""Who may run a model now: as many requests as there are cores, in the order they came."""
+"""Who may run a model now: as many runs as there are cores, in the order they came."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
-Parameters = ParamSpec("Parameters")
+Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
@@ -21,16 +22,27 @@ class InferenceQueue:
     """
 
     def __init__(self, threads: int, max_waiting: int) -> None:
+        self._threads = threads
         self._places = threading.Semaphore(threads + max_waiting)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
 
-    def run(
-        self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
-    ) -> Result:
-        """What the function returns, or raises, in its turn. Raises QueueFullError at once when it would not fit."""
+    def run(self, function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+        """What the function returns for each part of a request, or raises for the first that fails.
+
+        Several cores share a request of many parts. It has only as many of them in the queue as keep the threads busy:
+        who comes after it waits for those, not for all. Raises QueueFullError at once when the request would not fit.
+        """
         if not self._places.acquire(blocking=False):
             raise QueueFullError("The queue of requests waiting for inference is full")
+        results: list[Result] = []
+        queued: deque[Future[Result]] = deque()
         try:
-            return self._executor.submit(function, *args, **kwargs).result()
+            for part in parts:
+                if len(queued) > self._threads:
+                    results.append(queued.popleft().result())
+                queued.append(self._executor.submit(function, part))
+            return results + [future.result() for future in queued]
         finally:
+            for future in queued:
+                future.cancel()  # after a failure, what has not begun
             self._places.release()

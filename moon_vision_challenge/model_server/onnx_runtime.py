@@ -8,7 +8,7 @@ replace that one, in its metadata property `serving_signatures`, a JSON object s
 
 where the names on the left are what clients see and those on the right are tensors of the graph. An input with the
 encoding `raw` is a string tensor to the client: one string of bytes an item, which is the memory of that item in C
-order, little-endian.
+order, little-endian. Items of a signature with no other inputs may be run apart, so none may depend on another.
 """
 
 import json
@@ -42,6 +42,10 @@ _DTYPES = {
         for name in ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
     },
 }
+
+# What a run of eight images computes on the way does not fit into a core's own cache: it can take a fifth longer than
+# four runs of two, which several cores can share. docs/decisions/model-server-concurrency.md
+_ITEMS_A_RUN = 2
 
 # onnxruntime's exceptions have no common base below Exception.
 _LOAD_ERRORS = (
@@ -82,6 +86,7 @@ class OnnxModel:
             self._inputs = {argument.name: _tensor_info(argument) for argument in self._session.get_inputs()}
             self._outputs = {argument.name: _tensor_info(argument) for argument in self._session.get_outputs()}
             self._raw: dict[str, set[str]] = {}  # by signature, the inputs that come as bytes
+            self._split: set[str] = set()  # signatures that take any number of items as bytes, and answer for each
             self._signatures = {DEFAULT_SIGNATURE: Signature(self._inputs, self._outputs)}
             self._read_signatures()
             self._warm_up()
@@ -112,6 +117,9 @@ class OnnxModel:
                     inputs[alias] = TensorInfo(tensor.name, "DT_STRING", tensor.shape[:1])
                 self._raw[name] = raw
                 self._signatures[name] = Signature(inputs, outputs)
+                free = all(tensor.shape[:1] == (-1,) for tensor in [*inputs.values(), *outputs.values()])
+                if free and raw == set(inputs):
+                    self._split.add(name)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelLoadError(f"its metadata property {SIGNATURES_PROPERTY} is malformed: {error!r}") from error
 
@@ -125,9 +133,8 @@ class OnnxModel:
             zeros = {name: np.zeros(size, NUMPY_DTYPES[self._inputs[name].dtype]) for name, size in sizes.items()}
             self._session.run(None, zeros)
 
-    def _from_raw(self, tensor: TensorInfo, items: np.ndarray) -> np.ndarray:
-        dtype, shape = NUMPY_DTYPES[tensor.dtype], tensor.shape[1:]
-        expected = math.prod(shape) * dtype.itemsize
+    def _check_raw(self, tensor: TensorInfo, items: np.ndarray) -> None:
+        expected = _item_bytes(tensor)
         if items.ndim != 1:
             raise InvalidInputError(
                 f"{tensor.name} must be one string of bytes an item, not a tensor of rank {items.ndim - 1}"
@@ -136,9 +143,21 @@ class OnnxModel:
             if len(item) != expected:
                 raise InvalidInputError(
                     f"item {index} of {tensor.name} has {len(item)} bytes; "
-                    f"{expected} are needed: {list(shape)} of {dtype.name}"
+                    f"{expected} are needed: {list(tensor.shape[1:])} of {NUMPY_DTYPES[tensor.dtype].name}"
                 )
-        return np.frombuffer(items[0] if len(items) == 1 else b"".join(items), dtype).reshape(len(items), *shape)
+
+    def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
+        """See Runtime.split. Items that come as bytes do not depend on each other."""
+        signature = self._signatures[signature_name]
+        for alias in self._raw.get(signature_name, set()):
+            self._check_raw(self._inputs[signature.inputs[alias].name], inputs[alias])
+        count = max(map(len, inputs.values())) if signature_name in self._split else 1
+        if count <= _ITEMS_A_RUN:
+            return [inputs]
+        return [
+            {alias: items[first : first + _ITEMS_A_RUN] for alias, items in inputs.items()}
+            for first in range(0, count, _ITEMS_A_RUN)
+        ]
 
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See Runtime.run."""
@@ -148,7 +167,8 @@ class OnnxModel:
         for alias, array in inputs.items():
             tensor = self._inputs[signature.inputs[alias].name]
             if alias in raw:
-                feeds[tensor.name] = self._from_raw(tensor, array)
+                memory = array[0] if len(array) == 1 else b"".join(array)
+                feeds[tensor.name] = np.frombuffer(memory, NUMPY_DTYPES[tensor.dtype]).reshape(-1, *tensor.shape[1:])
             elif tensor.dtype == "DT_STRING":
                 feeds[tensor.name] = _decoded(tensor.name, array)
             else:
@@ -158,6 +178,10 @@ class OnnxModel:
         except _RUN_ERRORS as error:
             raise InvalidInputError(str(error)) from error
         return dict(zip(signature.outputs, results, strict=True))
+
+
+def _item_bytes(tensor: TensorInfo) -> int:
+    return math.prod(tensor.shape[1:]) * NUMPY_DTYPES[tensor.dtype].itemsize
 
 
 def _decoded(name: str, array: np.ndarray) -> np.ndarray:

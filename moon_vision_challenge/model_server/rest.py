@@ -1,11 +1,13 @@
 """The REST API of tensorflow_model_server as a WSGI application: https://www.tensorflow.org/tfx/serving/api_rest"""
 
+import functools
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue, QueueFullError
@@ -98,8 +100,9 @@ class RestApi:
         if signature_name not in runtime.signatures:
             raise InvalidInputError(f'Serving signature name: "{signature_name}" not found in signature def')
         inputs, row_format = read_inputs(request, runtime.signatures[signature_name])
-        outputs = self._queue.run(runtime.run, signature_name, inputs)
-        return write_outputs(outputs, row_format=row_format)
+        run = functools.partial(runtime.run, signature_name)
+        outputs = self._queue.run(run, runtime.split(signature_name, inputs))
+        return write_outputs(_joined(outputs), row_format=row_format)
 
     def _status(self, match: re.Match[str]) -> bytes:
         return orjson.dumps(
@@ -146,6 +149,13 @@ def _inflate(body: bytes, limit: int) -> bytes:
     if not inflater.eof and len(inflated) <= limit:
         raise InvalidInputError("The request's body in gzip format is cut short")
     return inflated
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+    """One array for each output, of the outputs of a request's parts."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _version(match: re.Match[str]) -> tuple[int | None, str | None]:

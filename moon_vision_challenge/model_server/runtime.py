@@ -1,7 +1,7 @@
 """What the server asks of whatever runs a model, and which runtime a version folder calls for."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +56,9 @@ class Runtime(Protocol):
 
     @property
     def signatures(self) -> Mapping[str, Signature]: ...
+
+    def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
+        """The inputs of the runs that a request is best made of, in the order of its items; at least one."""
 
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Takes one array for each input of the signature, in its dtype; gives one for each output.

@@ -91,6 +91,10 @@ class SavedModel:
                 for batch in WARM_UP_BATCHES:
                     self.run(name, {key: np.repeat(item, batch, axis=0) for key, item in inputs.items()})
 
+    def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:  # noqa: ARG002
+        """See Runtime.split."""
+        return [inputs]
+
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See Runtime.run."""
         function = self._functions[signature_name]

@@ -119,15 +119,15 @@ def test_runs_are_made_in_the_order_of_arrival() -> None:
     begun, released = threading.Event(), threading.Event()
     order: list[int] = []
 
-    def hold() -> None:
+    def hold(_: int) -> None:
         begun.set()
         released.wait(DEADLINE_S)
 
     with ThreadPoolExecutor(4) as clients:
-        runs = [clients.submit(queue.run, hold)]
+        runs = [clients.submit(queue.run, hold, [0])]
         assert begun.wait(DEADLINE_S)
         for number in range(3):
-            runs.append(clients.submit(queue.run, order.append, number))
+            runs.append(clients.submit(queue.run, order.append, [number]))
             deadline = time.monotonic() + DEADLINE_S
             while waiting.qsize() <= number:
                 assert time.monotonic() < deadline
@@ -139,11 +139,52 @@ def test_runs_are_made_in_the_order_of_arrival() -> None:
     assert order == [0, 1, 2]
 
 
+def test_a_request_of_many_parts_lets_one_that_comes_after_it_go_first() -> None:
+    queue = InferenceQueue(threads=1, max_waiting=3)
+    waiting = queue._executor._work_queue
+    begun, released = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def note(part: str) -> str:
+        begun.set()
+        released.wait(DEADLINE_S)
+        order.append(part)
+        return part.upper()
+
+    with ThreadPoolExecutor(2) as clients:
+        large = clients.submit(queue.run, note, ["a", "b", "c", "d", "e"])
+        assert begun.wait(DEADLINE_S)
+        small = clients.submit(queue.run, note, ["small"])
+        deadline = time.monotonic() + DEADLINE_S
+        while waiting.qsize() < 2:  # b, and it
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        released.set()
+        assert large.result(DEADLINE_S) == ["A", "B", "C", "D", "E"]
+        assert small.result(DEADLINE_S) == ["SMALL"]
+    assert order == ["a", "b", "small", "c", "d", "e"]
+
+
+def test_a_part_that_fails_ends_its_request_and_gives_its_place_back() -> None:
+    queue = InferenceQueue(threads=1, max_waiting=0)
+    tried: list[int] = []
+
+    def divide(part: int) -> float:
+        tried.append(part)
+        return 1 / part
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            queue.run(divide, [1, 0, *range(2, 50)])
+    assert queue.run(divide, [2]) == [0.5]
+    assert len(tried) < 20
+
+
 def test_the_queue_is_bounded() -> None:
     queue = InferenceQueue(threads=1, max_waiting=3)
     released = threading.Event()
     with ThreadPoolExecutor(6) as clients:
-        runs = [clients.submit(queue.run, released.wait, DEADLINE_S) for _ in range(6)]
+        runs = [clients.submit(queue.run, released.wait, [DEADLINE_S]) for _ in range(6)]
         refused = [run for run in islice(as_completed(runs, DEADLINE_S), 2) if run.exception()]
         released.set()
         assert [type(run.exception()) for run in refused] == [QueueFullError] * 2

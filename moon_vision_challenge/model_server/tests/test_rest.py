@@ -42,6 +42,16 @@ def test_raw_bytes_become_pixels(server: Server) -> None:
     assert second[0][0] == [11.0, 10.0, 9.0]
 
 
+def test_many_raw_items_are_answered_in_their_order(server: Server) -> None:
+    items = [bytes([number] * 12) for number in range(7)]
+    body = {"signature_name": "raw", "instances": [b64(item) for item in items]}
+    assert [one[0][0][0] for one in server.predict("pixels", body).json()["predictions"]] == list(range(7))
+    no_items = server.predict("pixels", {"signature_name": "raw", "inputs": {"image": []}})
+    assert (no_items.status_code, no_items.json()) == (200, {"outputs": []})
+    body = {"signature_name": "raw", "instances": [b64(item) for item in [*items[:4], b"short", *items]]}
+    assert server.predict("pixels", body).json()["error"].startswith("item 4 of pixels has 5 bytes")
+
+
 def test_raw_bytes_may_be_named_and_in_columns_and_unpadded(server: Server) -> None:
     named = server.predict("pixels", {"signature_name": "raw", "instances": [{"image": b64(PIXELS)}]})
     columns = server.predict("pixels", {"signature_name": "raw", "inputs": {"image": [b64(PIXELS)]}})
