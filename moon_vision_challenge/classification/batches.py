@@ -34,16 +34,19 @@ _INTERNAL_ERROR = {"code": "internal_error", "detail": "The service has made an 
 _WORKER_LOST = {"code": "worker_lost", "detail": "At every attempt, the worker was lost before it was done."}
 
 
-def claim_batch(*, queue: str) -> list[Inference]:
-    """Claim waiting rows of this queue: one if one waits, up to INFERENCE_BATCH_SIZE of one model type if more do.
+def claim_batch(*, queue: str, limit: int | None = None) -> list[Inference]:
+    """Claim waiting rows of this queue: one if one waits, up to `limit` of one model type if more do.
 
     Rows whose model type nobody has registered are the default queue's, where their attempts fail with a reason.
+
+    Args:
+        limit: INFERENCE_BATCH_SIZE if it is not given.
     """
     model_types, except_these = _served_by(queue)
     return leases.claim_waiting(
         model_types=model_types,
         except_these=except_these,
-        limit=settings.INFERENCE_BATCH_SIZE,
+        limit=limit or settings.INFERENCE_BATCH_SIZE,
         lease=timedelta(seconds=settings.INFERENCE_LEASE_S),
     )
 
@@ -57,7 +60,7 @@ def is_waiting(*, queue: str) -> bool:
 
 
 def run_batch(inferences: Sequence[Inference]) -> list[Outcome]:
-    """Classify claimed rows, asking the model once for all, and write how each one ended.
+    """Classify claimed rows, asking the model about INFERENCE_BATCH_SIZE images at once, and write how each one ended.
 
     A row that cannot be classified fails alone. One that met a transient failure is put back, to be tried again after
     `retry_in_s`, until its attempts are used up.
@@ -75,7 +78,7 @@ def run_batch(inferences: Sequence[Inference]) -> list[Outcome]:
             outcomes.append(_failed(inference, error))
             continue
         pixels += math.prod(pictures[-1][1].size)
-        if pixels >= _MAX_PIXELS_AT_ONCE:
+        if pixels >= _MAX_PIXELS_AT_ONCE or len(pictures) == settings.INFERENCE_BATCH_SIZE:
             outcomes += _classify_versions(pictures)
             pictures, pixels = [], 0
     outcomes += _classify_versions(pictures)

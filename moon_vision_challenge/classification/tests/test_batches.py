@@ -62,6 +62,18 @@ def test_a_batch_is_two_queries_and_one_request_to_the_model(
     assert len(server.requests[0][1]["instances"]) == 5
 
 
+def test_a_large_claim_asks_the_model_about_so_many_images_at_once(
+    jpeg: bytes, start_fake: StartFake, settings: Settings, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    settings.INFERENCE_BATCH_SIZE = 2
+    rows = [create(jpeg) for _ in range(5)]
+    server = start_fake(fake.predicts(281))
+    with django_assert_num_queries(2):  # claim, finish
+        outcomes = batches.run_batch(batches.claim_batch(queue=QUEUE, limit=5))
+    assert [outcome.inference.pk for outcome in outcomes] == [row.pk for row in rows]
+    assert [len(body["instances"]) for _, body in server.requests] == [2, 2, 1]
+
+
 def test_of_large_pictures_only_some_are_in_memory_at_once(
     start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

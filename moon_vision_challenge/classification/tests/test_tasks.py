@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 from celery.result import EagerResult
@@ -15,11 +16,11 @@ from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
-from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification import batches, services, tasks
 from moon_vision_challenge.classification.images import open_image
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests.conftest import StartFake
-from moon_vision_challenge.classification.tests.fake_model_server import replies
+from moon_vision_challenge.classification.tests.fake_model_server import predicts, replies
 
 QUEUE = "inferences"
 
@@ -137,6 +138,47 @@ def test_a_full_batch_wakes_the_next_worker_before_it_is_worked_off(
     settings.INFERENCE_BATCH_SIZE = 1
     Inference.objects.create(model_type="resnet", image="y.jpg")
     run(inference)
+    assert redis.llen(QUEUE) == 1
+
+
+def create(jpeg: bytes, count: int) -> list[Inference]:
+    return [services.create_inference(model_type="resnet", image=open_image(jpeg), data=jpeg)[0] for _ in range(count)]
+
+
+def test_in_a_backlog_a_task_goes_on_and_claims_more_each_time(
+    jpeg: bytes, start_fake: StartFake, redis: Redis, settings: Settings
+) -> None:
+    settings.INFERENCE_BATCH_SIZE = 1
+    rows = create(jpeg, 12)
+    start_fake(predicts(281))
+    with patch.object(batches, "claim_batch", wraps=batches.claim_batch) as claim:
+        result = run(rows[0])
+    assert [call.kwargs["limit"] for call in claim.call_args_list] == [1, 2, 4, 4, 4]
+    assert result.result == ", ".join(f"{row.pk}: done" for row in rows)
+    assert redis.llen(QUEUE) == 1  # for the other workers
+
+
+def test_a_task_whose_turn_is_over_leaves_the_rest_to_the_next_message(
+    jpeg: bytes, start_fake: StartFake, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.INFERENCE_BATCH_SIZE = 2
+    monkeypatch.setattr(tasks, "_TURN_S", 0)
+    rows = create(jpeg, 5)
+    start_fake(predicts(281))
+    assert run(rows[0]).result == f"{rows[0].pk}: done, {rows[1].pk}: done"
+    assert redis.llen(QUEUE) == 1
+
+
+def test_a_failure_ends_the_turn_so_that_the_task_that_fails_is_the_one_that_names_it(
+    jpeg: bytes, start_fake: StartFake, redis: Redis, settings: Settings
+) -> None:
+    settings.INFERENCE_BATCH_SIZE = 1
+    rows = create(jpeg, 3)
+    Inference.objects.filter(pk=rows[0].pk).update(image="gone.jpg")
+    start_fake(predicts(281))
+    result = run(rows[0])
+    assert (result.state, str(result.result).split(":")[0]) == ("FAILURE", str(rows[0].pk))
+    assert Inference.objects.filter(status=Inference.STATUS.PENDING).count() == 2
     assert redis.llen(QUEUE) == 1
 
 
