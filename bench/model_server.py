@@ -24,6 +24,7 @@ NAME = "efficientnet_lite0"
 SIZE = 224
 CORES = 2
 BATCH = 8
+PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
 
 Run = Callable[[float], float]
 """Works for so many seconds, returns images a second."""
@@ -32,7 +33,7 @@ Run = Callable[[float], float]
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
     """Prints the table, returns images a second of each contestant. They take turns; both models are served at once."""
     int8, float32 = build("int8"), build("float32")
-    with _served(int8) as int8_url, _served(float32) as float32_url:
+    with served(int8) as int8_url, served(float32) as float32_url:
         contestants: dict[str, Run] = {
             "int8, REST, 1 image a request": _rest(int8_url, images=1, clients=clients),
             f"int8, REST, {BATCH} images a request": _rest(int8_url, images=BATCH, clients=clients),
@@ -59,7 +60,8 @@ def build(precision: Precision) -> Path:
 
 
 @contextmanager
-def _served(models_dir: Path) -> Iterator[str]:
+def served(models_dir: Path) -> Iterator[str]:
+    """The native model server with these models; yields the URL of lite0."""
     port = services.free_port()
     flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}")
     command = ("-m", "moon_vision_challenge.model_server", f"--model_config_file={ROOT / 'models.config'}", *flags)

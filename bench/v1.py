@@ -20,6 +20,7 @@ from .table import rates_table, table
 
 PATH = "/api/v1/inferences/"
 DRAIN_TIMEOUT_S = 300
+DRAINED, WITH_DECODING = "the queue, drained", "the faster of these, and each image decoded and resized"
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
@@ -47,19 +48,31 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
 
 def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
     """How fast a full queue is worked off with lite0, beside onnxruntime alone on the same cores, in turns."""
-    alone = model_server.in_process(model_server.build("int8"), images=model_server.BATCH)
-    alone(1)  # fills caches
-    rates: dict[str, list[float]] = {"the queue, drained": [], "onnxruntime alone": [], "with decoding": []}
-    with services.service("model_server", "web", "worker") as own:
-        for turn in _turns(own, rounds=rounds, seconds=seconds, clients=clients):
-            rates["the queue, drained"].append(turn.drained)
-            rate = alone(seconds)
-            rates["onnxruntime alone"].append(rate)
-            # As if each image were decoded, cropped and resized by the same two cores, and nothing else were done.
-            rates["with decoding"].append(1 / (1 / rate + _decoding_s() / model_server.CORES))
-    print(f"\nv1, {model_server.NAME}, int8, {rounds} rounds, medians")
-    print(rates_table(rates))
-    return {name: statistics.median(each) for name, each in rates.items()}
+    figures: dict[str, float] = {}
+    for precision in model_server.PRECISIONS:
+        models_dir = model_server.build(precision)
+        alone = {
+            f"onnxruntime alone, runs of {images}": model_server.in_process(models_dir, images=images)
+            for images in (model_server.BATCH, 1)
+        }
+        for run in alone.values():
+            run(1)  # fills caches
+        rates: dict[str, list[float]] = {name: [] for name in (DRAINED, *alone, WITH_DECODING)}
+        with (
+            model_server.served(models_dir) as url,
+            services.service("web", "worker", env={"TF_SERVING_URL": url.partition("/v1/")[0]}) as own,
+        ):
+            for turn in _turns(own, rounds=rounds, seconds=seconds, clients=clients):
+                rates[DRAINED].append(turn.drained)
+                for name, run in alone.items():
+                    rates[name].append(run(seconds))
+                # As if each image were decoded, cropped and resized by the same two cores, and nothing else were done.
+                rate = max(rates[name][-1] for name in alone)
+                rates[WITH_DECODING].append(1 / (1 / rate + _decoding_s() / model_server.CORES))
+        print(f"\nv1, {model_server.NAME}, {precision}, {rounds} rounds, medians")
+        print(rates_table(rates))
+        figures |= {f"{precision}: {name}": statistics.median(each) for name, each in rates.items()}
+    return figures
 
 
 @dataclass(frozen=True)
