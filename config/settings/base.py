@@ -221,6 +221,7 @@ REST_FRAMEWORK = {
         "moon_vision_challenge.classification.api.parsers.FormDataParser",
         "moon_vision_challenge.classification.api.parsers.ORJSONParser",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "moon_vision_challenge.classification.api.negotiation.ContentNegotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["moon_vision_challenge.classification.api.throttling.AnonThrottle"],

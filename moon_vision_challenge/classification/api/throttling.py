@@ -20,7 +20,7 @@ _PAUSE_S = 5
 class AnonThrottle(AnonRateThrottle):
     """So many requests a second from one address, counted in Redis for all processes together.
 
-    One counter for each period of the clock, and one round trip to raise it. DRF's own algorithm reads a list of times
+    One counter for each period of the clock, and one command to raise it. DRF's own algorithm reads a list of times
     and writes it back: two round trips, and what another process wrote in between is lost.
 
     Without Redis nobody can be counted, and everybody is let in: a limit is no reason to be down. Then it is not asked
@@ -38,10 +38,9 @@ class AnonThrottle(AnonRateThrottle):
         self._wait_s: float = self.duration - now % self.duration
         key = f"{self.get_cache_key(request, view)}_{now // self.duration:.0f}"
         try:
-            with _redis(settings.REDIS_URL).pipeline(transaction=False) as commands:
-                commands.incr(key)
-                commands.expire(key, self.duration)
-                count: int = commands.execute()[0]
+            count: int = _redis(settings.REDIS_URL).incr(key)
+            if count == 1:  # else it has been said: a process that dies right here leaves a hundred bytes for ever
+                _redis(settings.REDIS_URL).expire(key, self.duration)
         except RedisError as error:
             logger.warning("requests are not limited now, Redis is not available: %s", error)
             AnonThrottle._paused_until = time.monotonic() + _PAUSE_S

@@ -243,6 +243,21 @@ class TestBadInput:
         response = client.post(url, b"x", content_type="text/plain")
         assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
 
+    @pytest.mark.parametrize("content_type", ["Application/JSON; charset=utf-8", " application/json ;x"])
+    def test_a_content_type_may_be_written_in_other_ways(self, client: APIClient, url: str, content_type: str) -> None:
+        response = client.post(url, b"{}", content_type=content_type)
+        assert (response.status_code, set(response.json())) == (400, {"model_type", "image"})
+
+    @pytest.mark.parametrize("content_type", ["", ";", "json", "multipart/form-data-x", "application/*", "x" * 5000])
+    def test_what_is_no_known_content_type_is_415(self, client: APIClient, url: str, content_type: str) -> None:
+        response = client.generic("POST", url, "{}", content_type=content_type)
+        assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+
+    @pytest.mark.parametrize("accept", ["text/html", "application/json; indent=8", "*", "image/png;q=", ","])
+    def test_the_answer_is_json_whatever_the_client_accepts(self, client: APIClient, url: str, accept: str) -> None:
+        response = client.post(f"{url}?format=xml", b"{}", content_type="application/json", HTTP_ACCEPT=accept)
+        assert (response.status_code, response["Content-Type"]) == (400, "application/json")
+
     def test_an_image_above_the_size_limit_is_413(
         self, client: APIClient, url: str, jpeg: bytes, settings: Settings
     ) -> None:
