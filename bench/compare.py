@@ -103,19 +103,15 @@ def _contestants(*, null: bool) -> Iterator[dict[str, Contestant]]:
         env = {"TF_SERVING_URL": stack.enter_context(services.null_model_server())} if null else {}
         own = stack.enter_context(services.service(*([] if null else ["model_server"]), "web", env=env))
         found = {"ours": _ours(own, image, null=null)}
-        for name, command in (("LitServe", _litserve), ("BentoML", _bentoml)):
-            port = services.free_port()
-            url = f"http://127.0.0.1:{port}/predict"
-            pid = stack.enter_context(
-                services.process(
-                    *command(port),
-                    ready=f"http://127.0.0.1:{port}/{'health' if name == 'LitServe' else 'readyz'}",
-                    cwd=PEERS,
-                    env={"NULL_MODEL": str(int(null)), "BENTOML_DO_NOT_TRACK": "1"},
-                )
-            )
-            request = load.multipart("/predict", urlsplit(url).netloc, {"image": image}, {})
-            found[name] = Contestant(url, request, {"service": pid})
+        for resizer, pillow in (("Pillow", "1"), ("our resizer", "0")):
+            for name, command, ready in (("LitServe", _litserve, "health"), ("BentoML", _bentoml, "readyz")):
+                port = services.free_port()
+                url = f"http://127.0.0.1:{port}/predict"
+                env = {"NULL_MODEL": str(int(null)), "PILLOW": pillow, "BENTOML_DO_NOT_TRACK": "1"}
+                ready_url = f"http://127.0.0.1:{port}/{ready}"
+                pid = stack.enter_context(services.process(*command(port), ready=ready_url, cwd=PEERS, env=env))
+                request = load.multipart("/predict", urlsplit(url).netloc, {"image": image}, {})
+                found[f"{name}, {resizer}"] = Contestant(url, request, {"service": pid})
         yield found
 
 
@@ -137,10 +133,10 @@ def _bentoml(port: int) -> list[str]:
 
 def _make_venv() -> None:
     uv = [sys.executable, "-m", "uv"]
-    if not (VENV / "bin" / "bentoml").exists():
+    if not VENV.exists():
         subprocess.run([*uv, "venv", "--quiet", str(VENV)], check=True)
-        install = ["pip", "install", "--quiet", "--require-hashes", "-r", str(PEERS / "requirements.txt")]
-        subprocess.run([*uv, *install, "--python", str(VENV)], check=True)
+    install = ["pip", "install", "--quiet", "--require-hashes", "-r", str(PEERS / "requirements.txt")]
+    subprocess.run([*uv, *install, "--python", str(VENV)], check=True)  # nothing to do takes 0.1 s
     if not MODEL.exists():
         subprocess.run(
             [sys.executable, "-m", "moon_vision_challenge.model_zoo", "efficientnet_lite0"], cwd=ROOT, check=True
