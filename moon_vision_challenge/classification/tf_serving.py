@@ -3,6 +3,7 @@
 https://www.tensorflow.org/tfx/serving/api_rest
 """
 
+import functools
 import os
 from collections import deque
 from typing import Any
@@ -118,7 +119,7 @@ def _send(url: str, data: bytes | None, timeout_s: float) -> tuple[int, bytes]:
     except IndexError:
         curl = _new_handle()
     try:
-        curl.setopt(pycurl.URL, url)
+        curl.setopt(pycurl.URL, _quoted(url))
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, round(settings.TF_SERVING_CONNECT_TIMEOUT_S * 1000))
         curl.setopt(pycurl.TIMEOUT_MS, round(timeout_s * 1000))  # for all of it: no server can drip its answer for ever
         if data is None:
@@ -135,6 +136,9 @@ def _send(url: str, data: bytes | None, timeout_s: float) -> tuple[int, bytes]:
     finally:
         curl.setopt(pycurl.POSTFIELDS, b"")  # it would keep the data
         _idle_handles.append(curl)
+
+
+_quoted = functools.lru_cache(requests.utils.requote_uri)  # libcurl takes ASCII only, and nothing that must be quoted
 
 
 def _new_handle() -> pycurl.Curl:

@@ -134,7 +134,7 @@ class OnnxModel:
             self._session.run(None, zeros)
 
     def _check_raw(self, tensor: TensorInfo, items: np.ndarray) -> None:
-        expected = _item_bytes(tensor)
+        expected = math.prod(tensor.shape[1:]) * NUMPY_DTYPES[tensor.dtype].itemsize
         if items.ndim != 1:
             raise InvalidInputError(
                 f"{tensor.name} must be one string of bytes an item, not a tensor of rank {items.ndim - 1}"
@@ -178,10 +178,6 @@ class OnnxModel:
         except _RUN_ERRORS as error:
             raise InvalidInputError(str(error)) from error
         return dict(zip(signature.outputs, results, strict=True))
-
-
-def _item_bytes(tensor: TensorInfo) -> int:
-    return math.prod(tensor.shape[1:]) * NUMPY_DTYPES[tensor.dtype].itemsize
 
 
 def _decoded(name: str, array: np.ndarray) -> np.ndarray:

@@ -58,7 +58,10 @@ class Runtime(Protocol):
     def signatures(self) -> Mapping[str, Signature]: ...
 
     def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
-        """The inputs of the runs that a request is best made of, in the order of its items; at least one."""
+        """The inputs of the runs that a request is best made of, in the order of its items; at least one.
+
+        Raises InvalidInputError.
+        """
 
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Takes one array for each input of the signature, in its dtype; gives one for each output.

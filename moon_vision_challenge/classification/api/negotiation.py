@@ -10,7 +10,7 @@ from rest_framework.request import Request
 class ContentNegotiation(DefaultContentNegotiation):
     """Where there is only one form of answer, all clients get it, whatever they accept (RFC 9110, 12.5.1, allows that).
 
-    DRF would take apart Accept, and Content-Type once a parser: a twelfth of what a request runs in Python.
+    DRF would take apart Accept, and Content-Type once a parser, for every request.
     """
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:

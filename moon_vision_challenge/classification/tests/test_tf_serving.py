@@ -175,6 +175,14 @@ def test_a_user_and_a_password_in_the_url_are_sent(start_fake: StartFake) -> Non
     assert tf_serving.predict(url, PAYLOAD) == {"predictions": "Basic dXNlcjpwYXNz"}
 
 
+def test_what_a_url_cannot_hold_is_quoted(start_fake: StartFake) -> None:
+    server = start_fake(fake.replies(200, {"predictions": [1]}))
+    tf_serving.predict(f"{server.url}/v1/models/blüten sorten:predict", PAYLOAD)
+    tf_serving.predict(f"{server.url}/v1/models/a%20b:predict", PAYLOAD)
+    paths = [path for path, _ in server.requests]
+    assert paths == ["/v1/models/bl%C3%BCten%20sorten:predict", "/v1/models/a%20b:predict"]
+
+
 def test_other_protocols_than_http_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "predictions"
     file.write_text('{"predictions": []}')
