@@ -1,0 +1,29 @@
+import subprocess
+import sys
+
+import pytest
+
+# In a process of its own: what is changed in kombu is changed for the whole process.
+SCRIPT = """
+import logging
+from config.celery_app import app, survive_the_loss_of_redis
+
+survive_the_loss_of_redis()
+connection = app.connection()
+channel = connection.channel()
+channel.queue_declare("test-of-a-lost-connection")
+channel.basic_publish(channel.prepare_message("{}"), exchange="", routing_key="test-of-a-lost-connection")
+message = channel.basic_get("test-of-a-lost-connection")
+channel.connection.client = None  # as kombu does when a connection breaks
+channel.close()
+message.HOW_log_error(logging.getLogger(), connection.connection_errors)
+print("the worker goes on")
+"""
+
+
+@pytest.mark.parametrize("how", ["ack", "reject"])
+def test_a_message_whose_connection_is_lost_does_not_end_the_worker(how: str) -> None:
+    script = SCRIPT.replace("HOW", how)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert result.stdout == "the worker goes on\n", result.stderr
+    assert f"Couldn't {how}" in result.stderr
