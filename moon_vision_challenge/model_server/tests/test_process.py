@@ -113,9 +113,15 @@ def test_status_answers_while_every_inference_thread_is_busy_and_others_wait(fol
     assert server.stop() == 0
 
 
+def wait_until_waiting(queue: InferenceQueue, runs: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while queue._executor._work_queue.qsize() < runs:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_runs_are_made_in_the_order_of_arrival() -> None:
     queue = InferenceQueue(threads=1, max_waiting=3)
-    waiting = queue._executor._work_queue
     begun, released = threading.Event(), threading.Event()
     order: list[int] = []
 
@@ -128,10 +134,7 @@ def test_runs_are_made_in_the_order_of_arrival() -> None:
         assert begun.wait(DEADLINE_S)
         for number in range(3):
             runs.append(clients.submit(queue.run, order.append, [number]))
-            deadline = time.monotonic() + DEADLINE_S
-            while waiting.qsize() <= number:
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
+            wait_until_waiting(queue, number + 1)
         assert order == []
         released.set()
         for run in runs:
@@ -141,7 +144,6 @@ def test_runs_are_made_in_the_order_of_arrival() -> None:
 
 def test_a_request_of_many_parts_lets_one_that_comes_after_it_go_first() -> None:
     queue = InferenceQueue(threads=1, max_waiting=3)
-    waiting = queue._executor._work_queue
     begun, released = threading.Event(), threading.Event()
     order: list[str] = []
 
@@ -155,10 +157,7 @@ def test_a_request_of_many_parts_lets_one_that_comes_after_it_go_first() -> None
         large = clients.submit(queue.run, note, ["a", "b", "c", "d", "e"])
         assert begun.wait(DEADLINE_S)
         small = clients.submit(queue.run, note, ["small"])
-        deadline = time.monotonic() + DEADLINE_S
-        while waiting.qsize() < 2:  # b, and it
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_until_waiting(queue, 2)  # b, and it
         released.set()
         assert large.result(DEADLINE_S) == ["A", "B", "C", "D", "E"]
         assert small.result(DEADLINE_S) == ["SMALL"]
