@@ -64,7 +64,7 @@ class Runtime(Protocol):
         """
 
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Takes one array for each input of the signature, in its dtype; gives one for each output.
+        """Takes what `split` gave, an array in its dtype for each input of the signature; gives one for each output.
 
         Raises InvalidInputError.
         """

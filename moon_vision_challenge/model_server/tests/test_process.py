@@ -156,8 +156,9 @@ def test_a_request_of_many_parts_lets_one_that_comes_after_it_go_first() -> None
     with ThreadPoolExecutor(2) as clients:
         large = clients.submit(queue.run, note, ["a", "b", "c", "d", "e"])
         assert begun.wait(DEADLINE_S)
+        wait_until_waiting(queue, 1)  # b
         small = clients.submit(queue.run, note, ["small"])
-        wait_until_waiting(queue, 2)  # b, and it
+        wait_until_waiting(queue, 2)
         released.set()
         assert large.result(DEADLINE_S) == ["A", "B", "C", "D", "E"]
         assert small.result(DEADLINE_S) == ["SMALL"]
