@@ -47,7 +47,7 @@ clean: ## Remove what can be made again (environments, caches, logs); models, da
 	rm -rf .venv .run/*-venv .run/bench .run/cache .run/logs .run/test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
 
 chaos: ## Kill everything at random while inferences are posted, and check that none is lost: make chaos ARGS=--short
-	@native/bootstrap.sh local && exec $(PY) -m bench.chaos $(ARGS)
+	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
 .PHONY: help run demo manage test lint bench lock clean chaos
 

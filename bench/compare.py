@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from native.environment import ROOT, RUN_DIR
 from native.services import Services
 
-from . import load, services
+from . import load, running_services
 from .photo import photo
 from .table import median_ratio, table
 
@@ -100,16 +100,16 @@ def _table(results: dict[str, list[load.Load]], memory: dict[str, float]) -> str
 def _contestants(*, null: bool) -> Iterator[dict[str, Contestant]]:
     image = photo()
     with ExitStack() as stack:
-        env = {"TF_SERVING_URL": stack.enter_context(services.null_model_server())} if null else {}
-        own = stack.enter_context(services.service(*([] if null else ["model_server"]), "web", env=env))
+        env = {"TF_SERVING_URL": stack.enter_context(running_services.null_model_server())} if null else {}
+        own = stack.enter_context(running_services.service(*([] if null else ["model_server"]), "web", env=env))
         found = {"ours": _ours(own, image, null=null)}
         for resizer, pillow in (("Pillow", "1"), ("our resizer", "0")):
             for name, command, ready in (("LitServe", _litserve, "health"), ("BentoML", _bentoml, "readyz")):
-                port = services.free_port()
+                port = running_services.free_port()
                 url = f"http://127.0.0.1:{port}/predict"
                 env = {"NULL_MODEL": str(int(null)), "PILLOW": pillow, "BENTOML_DO_NOT_TRACK": "1"}
                 ready_url = f"http://127.0.0.1:{port}/{ready}"
-                pid = stack.enter_context(services.process(*command(port), ready=ready_url, cwd=PEERS, env=env))
+                pid = stack.enter_context(running_services.process(*command(port), ready=ready_url, cwd=PEERS, env=env))
                 request = load.multipart("/predict", urlsplit(url).netloc, {"image": image}, {})
                 found[f"{name}, {resizer}"] = Contestant(url, request, {"service": pid})
         yield found
@@ -118,7 +118,7 @@ def _contestants(*, null: bool) -> Iterator[dict[str, Contestant]]:
 def _ours(own: Services, image: bytes, *, null: bool) -> Contestant:
     url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
     names = ["web"] if null else ["web", "model_server"]
-    request = services.photo_request(url, "/api/v0/inferences/", image)
+    request = running_services.photo_request(url, "/api/v0/inferences/", image)
     return Contestant(url, request, {name: own.pid(name) for name in names})
 
 

@@ -17,7 +17,7 @@ import pybase64
 from moon_vision_challenge.model_zoo.build import Precision, build_model
 from native.environment import ROOT
 
-from . import load, services
+from . import load, running_services
 from .table import rates_table
 
 NAME = "efficientnet_lite0"
@@ -54,7 +54,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
 
 def build(precision: Precision) -> Path:
     """The models folder, with lite0 in this precision."""
-    directory = services.BENCH_DIR / f"models-{precision}"
+    directory = running_services.BENCH_DIR / f"models-{precision}"
     build_model(NAME, directory, precision)
     return directory
 
@@ -62,11 +62,11 @@ def build(precision: Precision) -> Path:
 @contextmanager
 def served(models_dir: Path) -> Iterator[str]:
     """The native model server with these models; yields the URL of lite0."""
-    port = services.free_port()
+    port = running_services.free_port()
     flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}")
     command = ("-m", "moon_vision_challenge.model_server", f"--model_config_file={ROOT / 'models.config'}", *flags)
     url = f"http://127.0.0.1:{port}/v1/models/{NAME}"
-    with services.process(sys.executable, *command, ready=url):
+    with running_services.process(sys.executable, *command, ready=url):
         yield url
 
 

@@ -26,8 +26,8 @@ from bench import load  # noqa: E402
 from bench.photo import photo  # noqa: E402
 from config.wsgi import application  # noqa: E402
 from moon_vision_challenge.classification import images  # noqa: E402
-from moon_vision_challenge.classification.api.throttling import AnonThrottle  # noqa: E402
 from moon_vision_challenge.classification.classificators import EfficientNetLite0Classificator  # noqa: E402
+from moon_vision_challenge.web.throttling import AnonThrottle  # noqa: E402
 
 REQUESTS = 50
 ROUNDS = 6

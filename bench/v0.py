@@ -7,7 +7,7 @@ import sys
 
 from native.environment import ROOT
 
-from . import load, services
+from . import load, running_services
 from .photo import photo
 from .table import table
 
@@ -16,9 +16,12 @@ PATH = "/api/v0/inferences/"
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
     """v0 with a null model server: prints the tables, returns what they hold (milliseconds, requests a second)."""
-    with services.null_model_server() as model_url, services.service("web", env={"TF_SERVING_URL": model_url}) as own:
+    with (
+        running_services.null_model_server() as model_url,
+        running_services.service("web", env={"TF_SERVING_URL": model_url}) as own,
+    ):
         url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
-        request = services.photo_request(url, PATH, photo())
+        request = running_services.photo_request(url, PATH, photo())
         web = {"web": own.pid("web")}
 
         def run(clients: int, seconds: float) -> load.Load:

@@ -14,7 +14,7 @@ from moon_vision_challenge.classification import images
 from native.process import poll
 from native.services import Services
 
-from . import load, model_server, services
+from . import load, model_server, running_services
 from .photo import photo
 from .table import rates_table, table
 
@@ -26,8 +26,8 @@ DRAINED, WITH_DECODING = "the queue, drained", "the faster of these, and each im
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
     """v1 with a null model server: prints the table, returns its figures (milliseconds, requests a second)."""
     with (
-        services.null_model_server() as model_url,
-        services.service("web", "worker", env={"TF_SERVING_URL": model_url}) as own,
+        running_services.null_model_server() as model_url,
+        running_services.service("web", "worker", env={"TF_SERVING_URL": model_url}) as own,
     ):
         turns = list(_turns(own, rounds=rounds, seconds=seconds, clients=clients))
     figures = {
@@ -60,7 +60,7 @@ def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> d
         rates: dict[str, list[float]] = {name: [] for name in (DRAINED, *alone, WITH_DECODING)}
         with (
             model_server.served(models_dir) as url,
-            services.service("web", "worker", env={"TF_SERVING_URL": url.partition("/v1/")[0]}) as own,
+            running_services.service("web", "worker", env={"TF_SERVING_URL": url.partition("/v1/")[0]}) as own,
         ):
             for turn in _turns(own, rounds=rounds, seconds=seconds, clients=clients):
                 rates[DRAINED].append(turn.drained)
@@ -98,7 +98,7 @@ def _fill_and_drain(own: Services, *, seconds: float, clients: int) -> _Turn:
         process.suspend()
     accepted = load.post(
         url,
-        services.photo_request(url, PATH, photo()),
+        running_services.photo_request(url, PATH, photo()),
         clients=clients,
         seconds=seconds,
         services={"web": own.pid("web")},

@@ -4,12 +4,9 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
-from moon_vision_challenge.classification.api.catalogue_views import ModelCatalogueViewSet
-from moon_vision_challenge.classification.api.views import (
-    HistoryViewSet,
-    InferenceV0ViewSet,
-    InferenceV1ViewSet,
-)
+from moon_vision_challenge.classification.api.catalogue import ModelCatalogueViewSet
+from moon_vision_challenge.classification.api.history import HistoryViewSet
+from moon_vision_challenge.classification.api.views import InferenceV0ViewSet, InferenceV1ViewSet
 
 router = SimpleRouter()
 router.register("v0/inferences", InferenceV0ViewSet, basename="inference-v0")

@@ -1,9 +1,9 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from config import error_views
-from moon_vision_challenge.classification.api.views import uploaded_image
+from moon_vision_challenge.classification.api.media import uploaded_image
 from moon_vision_challenge.health import views as health
+from moon_vision_challenge.web import error_views
 
 urlpatterns = [
     path("livez", health.livez),

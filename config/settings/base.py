@@ -6,8 +6,12 @@ Each environment variable is named once, here; local.py, test.py and production.
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
 import environ
 from kombu import Queue
+
+# Django's classes that only its stubs declare generic, such as ModelAdmin, take their type arguments at run time, too.
+django_stubs_ext.monkeypatch()
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
@@ -35,13 +39,14 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "moon_vision_challenge.classification",
+    "moon_vision_challenge.webhooks",
     *env.list("DJANGO_EXTRA_APPS", default=[]),  # your own apps with a classificators.py
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "moon_vision_challenge.classification.api.middleware.RequestSizeLimitMiddleware",
+    "moon_vision_challenge.web.size_limit.RequestSizeLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -161,6 +166,7 @@ INFERENCE_MAX_WAITING_REQUESTS = env.int("INFERENCE_MAX_WAITING_REQUESTS", defau
 
 # Webhooks: https://www.standardwebhooks.com. Without a secret (whsec_ and 24 to 64 bytes in base64) there are none.
 WEBHOOK_SECRET = env.str("WEBHOOK_SECRET", default="")
+WEBHOOK_RETENTION_DAYS = env.int("WEBHOOK_RETENTION_DAYS", default=30)
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
 INFERENCE_BATCH_SIZE = env.int("INFERENCE_BATCH_SIZE", default=8)
 
@@ -176,7 +182,7 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # A worker without --queues serves these and those that classificators name. Inferences have a queue of their own: its
 # length tells whether a worker will wake. Receivers of webhooks may be slow; they can be given a worker of their own.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue(INFERENCE_QUEUE), Queue("webhooks")]
-CELERY_TASK_ROUTES = {"moon_vision_challenge.classification.tasks.deliver_webhooks": {"queue": "webhooks"}}
+CELERY_TASK_ROUTES = {"moon_vision_challenge.webhooks.tasks.*": {"queue": "webhooks"}}
 # Below the lease: a worker that hangs is stopped before its rows go to another one. No soft limit: its exception would
 # look like a failure of whatever image was being read, where the rows must only be tried again.
 CELERY_TASK_TIME_LIMIT = INFERENCE_LEASE_S * 0.75
@@ -203,8 +209,18 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": float(INFERENCE_SWEEP_S),
         "options": {"expires": INFERENCE_SWEEP_S},  # sweeps do not pile up while no worker runs
     },
-    "delete-what-is-old": {
+    "sweep-webhooks": {
+        "task": "moon_vision_challenge.webhooks.tasks.sweep",
+        "schedule": float(INFERENCE_SWEEP_S),
+        "options": {"expires": INFERENCE_SWEEP_S},
+    },
+    "delete-old-inferences": {
         "task": "moon_vision_challenge.classification.tasks.delete_old",
+        "schedule": 600.0,  # seconds
+        "options": {"expires": 600},
+    },
+    "delete-old-webhooks": {
+        "task": "moon_vision_challenge.webhooks.tasks.delete_old",
         "schedule": 600.0,  # seconds
         "options": {"expires": 600},
     },
@@ -218,16 +234,16 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,  # no accounts in the API: nothing of django.contrib.auth on its path
     "DEFAULT_PARSER_CLASSES": [
-        "moon_vision_challenge.classification.api.parsers.FormDataParser",
-        "moon_vision_challenge.classification.api.parsers.ORJSONParser",
+        "moon_vision_challenge.web.parsers.FormDataParser",
+        "moon_vision_challenge.web.parsers.ORJSONParser",
     ],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "moon_vision_challenge.classification.api.negotiation.ContentNegotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "moon_vision_challenge.web.negotiation.ContentNegotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["moon_vision_challenge.classification.api.throttling.AnonThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["moon_vision_challenge.web.throttling.AnonThrottle"],
     "DEFAULT_THROTTLE_RATES": {"anon": API_ANON_RATE},
     "NUM_PROXIES": env.int("DJANGO_NUM_PROXIES", default=0),  # how many proxies write X-Forwarded-For before us
-    "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.exception_handler.exception_handler",
+    "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
 }
 SPECTACULAR_SETTINGS = {

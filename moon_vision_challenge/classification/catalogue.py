@@ -13,13 +13,13 @@ from pathlib import Path
 
 from django.conf import settings
 
-from moon_vision_challenge.classification import model_info
 from moon_vision_challenge.classification.abstract_classificator import Classificator
 from moon_vision_challenge.classification.dispatchers import dispatcher
-from moon_vision_challenge.classification.model_info import VersionStatus
-from moon_vision_challenge.classification.models_config import read_version_labels
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
-from moon_vision_challenge.model_server.text_format import ConfigError
+from moon_vision_challenge.classification.serving import metadata
+from moon_vision_challenge.classification.serving.metadata import VersionStatus
+from moon_vision_challenge.classification.serving.models_config import read_version_labels
+from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def served_name(classificator: Classificator) -> str | None:
 
 def _entry(model_type: str, version_labels: dict[str, dict[str, int]]) -> Entry:
     classificator = dispatcher[model_type]
-    versions = model_info.statuses[classificator.model_url].versions
+    versions = metadata.statuses[classificator.model_url].versions
     states = {one.state for one in versions or []}
     if versions is None:
         state = State.UNKNOWN

@@ -18,9 +18,9 @@ from moon_vision_challenge.classification.exceptions import (
     ModelServerTimeoutError,
     ModelServerUnavailableError,
 )
-from moon_vision_challenge.classification.models_config import read_version_labels
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
-from moon_vision_challenge.model_server.text_format import ConfigError
+from moon_vision_challenge.classification.serving.models_config import read_version_labels
+from moon_vision_challenge.text_format import ConfigError
 
 
 def check_models_config(**_: Any) -> Iterable[CheckMessage]:

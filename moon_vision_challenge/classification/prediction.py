@@ -6,7 +6,6 @@ from typing import NamedTuple
 import requests
 from PIL import Image
 
-from moon_vision_challenge.classification import model_info, tf_serving
 from moon_vision_challenge.classification.abstract_classificator import Classification, Classificator
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
@@ -14,6 +13,7 @@ from moon_vision_challenge.classification.exceptions import (
     UnknownVersionLabelError,
     VersionNotSelectableError,
 )
+from moon_vision_challenge.classification.serving import client, metadata
 
 
 class VersionChoice(NamedTuple):
@@ -35,7 +35,7 @@ def classify(
     try:
         return classificator.classify(rgb_images, top_k=top_k)
     except requests.RequestException as error:  # from a classificator that calls its model server itself
-        raise tf_serving.translate_error(error) from error
+        raise client.translate_error(error) from error
 
 
 def classify_and_tell_version(
@@ -61,16 +61,16 @@ def classify_and_tell_version(
         if isinstance(error, VersionNotSelectableError):
             return classify(classificator, rgb_images, version=version, top_k=top_k), None
     # A newer version has taken its place since the status was read.
-    model_info.statuses.forget(classificator.model_url)
+    metadata.statuses.forget(classificator.model_url)
     number = _find_version(classificator, version)
     return classify(classificator, rgb_images, version=VersionChoice(number, version.label), top_k=top_k), number
 
 
 def _find_version(classificator: Classificator, version: VersionChoice) -> int | None:
     if not version.label:
-        return model_info.statuses[classificator.model_url].newest
+        return metadata.statuses[classificator.model_url].newest
     try:
-        return model_info.version_of_label(classificator.at_version(label=version.label).model_url)
+        return metadata.version_of_label(classificator.at_version(label=version.label).model_url)
     except UnknownVersionLabelError:
         raise
     except ClassificationError:  # asking the model will tell what is wrong

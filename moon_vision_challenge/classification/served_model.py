@@ -8,10 +8,11 @@ import numpy as np
 import pybase64
 from PIL import Image
 
-from moon_vision_challenge.classification import images, model_info, tf_serving
+from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.abstract_classificator import Classificator, Prediction
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError, ModelNotAvailableError
-from moon_vision_challenge.classification.model_info import Signature, TensorInfo
+from moon_vision_challenge.classification.serving import client, metadata
+from moon_vision_challenge.classification.serving.metadata import Signature, TensorInfo
 
 # Cut off around the photo's centre before it is scaled: 224 of 256 pixels stay.
 _CROP = 0.875
@@ -109,7 +110,7 @@ class ServedModelClassificator(Classificator):
     @property
     def wire_form(self) -> WireForm:
         """What the served model takes and returns. Raises as `tf_serving.predict` does."""
-        form = choose_wire_form(model_info.signatures[self.model_url])
+        form = choose_wire_form(metadata.signatures[self.model_url])
         if form is None:
             raise InvalidPredictionError(f"{self.model_type}: none of the model's signatures takes one image")
         return form
@@ -146,10 +147,10 @@ class ServedModelClassificator(Classificator):
 
     def _ask(self, form: WireForm, payload: dict[str, Any]) -> dict[str, Any]:
         try:
-            return tf_serving.predict(self.model_url, payload)
+            return client.predict(self.model_url, payload)
         except (InvalidPredictionError, ModelNotAvailableError) as error:
             # Perhaps it is another model by now, and wants its images in another form: the next attempt will see.
-            model_info.signatures.forget(self.model_url)
+            metadata.signatures.forget(self.model_url)
             if isinstance(error, InvalidPredictionError) and self.wire_form != form:
                 raise ModelNotAvailableError(f"{self.model_type}: the model has changed: {error}") from error
             raise

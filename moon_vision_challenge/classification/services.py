@@ -12,7 +12,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from django.utils import timezone
 from PIL import Image
 
-from moon_vision_challenge.classification import backlog, images, prediction, webhooks
+from moon_vision_challenge.classification import events, images, prediction
 from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
@@ -21,6 +21,7 @@ from moon_vision_challenge.classification.exceptions import (
 )
 from moon_vision_challenge.classification.models import FINAL_STATUSES, Inference
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
+from moon_vision_challenge.classification.queue import backlog
 
 # Images are closed when they have been used. The objects of a request refer to each other, so that what they hold is
 # freed when the garbage collector comes, and that counts objects: it does not know that one has 200 MB of pixels.
@@ -110,7 +111,7 @@ def cancel_inference(*, inference_id: int) -> Inference:
             inference.status = STATUS.CANCELED
             inference.finished_at = timezone.now()
             inference.save(update_fields=["status", "finished_at"])
-            webhooks.announce([inference])
+            events.announce_final([inference])
     if inference.status != STATUS.CANCELED:
         raise InferenceNotPendingError(f"inference {inference_id} is {inference.status}")
     return inference

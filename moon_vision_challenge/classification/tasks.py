@@ -17,10 +17,11 @@ from kombu import Queue
 from kombu.exceptions import OperationalError as QueueError
 from redis.exceptions import RedisError
 
-from moon_vision_challenge.classification import batches, retention, webhooks
+from moon_vision_challenge.circuit_breaker import CircuitBreaker
 from moon_vision_challenge.classification.dispatchers import dispatcher
-from moon_vision_challenge.classification.leases import Outcome
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import retention, worker
+from moon_vision_challenge.classification.queue.claims import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -48,28 +49,18 @@ class InferenceFailedError(Exception):
 _TURN_S = 1
 _LARGEST_CLAIM = 4
 
-# So long after a failure, requests do not try to send: each would wait for Redis until its timeout.
-_PAUSE_S = 5
-_paused_until = 0.0  # time.monotonic()
+_queue_breaker = CircuitBreaker(open_s=5)
+"""Requests do not wait for Redis' timeout one after the other: the sweep wakes a worker for their rows."""
 
 
 def enqueue_inference(inference: Inference) -> None:
     """Wake a worker as soon as this row is committed; the sweep does it if Redis is away, or was a moment ago."""
-    transaction.on_commit(lambda: _wake_if_possible(inference.pk, batches.queue_of(inference.model_type)))
+    transaction.on_commit(lambda: _wake_if_possible(inference.pk, worker.queue_of(inference.model_type)))
 
 
 def _wake_if_possible(inference_id: int, queue: str) -> None:
-    global _paused_until  # noqa: PLW0603  # one number, the same for all threads of this process
-    if time.monotonic() >= _paused_until and not _wake(inference_id, queue):
-        _paused_until = time.monotonic() + _PAUSE_S
-
-
-def announce_final() -> None:
-    """Have the webhooks that are due delivered now. If Redis is away, the sweep does it."""
-    try:
-        deliver_webhooks.delay()
-    except QueueError as error:
-        logger.warning("webhooks wait for the sweep, the queue is not available: %s", error)
+    if not _queue_breaker.is_open and not _wake(inference_id, queue):
+        _queue_breaker.trip()
 
 
 def _wake(inference_id: int, queue: str, *, countdown: float = 0) -> bool:
@@ -104,15 +95,13 @@ def run_inference(self: "Task[[int], str]", inference_id: int) -> str:  # noqa: 
     done: list[str] = []
     end = time.monotonic() + _TURN_S
     limit = settings.INFERENCE_BATCH_SIZE
-    while batch := batches.claim_batch(queue=queue, limit=limit):
+    while batch := worker.claim_batch(queue=queue, limit=limit):
         is_full = len(batch) == limit
         # What else waits, the rest of a backlog or rows of another model, shall not wait until this batch is done.
-        if is_full or batches.is_waiting(queue=queue):
+        if is_full or worker.is_waiting(queue=queue):
             _wake(batch[-1].pk, queue)
-        outcomes = batches.run_batch(batch)
+        outcomes = worker.run_batch(batch)
         done += [f"{outcome.inference.pk}: {outcome.status.value}" for outcome in outcomes]
-        if any(outcome.inference.webhook_url for outcome in outcomes):
-            announce_final()
         _tell_what_failed(outcomes, queue)
         if not is_full or time.monotonic() >= end:
             break
@@ -132,22 +121,9 @@ def _tell_what_failed(outcomes: Sequence[Outcome], queue: str) -> None:
 @shared_task
 def sweep_inferences() -> None:
     """Beat: whatever was lost, a worker or a message, is found and set going again."""
-    batches.free_lost_inferences()
-    for queue, inference_id in batches.find_waiting().items():
+    worker.free_lost_inferences()
+    for queue, inference_id in worker.find_waiting().items():
         _wake(inference_id, queue)
-    if webhooks.is_due():
-        announce_final()
-
-
-@shared_task
-def deliver_webhooks() -> int:
-    """Deliver what is due. Returns how many were tried."""
-    with transaction.atomic():
-        deliveries = webhooks.claim_due()
-    if len(deliveries) == webhooks.CLAIM_SIZE:
-        announce_final()
-    webhooks.deliver(deliveries)
-    return len(deliveries)
 
 
 @shared_task

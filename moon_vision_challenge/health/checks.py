@@ -8,9 +8,9 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from redis.exceptions import RedisError
 
-from moon_vision_challenge.classification import tf_serving
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import ClassificationError
+from moon_vision_challenge.classification.serving import client
 
 
 def check_database() -> str | None:
@@ -41,7 +41,7 @@ def check_redis() -> str | None:
 
 def check_model_server() -> str | None:
     try:
-        if any(tf_serving.is_available(model_type) for model_type in dispatcher):
+        if any(client.is_available(model_type) for model_type in dispatcher):
             return None
     except ClassificationError as error:
         return f"The model server does not answer: {type(error).__name__}"

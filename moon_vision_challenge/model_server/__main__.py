@@ -19,7 +19,7 @@ from moon_vision_challenge.model_server.inference_queue import InferenceQueue
 from moon_vision_challenge.model_server.registry import ModelRegistry
 from moon_vision_challenge.model_server.reload import Reloader
 from moon_vision_challenge.model_server.rest import RestApi
-from moon_vision_challenge.model_server.text_format import ConfigError
+from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger("moon_vision_challenge.model_server")
 

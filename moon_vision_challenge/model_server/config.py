@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moon_vision_challenge.model_server.text_format import ConfigError, Field, parse_text_format
+from moon_vision_challenge.text_format import ConfigError, Field, parse_text_format
 
 
 @dataclass(frozen=True)

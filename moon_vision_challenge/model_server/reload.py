@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moon_vision_challenge.model_server.config import ModelConfig, parse_models_config
 from moon_vision_challenge.model_server.registry import ModelRegistry
-from moon_vision_challenge.model_server.text_format import ConfigError
+from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -6,21 +6,14 @@ from typing import Any, NamedTuple
 import pybase64
 from django.conf import settings
 from PIL import Image
-from rest_framework import serializers, status
-from rest_framework.exceptions import APIException
+from rest_framework import serializers
 
-from moon_vision_challenge.classification import images, webhooks
+from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import InvalidImageError
 from moon_vision_challenge.classification.models import Inference
-
-
-class RequestTooLargeError(APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "request_too_large"
-
-    def __init__(self) -> None:
-        super().__init__(f"The image is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted.")
+from moon_vision_challenge.web.errors import RequestTooLargeError
+from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_url
 
 
 class UploadedImage(NamedTuple):
@@ -118,8 +111,8 @@ class InferenceSerializer(serializers.Serializer[Inference]):
 
     def validate_webhook_url(self, url: str) -> str:
         try:
-            webhooks.check_url(url)
-        except webhooks.UnacceptableWebhookURLError as error:
+            check_url(url)
+        except UnacceptableWebhookURLError as error:
             raise serializers.ValidationError(str(error)) from error
         return url
 

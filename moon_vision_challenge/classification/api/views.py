@@ -1,20 +1,12 @@
-"""The two ways in: v0 answers at once, v1 through the queue; and the history of v1."""
+"""Inferences: v0 answers at once, v1 goes through the queue."""
 
 from typing import Any
 
-from django.conf import settings
-from django.core.files.storage import storages
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
-from django.utils.dateparse import parse_datetime
-from django.views.static import serve
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import mixins, status
+from rest_framework import status
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -30,7 +22,6 @@ from moon_vision_challenge.classification.api.query import (
 )
 from moon_vision_challenge.classification.api.serializers import (
     ClassificationSerializer,
-    HistoryQuerySerializer,
     InferenceSerializer,
     LabelSerializer,
 )
@@ -140,8 +131,6 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **_: str) -> Response:
         inference = services.cancel_inference(inference_id=self.get_object().pk)
-        if inference.webhook_url:
-            tasks.announce_final()
         return self._show(request, inference, status.HTTP_200_OK)
 
     def _show(
@@ -168,48 +157,3 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         else:
             response["Retry-After"] = "1"
         return response
-
-
-class HistoryPagination(CursorPagination):
-    """Pages by the time of the last row seen, not by counting: page 10,000 costs what page 1 does."""
-
-    ordering = "-created_at"
-    page_size = 50
-    page_size_query_param = "page_size"
-
-    def decode_cursor(self, request: Request) -> Cursor | None:
-        try:
-            cursor = super().decode_cursor(request)
-            if cursor and cursor.position is not None and parse_datetime(str(cursor.position)) is None:
-                raise ValueError
-        except (NotFound, ValueError) as error:
-            raise ValidationError({"cursor": ["Take it from the `next` or `previous` of a page."]}) from error
-        return cursor
-
-
-class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
-    """Past and present inferences, newest first."""
-
-    serializer_class = InferenceSerializer
-    pagination_class = HistoryPagination
-
-    def get_queryset(self) -> QuerySet[Inference]:
-        query = HistoryQuerySerializer(data=self.request.query_params)
-        query.is_valid(raise_exception=True)
-        return Inference.objects.filter(**query.filters())
-
-    @extend_schema(
-        operation_id="list_inferences",
-        summary="Look through the inferences",
-        parameters=[HistoryQuerySerializer],
-        responses={200: InferenceSerializer(many=True), **schema.BAD_QUERY, **schema.DATABASE_ERRORS},
-    )
-    def list(self, request: Request) -> Response:
-        return super().list(request)
-
-
-def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
-    """An uploaded image, as it came. Its name, which nobody can guess, is the permission to see it."""
-    if settings.MEDIA_BACKEND == "s3":
-        return HttpResponseRedirect(storages["default"].presigned_url(path))  # type: ignore[attr-defined]
-    return serve(request, path, document_root=settings.MEDIA_ROOT)

@@ -11,10 +11,11 @@ from django.db import OperationalError
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import backlog, batches, services, tasks
+from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification.queue import backlog, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
-from moon_vision_challenge.classification.tests.conftest import StartFake
+from moon_vision_challenge.conftest import StartFake
 
 V0 = "/api/v0/inferences/"
 V1 = "/api/v1/inferences/"
@@ -86,7 +87,7 @@ def test_v1_answers_with_a_pending_row_and_queues_it(
 def test_v1_get_shows_the_row_as_it_is_now(client: APIClient, start_fake: StartFake, jpeg: bytes) -> None:
     start_fake(fake.predicts(281))
     created = post(client, V1, jpeg).json()
-    batches.run_batch(batches.claim_batch(queue="inferences"))
+    worker.run_batch(worker.claim_batch(queue="inferences"))
     shown = client.get(f"{V1}{created['id']}/").json()
     assert (shown["status"], shown["label"], shown["attempts"]) == ("done", "tabby", 1)
     assert {key: shown[key] for key in ("id", "model_type", "image")} == {
@@ -100,7 +101,7 @@ def test_v1_shows_why_a_row_failed(client: APIClient, start_fake: StartFake, jpe
     settings.INFERENCE_MAX_ATTEMPTS = 1
     start_fake(fake.replies(404, {"error": "Servable not found for request: Latest(efficientnet_lite0)"}))
     created = post(client, V1, jpeg).json()
-    batches.run_batch(batches.claim_batch(queue="inferences"))
+    worker.run_batch(worker.claim_batch(queue="inferences"))
     response = client.get(f"{V1}{created['id']}/")
     assert (response.json()["status"], response.json()["error"]["code"]) == ("fail", "model_not_available")
     assert_is_json_without_secrets(response)

@@ -7,8 +7,8 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import backlog
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import backlog
 from moon_vision_challenge.classification.tests import pictures
 
 pytestmark = pytest.mark.django_db

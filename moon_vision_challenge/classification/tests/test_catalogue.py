@@ -7,12 +7,13 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import catalogue, model_info
+from moon_vision_challenge.classification import catalogue
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS
+from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
 from moon_vision_challenge.classification.tests.test_dispatchers import Complete
+from moon_vision_challenge.conftest import StartFake
 
 MODELS = "/api/v1/models/"
 LITE0 = MODELS + "efficientnet_lite0/"
@@ -133,7 +134,7 @@ def test_the_catalogue_asks_again_after_some_seconds(
     assert catalogue.get_model("resnet").is_ready
     server.answer = fake.replies(404, {})
     assert catalogue.get_model("resnet").is_ready
-    now += model_info.VERSIONS_TTL_S + 0.1
+    now += metadata.VERSIONS_TTL_S + 0.1
     assert not catalogue.get_model("resnet").is_ready
 
 

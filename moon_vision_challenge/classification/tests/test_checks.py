@@ -10,11 +10,11 @@ from pytest_django import Settings
 from moon_vision_challenge.classification import catalogue, checks
 from moon_vision_challenge.classification.abstract_classificator import Classificator
 from moon_vision_challenge.classification.dispatchers import Dispatcher
-from moon_vision_challenge.classification.models_config import read_version_labels
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
+from moon_vision_challenge.classification.serving.models_config import read_version_labels
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
 from moon_vision_challenge.classification.tests.test_dispatchers import Complete
+from moon_vision_challenge.conftest import StartFake
 from moon_vision_challenge.model_server.config import parse_models_config
 from native.environment import ROOT
 

@@ -10,9 +10,9 @@ from moon_vision_challenge.classification.exceptions import InvalidPredictionErr
 from moon_vision_challenge.classification.images import crop_and_resize
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
 from moon_vision_challenge.classification.tests.pictures import gradient
 from moon_vision_challenge.classification.tests.test_dispatchers import Complete
+from moon_vision_challenge.conftest import StartFake
 
 SIZES = {"resnet": 224, "inception": 299, "efficientnet_lite0": 224}
 

@@ -23,9 +23,9 @@ from moon_vision_challenge.classification.prediction import (
     classify_and_tell_version,
 )
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
 from moon_vision_challenge.classification.tests.pictures import gradient
 from moon_vision_challenge.classification.tests.test_dispatchers import Complete
+from moon_vision_challenge.conftest import StartFake
 
 PHOTO = gradient()
 GONE = fake.replies(404, {"error": "Servable not found for request: Specific(resnet, 2)"})

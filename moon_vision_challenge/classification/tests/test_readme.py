@@ -11,10 +11,10 @@ import pytest
 
 from moon_vision_challenge.classification import dispatchers
 from moon_vision_challenge.classification.dispatchers import Dispatcher
-from moon_vision_challenge.classification.tests.conftest import StartFake
 from moon_vision_challenge.classification.tests.fake_model_server import fake_model_server, has_signatures, replies
 from moon_vision_challenge.classification.tests.pictures import gradient, photo
 from moon_vision_challenge.classification.tests.service import Service
+from moon_vision_challenge.conftest import StartFake
 from native.environment import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -5,8 +5,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.utils import timezone
 
-from moon_vision_challenge.classification import retention
-from moon_vision_challenge.classification.models import Inference, WebhookDelivery
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import retention
 
 pytestmark = pytest.mark.django_db
 
@@ -25,10 +25,9 @@ def row(name: str, days: float | None, status: str = "done") -> Inference:
     )
 
 
-def test_rows_past_their_time_go_with_their_files_and_deliveries() -> None:
+def test_rows_past_their_time_go_with_their_files() -> None:
     files = [stored(name) for name in ("2026/01/01/old.jpg", "2026/01/01/new.jpg", "2026/01/01/waits.jpg")]
-    old = row("2026/01/01/old.jpg", 31)
-    WebhookDelivery.objects.create(inference=old, url="https://example.com/", event="inference.done", body="{}")
+    row("2026/01/01/old.jpg", 31)
     new, waits = row("2026/01/01/new.jpg", 29), row("2026/01/01/waits.jpg", None, "pending")
     assert retention.delete_old_inferences() == 1
     assert set(Inference.objects.all()) == {new, waits}

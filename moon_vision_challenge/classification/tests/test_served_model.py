@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moon_vision_challenge.classification import model_info
 from moon_vision_challenge.classification.abstract_classificator import Prediction
 from moon_vision_challenge.classification.dispatchers import Dispatcher, dispatcher
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError, ModelNotAvailableError
 from moon_vision_challenge.classification.images import crop_and_resize
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS, read_labels
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
+from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
 from moon_vision_challenge.classification.tests.pictures import gradient
+from moon_vision_challenge.conftest import StartFake
 
 BOTH = ["resnet", "inception"]
 PROBABILITIES = {"classes": ("DT_INT64", -1), "probabilities": ("DT_FLOAT", -1, 1001)}
@@ -103,7 +103,7 @@ def test_the_metadata_are_read_again_after_some_minutes(start_fake: StartFake, m
     monkeypatch.setattr(time, "monotonic", lambda: now)
     server = start(start_fake, [0.1, 0.2, 0.7], raw=RAW)
     Tiny().predict(PHOTO)
-    now += model_info.SIGNATURES_TTL_S + 1
+    now += metadata.SIGNATURES_TTL_S + 1
     Tiny().predict(PHOTO)
     assert len(server.asked) == 2
 

@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import UnreadableImageError
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.tests.test_batches import create
+from moon_vision_challenge.classification.tests.test_worker import create
 
 pytestmark = pytest.mark.django_db
 

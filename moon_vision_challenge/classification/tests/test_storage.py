@@ -18,11 +18,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import batches, images, services
+from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
+from moon_vision_challenge.conftest import StartFake
 
 pytestmark = pytest.mark.django_db
 
@@ -107,7 +108,7 @@ def test_the_worker_reads_from_s3_what_web_put_there(
     inference: Inference, start_fake: StartFake, settings: Settings
 ) -> None:
     start_fake(fake.predicts(281))
-    batches.run_batch(batches.claim_batch(queue=settings.INFERENCE_QUEUE))
+    worker.run_batch(worker.claim_batch(queue=settings.INFERENCE_QUEUE))
     inference.refresh_from_db()
     assert (inference.status, inference.label) == (Inference.STATUS.DONE, "tabby")
 
@@ -148,7 +149,7 @@ def test_a_store_that_does_not_answer_is_a_503_and_leaves_no_row(
 
 def test_a_worker_that_cannot_read_the_store_tries_again_later(inference: Inference, settings: Settings) -> None:
     use_s3(settings, f"http://127.0.0.1:{free_port()}")
-    assert batches.run_batch(batches.claim_batch(queue=settings.INFERENCE_QUEUE)) != []
+    assert worker.run_batch(worker.claim_batch(queue=settings.INFERENCE_QUEUE)) != []
     inference.refresh_from_db()
     assert inference.status == Inference.STATUS.PENDING
     assert inference.error == {"code": "storage_unavailable", "detail": StorageUnavailableError.detail}

@@ -16,11 +16,12 @@ from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
-from moon_vision_challenge.classification import batches, services, tasks
+from moon_vision_challenge.classification import services, tasks
 from moon_vision_challenge.classification.images import open_image
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.tests.conftest import StartFake
+from moon_vision_challenge.classification.queue import worker
 from moon_vision_challenge.classification.tests.fake_model_server import predicts, replies
+from moon_vision_challenge.conftest import StartFake
 
 QUEUE = "inferences"
 
@@ -151,7 +152,7 @@ def test_in_a_backlog_a_task_goes_on_and_claims_more_each_time(
     settings.INFERENCE_BATCH_SIZE = 1
     rows = create(jpeg, 12)
     start_fake(predicts(281))
-    with patch.object(batches, "claim_batch", wraps=batches.claim_batch) as claim:
+    with patch.object(worker, "claim_batch", wraps=worker.claim_batch) as claim:
         result = run(rows[0])
     assert [call.kwargs["limit"] for call in claim.call_args_list] == [1, 2, 4, 4, 4]
     assert result.result == ", ".join(f"{row.pk}: done" for row in rows)

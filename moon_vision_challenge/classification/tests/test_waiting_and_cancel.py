@@ -8,8 +8,9 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import batches, services, tasks
+from moon_vision_challenge.classification import services, tasks
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import worker
 from moon_vision_challenge.classification.tests import pictures
 
 URL = "/api/v1/inferences/"
@@ -117,7 +118,7 @@ def test_a_waiting_row_is_canceled_and_never_claimed(client: APIClient, inferenc
         response = client.post(f"{URL}{inference.pk}/cancel/")
         assert (response.status_code, response.json()["status"]) == (200, "canceled")
         assert response.json()["finished_at"]
-    assert batches.claim_batch(queue="inferences") == []
+    assert worker.claim_batch(queue="inferences") == []
 
 
 @pytest.mark.django_db

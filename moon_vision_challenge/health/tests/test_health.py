@@ -2,12 +2,13 @@ from unittest.mock import patch
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from pytest_django import Settings
 
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake, start_fake
+from moon_vision_challenge.conftest import StartFake, start_fake
 
 __all__ = ["start_fake"]
 
@@ -70,7 +71,8 @@ def test_a_database_that_is_away_is_named(client: Client, start_fake: StartFake)
 @pytest.mark.django_db
 def test_a_migration_that_is_not_applied_is_named(client: Client, start_fake: StartFake) -> None:
     start_fake(AVAILABLE)
-    MigrationRecorder(connection).record_unapplied("classification", "0001_initial")
+    (newest,) = MigrationLoader(connection).graph.leaf_nodes("classification")
+    MigrationRecorder(connection).record_unapplied(*newest)
     response = client.get("/readyz?verbose")
     assert (response.status_code, response.json()["missing"]) == (503, ["migrations"])
     assert "1 migrations are not applied" in response.json()["checks"]["migrations"]

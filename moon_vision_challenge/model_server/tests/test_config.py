@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from moon_vision_challenge.model_server.config import ModelConfig, VersionPolicy, model_dir, parse_models_config
-from moon_vision_challenge.model_server.text_format import ConfigError
+from moon_vision_challenge.text_format import ConfigError
 
 
 def config(fields: str) -> str:

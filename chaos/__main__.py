@@ -1,4 +1,4 @@
-"""`python -m bench.chaos`: inferences are posted while everything that can be killed is killed; none may be lost.
+"""`python -m chaos`: inferences are posted while everything that can be killed is killed; none may be lost.
 
 All seven services run as in `make run`, with data of their own in .run/chaos. What happens, and when, follows from
 the seed; what it meets does not, so a failure may need more than one run to show again.
@@ -18,15 +18,14 @@ import psycopg2
 import requests
 from redis import Redis
 
+from bench.persistent_clients import TIMEOUT_S, Posted, pictures, post, post_until_accepted
+from bench.running_services import free_port
+from bench.table import table
+from chaos import faults
 from native.environment import ROOT, RUN_DIR, CannotRunError
 from native.process import poll
 from native.readiness import MODEL
 from native.services import Services, running
-
-from . import faults
-from . import services as bench_services
-from .persistent_clients import TIMEOUT_S, Posted, pictures, post, post_until_accepted
-from .table import table
 
 NAMES = ("postgres", "redis", "model_server", "web", "worker", "beat", "flower")
 CLIENTS = 8
@@ -172,7 +171,7 @@ def report_posts(posted: Posted, accepted_s: float, finished_s: float) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description="Kills everything; nothing may be lost.")
+    parser = argparse.ArgumentParser(prog="python -m chaos", description="Kills everything; nothing may be lost.")
     parser.add_argument("--inferences", type=int, default=2000, help="how many are posted (default: 2000)")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments (default: 1)")
     parser.add_argument("--short", action="store_true", help="150 inferences, each kind of fault once")
@@ -182,8 +181,8 @@ def main() -> int:
         "DATABASE_URL": "",
         "REDIS_URL": "",
         "TF_SERVING_URL": "",
-        "WEB_PORT": str(bench_services.free_port()),
-        "FLOWER_PORT": str(bench_services.free_port()),
+        "WEB_PORT": str(free_port()),
+        "FLOWER_PORT": str(free_port()),
         "API_ANON_RATE": "1000000/s",
         "INFERENCE_LEASE_S": str(faults.LEASE_S),
         "INFERENCE_SWEEP_S": str(faults.SWEEP_S),

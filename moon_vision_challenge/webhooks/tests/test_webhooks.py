@@ -10,21 +10,27 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 from standardwebhooks import Webhook
 
-from moon_vision_challenge.classification import batches, tasks, webhooks
-from moon_vision_challenge.classification.leases import Outcome
-from moon_vision_challenge.classification.models import DisabledWebhook, Inference, WebhookDelivery
+from moon_vision_challenge.classification import events
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import worker
+from moon_vision_challenge.classification.queue.claims import Outcome
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.waiting import wait_for
+from moon_vision_challenge.webhooks import delivery as webhook_delivery
+from moon_vision_challenge.webhooks import tasks
+from moon_vision_challenge.webhooks.delivery import RETRY_DELAYS_S, claim_due
+from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
 
 pytestmark = pytest.mark.django_db
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
-STATUS = WebhookDelivery.STATUS
+STATUS = WebhookDelivery.Status
 
 
 class Receiver(ThreadingHTTPServer):
@@ -88,12 +94,12 @@ def final_inference(url: str, status: str = "done") -> Inference:
     inference = Inference.objects.create(
         model_type="resnet", image="x.jpg", webhook_url=url, status=status, label="tabby"
     )
-    webhooks.announce([inference])
+    events.announce_final([inference])
     return inference
 
 
 def deliver_due() -> WebhookDelivery:
-    tasks.deliver_webhooks()
+    tasks.deliver()
     return WebhookDelivery.objects.get()
 
 
@@ -127,11 +133,11 @@ def test_only_2xx_is_success(receiver: Receiver, status: int) -> None:
 def test_anything_else_is_tried_again_by_the_schedule(receiver: Receiver, status: int) -> None:
     receiver.status = status
     final_inference(receiver.url)
-    for attempt, pause_s in enumerate(webhooks.RETRY_DELAYS_S, start=1):
+    for attempt, pause_s in enumerate(RETRY_DELAYS_S, start=1):
         delivery = deliver_due()
         assert (delivery.status, delivery.attempts, len(delivery.log)) == (STATUS.PENDING, attempt, attempt)
         assert abs(delivery.next_attempt_at - timezone.now() - timedelta(seconds=pause_s)) < timedelta(seconds=30)
-        assert tasks.deliver_webhooks() == 0  # not before its time
+        assert tasks.deliver() == 0  # not before its time
         WebhookDelivery.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     assert deliver_due().status == STATUS.FAIL
     assert len(receiver.received) == 10
@@ -157,12 +163,12 @@ def test_nobody_listening_is_tried_again_and_logged(receiver: Receiver) -> None:
 def test_a_receiver_that_drips_is_given_up_at_the_deadline_and_delays_no_other(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "DEADLINE_S", 1)
+    monkeypatch.setattr(webhook_delivery, "DEADLINE_S", 1)
     for number in range(3):
         final_inference(f"http://127.0.0.1:{receiver.server_port}/drip?{number}")
     final_inference(receiver.url)
     begin = time.monotonic()
-    assert tasks.deliver_webhooks() == 4
+    assert tasks.deliver() == 4
     assert time.monotonic() - begin < 2
     assert WebhookDelivery.objects.get(url=receiver.url).status == STATUS.DELIVERED
     for delivery in WebhookDelivery.objects.exclude(url=receiver.url):
@@ -185,7 +191,7 @@ def test_a_url_that_nobody_can_post_to_is_logged_like_any_failure(receiver: Rece
 def test_replay_from_the_admin_sends_the_same_event_again(receiver: Receiver, admin_client: Any) -> None:
     final_inference(receiver.url)
     delivery = deliver_due()
-    url = "/admin/classification/webhookdelivery/"
+    url = "/admin/webhooks/webhookdelivery/"
     response = admin_client.post(url, {"action": "send_again", "_selected_action": [str(delivery.pk)]})
     assert response.status_code == 302
     assert deliver_due().status == STATUS.DELIVERED
@@ -195,8 +201,8 @@ def test_replay_from_the_admin_sends_the_same_event_again(receiver: Receiver, ad
 
 def test_racing_deliverers_send_once(receiver: Receiver) -> None:
     final_inference(receiver.url)
-    claimed = webhooks.claim_due()
-    assert (len(claimed), webhooks.claim_due()) == (1, [])
+    claimed = claim_due()
+    assert (len(claimed), claim_due()) == (1, [])
 
 
 @pytest.mark.parametrize("status", ["pending", "processing"])
@@ -207,7 +213,7 @@ def test_a_row_that_is_not_final_is_not_announced(receiver: Receiver, status: st
 
 def test_the_end_of_an_attempt_and_its_delivery_are_written_together(receiver: Receiver) -> None:
     Inference.objects.create(model_type="gone", image="x.jpg", webhook_url=receiver.url)
-    (outcome,) = batches.run_batch(batches.claim_batch(queue="inferences"))
+    (outcome,) = worker.run_batch(worker.claim_batch(queue="inferences"))
     assert isinstance(outcome, Outcome)
     assert WebhookDelivery.objects.get().event == "inference.fail"
 
@@ -223,7 +229,7 @@ def test_cancel_and_lost_workers_are_announced_too(receiver: Receiver, client: A
         attempts=99,
         lease_expires_at=timezone.now() - timedelta(seconds=1),
     )
-    batches.free_lost_inferences()
+    worker.free_lost_inferences()
     assert list(WebhookDelivery.objects.order_by("created_at").values_list("event", flat=True)) == [
         "inference.canceled",
         "inference.fail",
@@ -313,3 +319,23 @@ def _is_ip(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_deliveries_past_their_time_are_deleted_unless_they_wait() -> None:
+    long_ago = timezone.now() - timedelta(days=31)
+    for status, created_at in (("delivered", long_ago), ("pending", long_ago), ("delivered", timezone.now())):
+        WebhookDelivery.objects.create(
+            subject_id=1, url="https://example.com/", event="x", body="{}", status=status, created_at=created_at
+        )
+    assert tasks.delete_old() == 1
+    assert list(WebhookDelivery.objects.order_by("created_at").values_list("status", flat=True)) == [
+        "pending",
+        "delivered",
+    ]
+
+
+def test_a_message_that_an_older_release_sent_is_still_served(receiver: Receiver) -> None:
+    final_inference(receiver.url)
+    task = current_app.tasks["moon_vision_challenge.classification.tasks.deliver_webhooks"]
+    assert task.apply().result == 1
+    assert len(receiver.received) == 1

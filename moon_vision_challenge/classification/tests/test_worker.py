@@ -6,19 +6,20 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from moon_vision_challenge.classification import batches, images, services
+from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.classificators import EfficientNetLite0Classificator
 from moon_vision_challenge.classification.exceptions import (
     InvalidPredictionError,
     ModelServerUnavailableError,
     UnknownModelTypeError,
 )
-from moon_vision_challenge.classification.leases import Outcome
 from moon_vision_challenge.classification.log_context import InferenceIdFilter
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import worker
+from moon_vision_challenge.classification.queue.claims import Outcome
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
 from moon_vision_challenge.classification.tests.pictures import encode, gradient
+from moon_vision_challenge.conftest import StartFake
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +38,7 @@ def inference(jpeg: bytes) -> Inference:
 
 
 def run() -> list[Outcome]:
-    return batches.run_batch(batches.claim_batch(queue=QUEUE))
+    return worker.run_batch(worker.claim_batch(queue=QUEUE))
 
 
 def test_a_run_finishes_the_row_with_the_label(inference: Inference, start_fake: StartFake) -> None:
@@ -69,7 +70,7 @@ def test_a_large_claim_asks_the_model_about_so_many_images_at_once(
     rows = [create(jpeg) for _ in range(5)]
     server = start_fake(fake.predicts(281))
     with django_assert_num_queries(2):  # claim, finish
-        outcomes = batches.run_batch(batches.claim_batch(queue=QUEUE, limit=5))
+        outcomes = worker.run_batch(worker.claim_batch(queue=QUEUE, limit=5))
     assert [outcome.inference.pk for outcome in outcomes] == [row.pk for row in rows]
     assert [len(body["instances"]) for _, body in server.requests] == [2, 2, 1]
 
@@ -77,7 +78,7 @@ def test_a_large_claim_asks_the_model_about_so_many_images_at_once(
 def test_of_large_pictures_only_some_are_in_memory_at_once(
     start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_MAX_PIXELS_AT_ONCE", 2 * 60 * 40)
+    monkeypatch.setattr(worker, "_MAX_PIXELS_AT_ONCE", 2 * 60 * 40)
     for _ in range(5):
         create(encode(gradient(60, 40), "PNG"))
     server = start_fake(fake.predicts(281))
@@ -88,31 +89,31 @@ def test_of_large_pictures_only_some_are_in_memory_at_once(
 def test_a_batch_is_bounded_and_takes_who_waited_longest(jpeg: bytes, settings: Settings) -> None:
     settings.INFERENCE_BATCH_SIZE = 3
     rows = [create(jpeg) for _ in range(5)]
-    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [row.pk for row in rows[:3]]
-    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [row.pk for row in rows[3:]]
-    assert batches.claim_batch(queue=QUEUE) == []
+    assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [row.pk for row in rows[:3]]
+    assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [row.pk for row in rows[3:]]
+    assert worker.claim_batch(queue=QUEUE) == []
 
 
 def test_a_batch_holds_one_model_type(jpeg: bytes) -> None:
     rows = [create(jpeg, model_type) for model_type in ("inception", "resnet", "inception")]
-    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [rows[0].pk, rows[2].pk]
-    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [rows[1].pk]
+    assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [rows[0].pk, rows[2].pk]
+    assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [rows[1].pk]
 
 
 def test_a_row_before_its_time_is_not_claimed(inference: Inference) -> None:
     Inference.objects.update(available_at=timezone.now() + timedelta(hours=1))
-    assert batches.claim_batch(queue=QUEUE) == []
+    assert worker.claim_batch(queue=QUEUE) == []
 
 
 def test_a_model_with_a_queue_of_its_own_is_worked_off_there_only(jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EfficientNetLite0Classificator, "queue", "slow")
     slow, fast, gone = create(jpeg), create(jpeg, "resnet"), create(jpeg, "gone")
-    assert batches.queue_of("efficientnet_lite0") == "slow"
-    assert batches.queue_of("resnet") == batches.queue_of("gone") == QUEUE
-    assert [row.pk for row in batches.claim_batch(queue="slow")] == [slow.pk]
-    assert batches.claim_batch(queue="slow") == []
-    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [fast.pk]
-    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [gone.pk]
+    assert worker.queue_of("efficientnet_lite0") == "slow"
+    assert worker.queue_of("resnet") == worker.queue_of("gone") == QUEUE
+    assert [row.pk for row in worker.claim_batch(queue="slow")] == [slow.pk]
+    assert worker.claim_batch(queue="slow") == []
+    assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [fast.pk]
+    assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [gone.pk]
 
 
 def test_a_transient_failure_puts_the_row_back_with_its_reason(inference: Inference, start_fake: StartFake) -> None:
@@ -137,7 +138,7 @@ def test_success_after_a_transient_failure_clears_the_reason(inference: Inferenc
 
 def test_the_wait_doubles_up_to_a_minute() -> None:
     for attempts, ceiling in ((1, 2), (2, 4), (5, 32), (6, 60), (5000, 60)):
-        waits = [batches._backoff_s(attempts) for _ in range(200)]
+        waits = [worker._backoff_s(attempts) for _ in range(200)]
         assert ceiling / 2 <= min(waits) < max(waits) <= ceiling
 
 
@@ -217,7 +218,7 @@ def test_log_lines_of_a_run_carry_the_inference_id(
     inference: Inference, start_fake: StartFake, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.handler.addFilter(InferenceIdFilter())
-    caplog.set_level("INFO", logger=batches.__name__)
+    caplog.set_level("INFO", logger=worker.__name__)
     start_fake(fake.predicts(281))
     run()
     assert [record.inference_id for record in caplog.records] == [inference.pk]  # type: ignore[attr-defined]
@@ -226,7 +227,7 @@ def test_log_lines_of_a_run_carry_the_inference_id(
 def test_more_waits_while_rows_of_another_model_type_do(jpeg: bytes) -> None:
     create(jpeg)
     other = create(jpeg, "resnet")
-    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] != [other.pk]
-    assert batches.is_waiting(queue=QUEUE)
-    assert [row.pk for row in batches.claim_batch(queue=QUEUE)] == [other.pk]
-    assert not batches.is_waiting(queue=QUEUE)
+    assert [row.pk for row in worker.claim_batch(queue=QUEUE)] != [other.pk]
+    assert worker.is_waiting(queue=QUEUE)
+    assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [other.pk]
+    assert not worker.is_waiting(queue=QUEUE)

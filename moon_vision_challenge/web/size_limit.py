@@ -5,6 +5,8 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from moon_vision_challenge.web.errors import RequestTooLargeError, error_body
+
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
@@ -18,8 +20,8 @@ class RequestSizeLimitMiddleware:
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             return _error(411, "State the body's length in Content-Length.", "length_required")
         if _content_length(request) > settings.MAX_REQUEST_BODY_BYTES:
-            limit = settings.INFERENCE_MAX_IMAGE_BYTES
-            return _error(413, f"The image is too large. At most {limit:,} bytes are accepted.", "request_too_large")
+            error = RequestTooLargeError()
+            return _error(error.status_code, str(error.detail), error.default_code)
         return self.get_response(request)
 
 
@@ -31,4 +33,4 @@ def _content_length(request: HttpRequest) -> int:
 
 
 def _error(status: int, detail: str, code: str) -> JsonResponse:
-    return JsonResponse({"detail": detail, "code": code}, status=status)
+    return JsonResponse(error_body(detail, code), status=status)

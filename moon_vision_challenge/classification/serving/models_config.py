@@ -6,7 +6,7 @@ the text format is shared with that, and what is not looked for is left out.
 
 from pathlib import Path
 
-from moon_vision_challenge.model_server.text_format import Field, parse_text_format
+from moon_vision_challenge.text_format import Field, parse_text_format
 
 
 def read_version_labels(path: Path) -> dict[str, dict[str, int]]:

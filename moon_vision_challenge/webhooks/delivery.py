@@ -1,21 +1,16 @@
-"""Tells a consumer's server when an inference is final, signed as https://www.standardwebhooks.com describes.
-
-A delivery is a row, written together with the end of the inference: it is lost no more than the inference is.
-"""
+"""Delivers webhooks, signed as https://www.standardwebhooks.com describes."""
 
 import http.client
 import ipaddress
-import json
 import logging
 import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from threading import Timer
 from typing import Any
-from urllib.parse import urlsplit
 
 import certifi
 import urllib3
@@ -25,11 +20,12 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from moon_vision_challenge.classification.models import DisabledWebhook, Inference, WebhookDelivery
+from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
+from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_address
 
 logger = logging.getLogger(__name__)
 
-STATUS = WebhookDelivery.STATUS
+Status = WebhookDelivery.Status
 
 # The pauses that Standard Webhooks recommends after each failed attempt, in seconds; after the last one it gives up.
 RETRY_DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
@@ -40,60 +36,15 @@ _LEASE_S = 120  # longer than an attempt and looking up a name take
 CLAIM_SIZE = 4
 
 
-class UnacceptableWebhookURLError(Exception):
-    """Its text is for who gave the URL."""
-
-
-def check_url(url: str) -> None:
-    """Refuse a URL that could never be delivered to. Raises UnacceptableWebhookURLError."""
-    if not settings.WEBHOOK_SECRET:
-        raise UnacceptableWebhookURLError("Webhooks are not set up on this service.")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        raise UnacceptableWebhookURLError("The URL must begin with https:// or http://.")
-    if parts.username or parts.password:
-        raise UnacceptableWebhookURLError("The URL may hold no user name or password.")
-    try:
-        if parts.port == 0:
-            raise ValueError
-    except ValueError as error:
-        raise UnacceptableWebhookURLError("The URL's port must be a number from 1 to 65535.") from error
-    try:
-        address = ipaddress.ip_address(parts.hostname or "")
-    except ValueError:
-        return  # a name: it is resolved when it is delivered
-    _check_address(address)
-
-
-def announce(inferences: Sequence[Inference]) -> None:
-    """Write a delivery for every final row that has a webhook URL. Call it in the transaction that makes them final."""
-    final = [inference for inference in inferences if inference.webhook_url and inference.is_final]
-    if not final:
-        return
-    urls = {inference.webhook_url for inference in final}
-    disabled = set(DisabledWebhook.objects.filter(url__in=urls).values_list("url", flat=True))
-    now = timezone.now()
-    WebhookDelivery.objects.bulk_create(
-        WebhookDelivery(
-            inference=inference,
-            url=inference.webhook_url,
-            event=f"inference.{inference.status}",
-            body=_body(inference, now),
-        )
-        for inference in final
-        if inference.webhook_url not in disabled
-    )
-
-
 def is_due() -> bool:
-    return WebhookDelivery.objects.filter(status=STATUS.PENDING, next_attempt_at__lte=Now()).exists()
+    return WebhookDelivery.objects.filter(status=Status.PENDING, next_attempt_at__lte=Now()).exists()
 
 
 def claim_due() -> list[WebhookDelivery]:
     """Claim deliveries whose time has come. Until the claim is over nobody else tries them."""
     due = (
         WebhookDelivery.objects.select_for_update(skip_locked=True)
-        .filter(status=STATUS.PENDING, next_attempt_at__lte=Now())
+        .filter(status=Status.PENDING, next_attempt_at__lte=Now())
         .order_by("next_attempt_at")[:CLAIM_SIZE]
     )
     deliveries = list(due)
@@ -137,28 +88,18 @@ def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
     delivery.log = [*delivery.log, attempt]
     status = attempt["status"]
     if status is not None and 200 <= status < 300:
-        delivery.status = STATUS.DELIVERED
+        delivery.status = Status.DELIVERED
     elif status == 410:
         DisabledWebhook.objects.get_or_create(url=delivery.url)
-        WebhookDelivery.objects.filter(url=delivery.url, status=STATUS.PENDING).update(status=STATUS.FAIL)
-        delivery.status = STATUS.FAIL
+        WebhookDelivery.objects.filter(url=delivery.url, status=Status.PENDING).update(status=Status.FAIL)
+        delivery.status = Status.FAIL
     elif delivery.attempts > len(RETRY_DELAYS_S):
-        delivery.status = STATUS.FAIL
+        delivery.status = Status.FAIL
     else:
         delivery.next_attempt_at = timezone.now() + timedelta(seconds=RETRY_DELAYS_S[delivery.attempts - 1])
     delivery.save(update_fields=["status", "log", "next_attempt_at"])
-    logger.info("webhook %s of inference %d: %s %s", delivery.pk, delivery.inference_id, status, attempt["error"])
-
-
-def _body(inference: Inference, now: datetime) -> str:
-    data = {
-        "id": inference.pk,
-        "model_type": inference.model_type,
-        "label": inference.label,
-        "status": str(inference.status),
-        "error": inference.error,
-    }
-    return json.dumps({"type": f"inference.{inference.status}", "timestamp": now.isoformat(), "data": data})
+    about = f"{delivery.event} {delivery.subject_id}"
+    logger.info("webhook %s, %s: %s %s", delivery.pk, about, status, attempt["error"])
 
 
 def _post(delivery: WebhookDelivery) -> int:
@@ -211,11 +152,5 @@ def _resolve(hostname: str, port: int) -> str:
     """An address of this name; all of them must be public, or the receiver could choose which one we try."""
     addresses = [str(info[4][0]) for info in socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)]
     for address in addresses:
-        _check_address(ipaddress.ip_address(address))
+        check_address(ipaddress.ip_address(address))
     return addresses[0]
-
-
-def _check_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    if not settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES and (not mapped.is_global or mapped.is_multicast):
-        raise UnacceptableWebhookURLError("The URL leads to an address that is not public.")

@@ -10,7 +10,6 @@ import pytest
 import requests
 from pytest_django import Settings
 
-from moon_vision_challenge.classification import tf_serving
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
     InvalidPredictionError,
@@ -18,21 +17,22 @@ from moon_vision_challenge.classification.exceptions import (
     ModelServerTimeoutError,
     ModelServerUnavailableError,
 )
+from moon_vision_challenge.classification.serving import client
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
+from moon_vision_challenge.conftest import StartFake
 
 PAYLOAD = {"instances": [1]}
 
 
 def test_a_good_reply_is_returned_as_it_is(start_fake: StartFake) -> None:
     server = start_fake(fake.replies(200, {"predictions": [[0.5]]}))
-    assert tf_serving.predict(server.url + "/v1/models/m:predict", PAYLOAD) == {"predictions": [[0.5]]}
+    assert client.predict(server.url + "/v1/models/m:predict", PAYLOAD) == {"predictions": [[0.5]]}
     assert server.requests == [("/v1/models/m:predict", PAYLOAD)]
 
 
 def test_the_column_format_is_a_good_reply_too(start_fake: StartFake) -> None:
     server = start_fake(fake.replies(200, {"outputs": [[0.5]]}))
-    assert tf_serving.predict(server.url, PAYLOAD) == {"outputs": [[0.5]]}
+    assert client.predict(server.url, PAYLOAD) == {"outputs": [[0.5]]}
 
 
 @pytest.mark.parametrize(
@@ -78,20 +78,20 @@ def test_every_fault_becomes_one_error(
     settings.TF_SERVING_TIMEOUT_S = 0.2
     server = start_fake(answer)
     with pytest.raises(ClassificationError) as caught:
-        tf_serving.predict(server.url, PAYLOAD)
+        client.predict(server.url, PAYLOAD)
     assert type(caught.value) is error
     assert server.url not in caught.value.detail
 
 
 def test_nobody_listening_is_unavailable() -> None:
     with pytest.raises(ModelServerUnavailableError):
-        tf_serving.predict("http://127.0.0.1:9/v1/models/m:predict", PAYLOAD)
+        client.predict("http://127.0.0.1:9/v1/models/m:predict", PAYLOAD)
 
 
 def test_a_redirect_is_not_followed(start_fake: StartFake) -> None:
     server = start_fake(fake.replies(302, b""))
     with pytest.raises(InvalidPredictionError):
-        tf_serving.predict(server.url, PAYLOAD)
+        client.predict(server.url, PAYLOAD)
 
 
 def test_connections_are_kept_and_reused(start_fake: StartFake) -> None:
@@ -103,7 +103,7 @@ def test_connections_are_kept_and_reused(start_fake: StartFake) -> None:
 
     server = start_fake(answer)
     for _ in range(5):
-        tf_serving.predict(server.url, PAYLOAD)
+        client.predict(server.url, PAYLOAD)
     assert len(ports) == 1
 
 
@@ -122,7 +122,7 @@ def test_a_server_that_drips_its_answer_is_not_waited_for_longer_than_the_timeou
     server = start_fake(drips)
     begin = time.monotonic()
     with pytest.raises(ModelServerTimeoutError):
-        tf_serving.predict(server.url, PAYLOAD)
+        client.predict(server.url, PAYLOAD)
     assert time.monotonic() - begin < 2
 
 
@@ -132,12 +132,12 @@ def test_a_server_that_accepts_no_connection_is_unavailable_after_the_connect_ti
         full.bind(("127.0.0.1", 0))
         full.listen(0)  # Linux takes one more than it is told; what comes then is not answered
         for _ in range(2):
-            client = waiting.enter_context(socket.socket())
-            client.settimeout(0)
-            client.connect_ex(full.getsockname())
+            silent = waiting.enter_context(socket.socket())
+            silent.settimeout(0)
+            silent.connect_ex(full.getsockname())
         begin = time.monotonic()
         with pytest.raises(ModelServerUnavailableError):
-            tf_serving.predict(f"http://127.0.0.1:{full.getsockname()[1]}/", PAYLOAD)
+            client.predict(f"http://127.0.0.1:{full.getsockname()[1]}/", PAYLOAD)
         assert time.monotonic() - begin < 2
 
 
@@ -148,7 +148,7 @@ def test_a_kept_connection_that_the_server_has_closed_costs_no_request(start_fak
 
     server = start_fake(answers_once)
     for _ in range(5):
-        assert tf_serving.predict(server.url, PAYLOAD) == {"predictions": [1]}
+        assert client.predict(server.url, PAYLOAD) == {"predictions": [1]}
 
 
 def test_threads_that_ask_at_the_same_time_get_their_own_answers(start_fake: StartFake) -> None:
@@ -157,14 +157,14 @@ def test_threads_that_ask_at_the_same_time_get_their_own_answers(start_fake: Sta
 
     url = start_fake(echoes).url
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda n: tf_serving.predict(f"{url}/{n}", PAYLOAD), range(200)))
+        answers = list(threads.map(lambda n: client.predict(f"{url}/{n}", PAYLOAD), range(200)))
     assert answers == [{"predictions": f"/{n}"} for n in range(200)]
 
 
 def test_the_environments_proxy_is_not_asked(start_fake: StartFake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     server = start_fake(fake.replies(200, {"predictions": [1]}))
-    assert tf_serving.predict(server.url, PAYLOAD) == {"predictions": [1]}
+    assert client.predict(server.url, PAYLOAD) == {"predictions": [1]}
 
 
 def test_a_user_and_a_password_in_the_url_are_sent(start_fake: StartFake) -> None:
@@ -172,13 +172,13 @@ def test_a_user_and_a_password_in_the_url_are_sent(start_fake: StartFake) -> Non
         handler.reply(200, json.dumps({"predictions": handler.headers["Authorization"]}).encode())
 
     url = start_fake(tells).url.replace("http://", "http://user:pass@")
-    assert tf_serving.predict(url, PAYLOAD) == {"predictions": "Basic dXNlcjpwYXNz"}
+    assert client.predict(url, PAYLOAD) == {"predictions": "Basic dXNlcjpwYXNz"}
 
 
 def test_what_a_url_cannot_hold_is_quoted(start_fake: StartFake) -> None:
     server = start_fake(fake.replies(200, {"predictions": [1]}))
-    tf_serving.predict(f"{server.url}/v1/models/blüten sorten:predict", PAYLOAD)
-    tf_serving.predict(f"{server.url}/v1/models/a%20b:predict", PAYLOAD)
+    client.predict(f"{server.url}/v1/models/blüten sorten:predict", PAYLOAD)
+    client.predict(f"{server.url}/v1/models/a%20b:predict", PAYLOAD)
     paths = [path for path, _ in server.requests]
     assert paths == ["/v1/models/bl%C3%BCten%20sorten:predict", "/v1/models/a%20b:predict"]
 
@@ -187,7 +187,7 @@ def test_other_protocols_than_http_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "predictions"
     file.write_text('{"predictions": []}')
     with pytest.raises(ModelServerUnavailableError):
-        tf_serving.get(file.as_uri())
+        client.get(file.as_uri())
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # the fake server's thread
@@ -199,22 +199,22 @@ def test_a_forked_process_shares_no_connection(start_fake: StartFake) -> None:
         handler.reply(200, b'{"predictions": [1]}')
 
     url = start_fake(notes_the_port).url
-    tf_serving.predict(url, PAYLOAD)  # as Django's checks do in a Celery worker before it forks
+    client.predict(url, PAYLOAD)  # as Django's checks do in a Celery worker before it forks
     child = os.fork()
     if child == 0:
         try:
-            tf_serving.predict(url, PAYLOAD)
+            client.predict(url, PAYLOAD)
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-    tf_serving.predict(url, PAYLOAD)
+    client.predict(url, PAYLOAD)
     of_parent, of_child, of_parent_again = ports
     assert of_child != of_parent == of_parent_again
 
 
 def test_a_url_that_is_none_is_unavailable() -> None:
     with pytest.raises(ModelServerUnavailableError):
-        tf_serving.predict("http://[::1/v1/models/m:predict", PAYLOAD)
+        client.predict("http://[::1/v1/models/m:predict", PAYLOAD)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_model_is_available_if_one_version_is(
     start_fake: StartFake, status: int, body: object, available: bool
 ) -> None:
     start_fake(fake.replies(status, body))
-    assert tf_serving.is_available("resnet") is available
+    assert client.is_available("resnet") is available
 
 
 @pytest.mark.parametrize(
@@ -250,4 +250,4 @@ def test_a_model_is_available_if_one_version_is(
 def test_errors_of_classificators_that_use_requests_themselves_are_understood(
     error: requests.RequestException, expected: type[ClassificationError]
 ) -> None:
-    assert type(tf_serving.translate_error(error)) is expected
+    assert type(client.translate_error(error)) is expected

@@ -12,10 +12,12 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from moon_vision_challenge.classification import exceptions
+from moon_vision_challenge.web.errors import error_body
 
 logger = logging.getLogger(__name__)
 
-_STATUS: dict[type[exceptions.ClassificationError], int] = {
+_STATUS: dict[type, int] = {
+    exceptions.ClassificationError: status.HTTP_502_BAD_GATEWAY,  # a cause that a classificator defines
     exceptions.IdempotencyConflictError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     exceptions.InferenceNotPendingError: status.HTTP_409_CONFLICT,
     exceptions.UnknownModelTypeError: status.HTTP_400_BAD_REQUEST,
@@ -25,11 +27,15 @@ _STATUS: dict[type[exceptions.ClassificationError], int] = {
     exceptions.ModelServerUnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.ModelNotAvailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.StorageUnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
-    exceptions.ModelVersionNotAvailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.ModelServerTimeoutError: status.HTTP_504_GATEWAY_TIMEOUT,
 }
 
 _RETRY_AFTER_S = 5
+
+
+def status_of(error: exceptions.ClassificationError) -> int:
+    """The status of the closest class in the table: a subclass that a classificator defines has its parent's status."""
+    return next(_STATUS[cause] for cause in type(error).__mro__ if cause in _STATUS)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -43,7 +49,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             return _error(status.HTTP_503_SERVICE_UNAVAILABLE, exc.detail, exc.code, retry_after_s=exc.retry_after_s)
         case exceptions.ClassificationError():
             logger.warning("%s: %s", type(exc).__name__, exc)
-            return _error(_STATUS[type(exc)], exc.detail, exc.code)
+            return _error(status_of(exc), exc.detail, exc.code)
         case OperationalError() | InterfaceError():
             logger.error("the database is not available: %s", exc)
             detail = "The database is not available now. Try again later."
@@ -61,4 +67,4 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 def _error(status_code: int, detail: str, code: str, *, retry_after_s: int = _RETRY_AFTER_S) -> Response:
     headers = {"Retry-After": str(retry_after_s)} if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else None
-    return Response({"detail": detail, "code": code}, status=status_code, headers=headers)
+    return Response(error_body(detail, code), status=status_code, headers=headers)

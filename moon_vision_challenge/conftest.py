@@ -9,7 +9,7 @@ from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import model_info
+from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
 from moon_vision_challenge.classification.tests.pictures import photo
 from moon_vision_challenge.classification.tests.service import Service
@@ -23,8 +23,8 @@ def _fresh_service(settings: Settings, tmp_path: Path) -> None:
     """Each test has an empty media folder, knows nothing of models, and has its rate limit for itself."""
     settings.MEDIA_ROOT = tmp_path / "media"
     cache.clear()
-    model_info.signatures.clear()
-    model_info.statuses.clear()
+    metadata.signatures.clear()
+    metadata.statuses.clear()
 
 
 @pytest.fixture

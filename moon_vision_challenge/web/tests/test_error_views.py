@@ -2,7 +2,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.test import Client, RequestFactory
 
-from config import error_views
+from moon_vision_challenge.web import error_views
 
 
 def test_outside_the_api_errors_are_pages(client: Client) -> None:

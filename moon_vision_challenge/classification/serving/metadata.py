@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from moon_vision_challenge.classification import tf_serving
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
     InvalidPredictionError,
     ModelNotAvailableError,
 )
+from moon_vision_challenge.classification.serving import client
 
 Value = TypeVar("Value")
 
@@ -78,7 +78,7 @@ class ExpiringCache(Generic[Value]):
 
 def _read_signatures(model_url: str) -> dict[str, Signature]:
     url = model_url.removesuffix(":predict") + "/metadata"
-    body = tf_serving.get(url)
+    body = client.get(url)
     try:
         definitions = body["metadata"]["signature_def"]["signature_def"]
         return {
@@ -107,7 +107,7 @@ def _read_status(model_url: str) -> ModelStatus:
 
 
 def _versions(url: str) -> list[VersionStatus]:
-    body = tf_serving.get(url)
+    body = client.get(url)
     try:
         found = [VersionStatus(int(one["version"]), str(one["state"])) for one in body["model_version_status"]]
     except (KeyError, TypeError, ValueError) as error:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import psutil
 from redis import Redis
 
+from bench import load
 from native import readiness
 from native.process import poll
 from native.services import STOP_TIMEOUT_S, Services
-
-from . import load
 
 LEASE_S = 6
 SWEEP_S = 2

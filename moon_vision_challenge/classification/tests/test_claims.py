@@ -11,9 +11,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from moon_vision_challenge.classification import leases
-from moon_vision_challenge.classification.leases import Outcome
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import claims
+from moon_vision_challenge.classification.queue.claims import Outcome
 
 STATUS = Inference.STATUS
 LEASE = timedelta(minutes=1)
@@ -25,7 +25,7 @@ def waiting(count: int = 1) -> list[Inference]:
 
 
 def claim(limit: int = 8) -> list[Inference]:
-    return leases.claim_waiting(model_types=["resnet"], limit=limit, lease=LEASE)
+    return claims.claim_waiting(model_types=["resnet"], limit=limit, lease=LEASE)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -64,10 +64,10 @@ def test_workers_that_lose_their_leases_all_the_time_finish_no_row_twice() -> No
         delays = random.Random(number)
         try:
             while len(finished) < len(rows) and time.monotonic() < end:
-                batch = leases.claim_waiting(model_types=["resnet"], limit=4, lease=timedelta(milliseconds=10))
+                batch = claims.claim_waiting(model_types=["resnet"], limit=4, lease=timedelta(milliseconds=10))
                 time.sleep(delays.uniform(0, 0.02))  # the model: half of the time it takes longer than the lease
-                leases.free_expired(max_attempts=10_000, error=ERROR)
-                written = leases.end_attempts([Outcome(row, STATUS.DONE, "tabby") for row in batch])
+                claims.free_expired(max_attempts=10_000, error=ERROR)
+                written = claims.end_attempts([Outcome(row, STATUS.DONE, "tabby") for row in batch])
                 with lock:
                     finished.update(written)
                     late += len(batch) - len(written)
@@ -111,7 +111,7 @@ def test_a_row_that_another_transaction_holds_is_skipped_not_waited_for() -> Non
 def test_the_holder_of_the_lease_ends_the_attempt() -> None:
     waiting()
     (row,) = claim()
-    assert leases.end_attempts([Outcome(row, STATUS.DONE, "tabby")]) == {row.pk}
+    assert claims.end_attempts([Outcome(row, STATUS.DONE, "tabby")]) == {row.pk}
     row.refresh_from_db()
     assert (row.status, row.label, row.lease_token, row.lease_expires_at) == (STATUS.DONE, "tabby", None, None)
 
@@ -122,7 +122,7 @@ def test_who_lost_the_lease_changes_nothing(status: Inference.STATUS) -> None:
     waiting()
     (row,) = claim()
     Inference.objects.update(lease_token=uuid.uuid4())  # freed, and claimed by another worker
-    assert leases.end_attempts([Outcome(row, status, "tabby", ERROR)]) == set()
+    assert claims.end_attempts([Outcome(row, status, "tabby", ERROR)]) == set()
     row.refresh_from_db()
     assert (row.status, row.label, row.error) == (STATUS.PROCESSING, "", None)
 
@@ -131,8 +131,8 @@ def test_who_lost_the_lease_changes_nothing(status: Inference.STATUS) -> None:
 def test_an_attempt_is_ended_once() -> None:
     waiting()
     (row,) = claim()
-    leases.end_attempts([Outcome(row, STATUS.DONE, "tabby")])
-    assert leases.end_attempts([Outcome(row, STATUS.DONE, "puffin")]) == set()
+    claims.end_attempts([Outcome(row, STATUS.DONE, "tabby")])
+    assert claims.end_attempts([Outcome(row, STATUS.DONE, "puffin")]) == set()
     row.refresh_from_db()
     assert row.label == "tabby"
 
@@ -141,7 +141,7 @@ def test_an_attempt_is_ended_once() -> None:
 def test_a_claimed_row_is_not_claimed_again_while_its_lease_runs() -> None:
     waiting()
     assert len(claim()) == 1
-    leases.free_expired(max_attempts=5, error=ERROR)
+    claims.free_expired(max_attempts=5, error=ERROR)
     assert claim() == []
 
 
@@ -150,7 +150,7 @@ def test_an_expired_lease_frees_the_row_for_another_worker() -> None:
     waiting()
     (lost,) = claim()
     Inference.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    assert leases.free_expired(max_attempts=5, error=ERROR) == (1, [])
+    assert claims.free_expired(max_attempts=5, error=ERROR) == (1, [])
     (found,) = claim()
     assert (found.pk, found.attempts) == (lost.pk, 2)
     assert found.lease_token != lost.lease_token
@@ -161,7 +161,7 @@ def test_a_row_whose_worker_was_lost_at_the_last_attempt_fails() -> None:
     waiting()
     (row,) = claim()
     Inference.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    assert leases.free_expired(max_attempts=1, error=ERROR) == (0, [row])
+    assert claims.free_expired(max_attempts=1, error=ERROR) == (0, [row])
     row.refresh_from_db()
     assert (row.status, row.error) == (STATUS.FAIL, ERROR)
     assert row.finished_at is not None
@@ -169,4 +169,4 @@ def test_a_row_whose_worker_was_lost_at_the_last_attempt_fails() -> None:
 
 @pytest.mark.django_db
 def test_ending_no_attempt_asks_nothing_of_the_database(django_assert_num_queries: object) -> None:
-    assert leases.end_attempts([]) == set()
+    assert claims.end_attempts([]) == set()

@@ -1,11 +1,12 @@
 import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification.api.throttling import AnonThrottle, _redis
+from moon_vision_challenge.web.throttling import AnonThrottle, _redis, _redis_breaker
 
 URL = "/api/v0/inferences/"
 
@@ -57,17 +58,18 @@ def test_counters_expire_with_their_period(client: APIClient, settings: Settings
 
 
 @pytest.fixture
-def _no_pause_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AnonThrottle, "_paused_until", 0.0)
+def _closed_breaker() -> Iterator[None]:
+    yield
+    _redis_breaker.close()
 
 
-@pytest.mark.usefixtures("_no_pause_stays")
+@pytest.mark.usefixtures("_closed_breaker")
 def test_a_redis_that_is_away_lets_everybody_in(client: APIClient, settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     assert client.post(URL, {}, format="json").status_code == 400
 
 
-@pytest.mark.usefixtures("_no_pause_stays")
+@pytest.mark.usefixtures("_closed_breaker")
 def test_a_redis_that_hangs_is_waited_for_once(client: APIClient, settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"

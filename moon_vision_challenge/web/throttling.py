@@ -1,12 +1,13 @@
 import functools
 import logging
-import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError
 from rest_framework.throttling import AnonRateThrottle
+
+from moon_vision_challenge.circuit_breaker import CircuitBreaker
 
 if TYPE_CHECKING:  # DRF imports this module while it imports these two
     from rest_framework.request import Request
@@ -14,7 +15,7 @@ if TYPE_CHECKING:  # DRF imports this module while it imports these two
 
 logger = logging.getLogger(__name__)
 
-_PAUSE_S = 5
+_redis_breaker = CircuitBreaker(open_s=5)
 
 
 class AnonThrottle(AnonRateThrottle):
@@ -29,10 +30,9 @@ class AnonThrottle(AnonRateThrottle):
 
     num_requests: int
     duration: int  # seconds
-    _paused_until: ClassVar[float] = 0.0  # time.monotonic()
 
     def allow_request(self, request: "Request", view: "APIView") -> bool:
-        if self.rate is None or time.monotonic() < AnonThrottle._paused_until:
+        if self.rate is None or _redis_breaker.is_open:
             return True
         now = self.timer()
         self._wait_s: float = self.duration - now % self.duration
@@ -43,7 +43,7 @@ class AnonThrottle(AnonRateThrottle):
                 _redis(settings.REDIS_URL).expire(key, self.duration)
         except RedisError as error:
             logger.warning("requests are not limited now, Redis is not available: %s", error)
-            AnonThrottle._paused_until = time.monotonic() + _PAUSE_S
+            _redis_breaker.trip()
             return True
         return count <= self.num_requests
 

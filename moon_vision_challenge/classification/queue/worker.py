@@ -13,12 +13,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from PIL import Image
 
-from moon_vision_challenge.classification import images, leases, log_context, prediction, webhooks
+from moon_vision_challenge.classification import events, images, log_context, prediction
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import ClassificationError, UnknownModelTypeError
-from moon_vision_challenge.classification.leases import Outcome
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.prediction import VersionChoice
+from moon_vision_challenge.classification.queue import claims
+from moon_vision_challenge.classification.queue.claims import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def claim_batch(*, queue: str, limit: int | None = None) -> list[Inference]:
         limit: INFERENCE_BATCH_SIZE if it is not given.
     """
     model_types, except_these = _served_by(queue)
-    return leases.claim_waiting(
+    return claims.claim_waiting(
         model_types=model_types,
         except_these=except_these,
         limit=limit or settings.INFERENCE_BATCH_SIZE,
@@ -83,8 +84,8 @@ def run_batch(inferences: Sequence[Inference]) -> list[Outcome]:
             pictures, pixels = [], 0
     outcomes += _classify_versions(pictures)
     with transaction.atomic() if any(inference.webhook_url for inference in inferences) else nullcontext():
-        written = leases.end_attempts(outcomes)
-        webhooks.announce([_after(outcome) for outcome in outcomes if outcome.inference.pk in written])
+        written = claims.end_attempts(outcomes)
+        events.announce_final([_after(outcome) for outcome in outcomes if outcome.inference.pk in written])
     for outcome in outcomes:
         with log_context.inference(outcome.inference.pk):
             if outcome.inference.pk not in written:
@@ -97,8 +98,8 @@ def run_batch(inferences: Sequence[Inference]) -> list[Outcome]:
 def free_lost_inferences() -> None:
     """Let rows be claimed again whose worker died, and fail those that used up their attempts that way."""
     with transaction.atomic():
-        freed, failed = leases.free_expired(max_attempts=settings.INFERENCE_MAX_ATTEMPTS, error=_WORKER_LOST)
-        webhooks.announce(failed)
+        freed, failed = claims.free_expired(max_attempts=settings.INFERENCE_MAX_ATTEMPTS, error=_WORKER_LOST)
+        events.announce_final(failed)
     if freed or failed:
         logger.warning("lost workers: %d inferences are waiting again, %d have failed", freed, len(failed))
 

@@ -27,13 +27,6 @@ DELETE FROM classification_inference WHERE id IN (
 )
 RETURNING image
 """
-_DELETE_DELIVERIES = """
-DELETE FROM classification_webhookdelivery WHERE inference_id IN (
-    SELECT id FROM classification_inference
-    WHERE finished_at < statement_timestamp() - %(age)s
-    ORDER BY finished_at LIMIT %(limit)s
-)
-"""
 
 
 def delete_old_inferences(*, limit: int = 1000) -> int:
@@ -43,7 +36,6 @@ def delete_old_inferences(*, limit: int = 1000) -> int:
     """
     parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS), "limit": limit}
     with connection.cursor() as cursor:
-        cursor.execute(_DELETE_DELIVERIES, parameters)
         cursor.execute(_DELETE_OLD, parameters)
         names = [name for (name,) in cursor.fetchall()]
     for name in names:

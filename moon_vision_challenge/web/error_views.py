@@ -1,4 +1,4 @@
-"""Errors that Django answers before or after a view had its turn: JSON for the API, Django's own pages elsewhere."""
+"""Errors outside the views: JSON for the API, Django's own pages elsewhere."""
 
 from typing import Any
 
@@ -6,13 +6,15 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
+from moon_vision_challenge.web.errors import error_body
+
 
 def _is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")
 
 
 def _error(status: int, detail: str, code: str) -> JsonResponse:
-    return JsonResponse({"detail": detail, "code": code}, status=status)
+    return JsonResponse(error_body(detail, code), status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -36,5 +38,5 @@ def not_found(request: HttpRequest, exception: Exception | None = None, **_: Any
 
 def server_error(request: HttpRequest) -> HttpResponse:
     if _is_api(request):
-        return _error(500, "The service has made an error; it is in its log.", "internal_error")
+        return _error(500, "Internal error. It has been logged.", "internal_error")
     return defaults.server_error(request)

@@ -1,0 +1,53 @@
+"""The listing of past and present inferences."""
+
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from moon_vision_challenge.classification.api import schema
+from moon_vision_challenge.classification.api.serializers import HistoryQuerySerializer, InferenceSerializer
+from moon_vision_challenge.classification.models import Inference
+
+
+class HistoryPagination(CursorPagination):
+    """Pages by the time of the last row seen, not by counting: page 10,000 costs what page 1 does."""
+
+    ordering = "-created_at"
+    page_size = 50
+    page_size_query_param = "page_size"
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        try:
+            cursor = super().decode_cursor(request)
+            if cursor and cursor.position is not None and parse_datetime(str(cursor.position)) is None:
+                raise ValueError
+        except (NotFound, ValueError) as error:
+            raise ValidationError({"cursor": ["Take it from the `next` or `previous` of a page."]}) from error
+        return cursor
+
+
+class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
+    """Past and present inferences, newest first."""
+
+    serializer_class = InferenceSerializer
+    pagination_class = HistoryPagination
+
+    def get_queryset(self) -> QuerySet[Inference]:
+        query = HistoryQuerySerializer(data=self.request.query_params)
+        query.is_valid(raise_exception=True)
+        return Inference.objects.filter(**query.filters())
+
+    @extend_schema(
+        operation_id="list_inferences",
+        summary="Look through the inferences",
+        parameters=[HistoryQuerySerializer],
+        responses={200: InferenceSerializer(many=True), **schema.BAD_QUERY, **schema.DATABASE_ERRORS},
+    )
+    def list(self, request: Request) -> Response:
+        return super().list(request)

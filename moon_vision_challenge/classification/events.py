@@ -1,0 +1,22 @@
+"""Which events consumers learn of by webhook."""
+
+from collections.abc import Iterable
+
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.webhooks import outbox
+
+
+def announce_final(inferences: Iterable[Inference]) -> None:
+    """Announce the rows that are final and have a webhook URL. Call it in the transaction that makes them final."""
+    outbox.announce([_event(each) for each in inferences if each.webhook_url and each.is_final])
+
+
+def _event(inference: Inference) -> outbox.Event:
+    data = {
+        "id": inference.pk,
+        "model_type": inference.model_type,
+        "label": inference.label,
+        "status": str(inference.status),
+        "error": inference.error,
+    }
+    return outbox.Event(inference.webhook_url, f"inference.{inference.status}", inference.pk, data)

@@ -1,0 +1,45 @@
+import uuid
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class WebhookDelivery(models.Model):
+    """One event for one webhook URL, and the result of each attempt to deliver it."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "waiting for its next attempt"
+        DELIVERED = "delivered", "the receiver answered 2xx"
+        FAIL = "fail", "given up"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)  # the webhook-id that the receiver sees
+    # What the event is about. Not a foreign key: this app knows nothing of the rows of other apps.
+    subject_id = models.BigIntegerField(db_index=True)
+    url = models.URLField(max_length=2000)
+    event = models.CharField(max_length=50)
+    body = models.TextField(editable=False)  # each attempt sends the same bytes
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    # [{"at": …, "status": 500, "error": "", "ms": 12}, …], one entry per attempt
+    log = models.JSONField(default=list, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False, db_index=True)
+    next_attempt_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "webhook deliveries"
+        indexes = [
+            models.Index(fields=["next_attempt_at"], condition=models.Q(status="pending"), name="webhook_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.subject_id} {self.status}"
+
+
+class DisabledWebhook(models.Model):
+    """A URL that answered 410 Gone. Nothing is sent there until you delete this row."""
+
+    url = models.URLField(max_length=2000, unique=True)
+    disabled_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.url

@@ -1,0 +1,47 @@
+"""Where other apps announce events. A delivery is a row that commits together with what it announces."""
+
+import json
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from moon_vision_challenge.webhooks import tasks
+from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
+
+
+class Event(NamedTuple):
+    """Something that a receiver wants to know."""
+
+    url: str
+    type: str
+    """For example `inference.done`."""
+    subject_id: int
+    data: dict[str, Any]
+    """The payload's `data`; JSON."""
+
+
+def announce(events: Collection[Event]) -> None:
+    """Write one delivery per event, and start delivering when the transaction commits.
+
+    Call it in the transaction that makes the events true: neither can then exist without the other.
+    """
+    if not events:
+        return
+    urls = {event.url for event in events}
+    disabled = set(DisabledWebhook.objects.filter(url__in=urls).values_list("url", flat=True))
+    now = timezone.now().isoformat()
+    deliveries = [
+        WebhookDelivery(
+            subject_id=event.subject_id,
+            url=event.url,
+            event=event.type,
+            body=json.dumps({"type": event.type, "timestamp": now, "data": event.data}),
+        )
+        for event in events
+        if event.url not in disabled
+    ]
+    if deliveries:
+        WebhookDelivery.objects.bulk_create(deliveries)
+        transaction.on_commit(tasks.deliver_soon)

@@ -1,0 +1,56 @@
+"""The Celery tasks of webhooks."""
+
+import logging
+from datetime import timedelta
+
+from celery import shared_task
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from kombu.exceptions import OperationalError as QueueError
+
+from moon_vision_challenge.webhooks import delivery
+from moon_vision_challenge.webhooks.models import WebhookDelivery
+
+logger = logging.getLogger(__name__)
+
+
+def deliver_soon() -> None:
+    """Wake a worker for the deliveries that are due. If Redis is away, the next sweep does it."""
+    try:
+        deliver.delay()
+    except QueueError as error:
+        logger.warning("webhooks wait for the next sweep, the queue is not available: %s", error)
+
+
+@shared_task
+def deliver() -> int:
+    """Deliver what is due. Returns how many deliveries were attempted."""
+    with transaction.atomic():
+        deliveries = delivery.claim_due()
+    if len(deliveries) == delivery.CLAIM_SIZE:
+        deliver_soon()
+    delivery.deliver(deliveries)
+    return len(deliveries)
+
+
+@shared_task(name="moon_vision_challenge.classification.tasks.deliver_webhooks")
+def deliver_from_an_older_release() -> int:
+    """Serve the messages that a release before this app's has sent. Remove it one release later."""
+    return int(deliver())
+
+
+@shared_task
+def sweep() -> None:
+    """Beat: deliver what is due although its message was lost."""
+    if delivery.is_due():
+        deliver_soon()
+
+
+@shared_task
+def delete_old() -> int:
+    """Beat: delete deliveries that ended more than WEBHOOK_RETENTION_DAYS ago. Returns how many."""
+    age = timedelta(days=settings.WEBHOOK_RETENTION_DAYS)
+    old = WebhookDelivery.objects.filter(created_at__lt=Now() - age).exclude(status=WebhookDelivery.Status.PENDING)
+    deleted, _ = old.delete()
+    return deleted
