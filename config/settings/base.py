@@ -155,6 +155,8 @@ MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
 
 # The queue of v1
 INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
+# A model server, or the media store, that is away uses up no attempts: its rows wait for it this long, then they fail.
+INFERENCE_MAX_OUTAGE_S = env.int("INFERENCE_MAX_OUTAGE_S", default=24 * 3600)
 INFERENCE_LEASE_S = env.int("INFERENCE_LEASE_S", default=120)
 INFERENCE_SWEEP_S = env.int("INFERENCE_SWEEP_S", default=15)  # beat looks for lost messages and workers
 INFERENCE_QUEUE = "inferences"

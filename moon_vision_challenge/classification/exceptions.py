@@ -11,6 +11,8 @@ class ClassificationError(Exception):
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
+    is_outage: ClassVar[bool] = False
+    """A neighbour is away, whatever image it is asked about: v1 waits for it and counts no attempt."""
     detail: str
 
     def __init__(self, log_text: str = "", *, detail: str | None = None) -> None:
@@ -77,6 +79,7 @@ class ModelServerUnavailableError(ClassificationError):
 
     code = "model_server_unavailable"
     retryable = True
+    is_outage = True
     detail = "The model server is not available now. Try again later."
 
 
@@ -85,6 +88,7 @@ class ModelNotAvailableError(ClassificationError):
 
     code = "model_not_available"
     retryable = True
+    is_outage = True
     detail = "This model is not available on the model server now. Try again later, or choose another model_type."
 
 
@@ -92,6 +96,7 @@ class ModelVersionNotAvailableError(ModelNotAvailableError):
     """The model server does not serve the version of the model that was asked for (yet, or any more)."""
 
     code = "model_version_not_available"
+    is_outage = False  # it is what this client asked for; the others' rows do not wait with it
     detail = "This version of the model is not available on the model server now. Try again later, or ask for another."
 
 
@@ -129,4 +134,5 @@ class StorageUnavailableError(ClassificationError):
 
     code = "storage_unavailable"
     retryable = True
+    is_outage = True
     detail = "The store of the images is not available now. Try again later."

@@ -25,9 +25,11 @@ class Inference(models.Model):
 
     model_type = models.CharField(max_length=100)
     image = models.FileField(upload_to=image_path, max_length=200)
-    label = models.CharField(max_length=200, blank=True, default="")
+    label = models.TextField(blank=True, default="")
     # [{"label": …, "score": …, "class_id": …}]: the most probable classes, best first
     predictions = models.JSONField(default=list, blank=True)
+    # The Celery queue that works it off. The sweep moves the rows of a class that has changed its queue.
+    queue = models.CharField(max_length=100, default="inferences", db_default="inferences", editable=False)
     # What the client asked for: a version of the model, a version label, or neither
     version = models.PositiveBigIntegerField(null=True, blank=True)
     version_label = models.CharField(max_length=100, blank=True, default="")
@@ -36,7 +38,12 @@ class Inference(models.Model):
     status = models.CharField(max_length=20, choices=STATUS.choices, default=STATUS.PENDING)
     # {"code": …, "detail": …}: why it failed, or why the last attempt did
     error = models.JSONField(null=True, blank=True)
+    # Attempts that count against INFERENCE_MAX_ATTEMPTS: those that the image or the model's answer used up.
     attempts = models.PositiveSmallIntegerField(default=0)
+    # Since when a neighbour that this row needs has been away; null if the last attempt met all of them.
+    unavailable_since = models.DateTimeField(null=True, blank=True, editable=False)
+    # A batch that this row was in was lost. It is claimed alone until it is known which row was the cause.
+    claim_alone = models.BooleanField(default=False, db_default=False, editable=False)
     # Times are PostgreSQL's: the clocks of web servers and workers need not agree.
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -46,11 +53,6 @@ class Inference(models.Model):
     # Who claims a row gets a lease; only its holder may finish the row.
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
-
-    # A client that repeats its POST under the same Idempotency-Key gets this row again.
-    idempotency_scope = models.CharField(max_length=64, blank=True, default="", editable=False)
-    idempotency_key = models.CharField(max_length=255, null=True, editable=False)  # noqa: DJ001  # NULL is never a duplicate
-    payload_sha256 = models.CharField(max_length=64, blank=True, default="", editable=False)
     webhook_url = models.URLField(max_length=2000, blank=True, default="")
 
     class Meta:
@@ -59,13 +61,14 @@ class Inference(models.Model):
                 condition=models.Q(status__in=["pending", "processing", "fail", "done", "canceled"]),
                 name="inference_status_is_known",
             ),
-            models.UniqueConstraint(fields=["idempotency_scope", "idempotency_key"], name="inference_idempotency"),
         ]
         indexes = [
             # These are as small as the backlog, however many rows are done.
-            models.Index(fields=["available_at"], condition=models.Q(status="pending"), name="inference_waiting"),
             models.Index(
-                fields=["model_type", "available_at"],
+                fields=["queue", "available_at"], condition=models.Q(status="pending"), name="inference_waiting"
+            ),
+            models.Index(
+                fields=["queue", "model_type", "available_at"],
                 condition=models.Q(status="pending"),
                 name="inference_waiting_by_type",
             ),
@@ -88,3 +91,36 @@ class Inference(models.Model):
 
 
 FINAL_STATUSES = (Inference.STATUS.DONE, Inference.STATUS.FAIL, Inference.STATUS.CANCELED)
+
+
+class IdempotencyKey(models.Model):
+    """A client that repeats its POST under the same Idempotency-Key gets the same row again.
+
+    A table apart, so that nothing but the id is unique among the inferences.
+    """
+
+    scope = models.CharField(max_length=64)  # whose key it is, as a SHA-256
+    key = models.CharField(max_length=255)
+    payload_sha256 = models.CharField(max_length=64)
+    # Without a constraint in the database: rows are deleted by the thousand, and retention deletes their keys.
+    inference = models.ForeignKey(Inference, on_delete=models.CASCADE, db_constraint=False, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_is_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.key} of inference {self.inference_id}"
+
+
+class Outage(models.Model):
+    """A neighbour that does not answer. Rows that need it are not claimed until `until`; then one row tries.
+
+    The first attempt that meets no outage deletes this row.
+    """
+
+    model_type = models.CharField(max_length=100, unique=True, blank=True)  # empty: the media store, which all need
+    since = models.DateTimeField(db_default=Now(), editable=False)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.model_type or 'media store'} since {self.since}"

@@ -1,7 +1,6 @@
 """The use cases of a client: classify now, put into the queue, wait, cancel. No HTTP and no Celery in here."""
 
 import hashlib
-import threading
 import time
 from contextlib import closing
 from typing import NamedTuple
@@ -19,16 +18,18 @@ from moon_vision_challenge.classification.exceptions import (
     IdempotencyConflictError,
     InferenceNotPendingError,
 )
-from moon_vision_challenge.classification.models import FINAL_STATUSES, Inference
+from moon_vision_challenge.classification.models import FINAL_STATUSES, IdempotencyKey, Inference
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
 from moon_vision_challenge.classification.queue import backlog
+from moon_vision_challenge.classification.queue.routing import queue_of
+from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
 
 # Images are closed when they have been used. The objects of a request refer to each other, so that what they hold is
 # freed when the garbage collector comes, and that counts objects: it does not know that one has 200 MB of pixels.
 
 STATUS = Inference.STATUS
 
-_waiting_places = threading.BoundedSemaphore(settings.INFERENCE_MAX_WAITING_REQUESTS)
+_waiting_requests = ConcurrencyLimit(lambda: settings.INFERENCE_MAX_WAITING_REQUESTS)
 
 
 def classify_image(
@@ -72,13 +73,18 @@ def create_inference(
         QueueFullError: INFERENCE_MAX_PENDING rows wait.
     """
     inference = Inference(
-        model_type=model_type, version=version.number, version_label=version.label, webhook_url=webhook_url
+        model_type=model_type,
+        queue=queue_of(model_type),
+        version=version.number,
+        version_label=version.label,
+        webhook_url=webhook_url,
     )
+    key = None
     if idempotency:
-        inference.idempotency_scope, inference.idempotency_key = idempotency
         fields = f"{model_type} {version.number} {version.label} {webhook_url} "
-        inference.payload_sha256 = hashlib.sha256(fields.encode() + data).hexdigest()
-        if earlier := _find_earlier(inference):
+        payload_sha256 = hashlib.sha256(fields.encode() + data).hexdigest()
+        key = IdempotencyKey(scope=idempotency.scope, key=idempotency.key, payload_sha256=payload_sha256)
+        if earlier := _find_earlier(key):
             return earlier, False
     with closing(image):  # An eighth of the size is enough to see that all data are there and sound.
         images.decode_rgb(image, min_side=1)
@@ -86,13 +92,13 @@ def create_inference(
     connection.ensure_connection()  # while PostgreSQL is away no files pile up
     inference.image = ContentFile(data, name=f"image.{images.SUFFIXES[str(image.format)]}")
     try:
-        inference.save()
+        _insert(inference, key)
     except (OperationalError, InterfaceError):
         raise  # the connection may have been lost after the commit: then the row is there, and needs its file
     except Exception as error:
         inference.image.delete(save=False)  # no file without its row
         # Of several equal requests at the same moment one has made the row.
-        if idempotency and isinstance(error, IntegrityError) and (earlier := _find_earlier(inference)):
+        if key and isinstance(error, IntegrityError) and (earlier := _find_earlier(key)):
             return earlier, False
         raise
     return inference, True
@@ -122,9 +128,9 @@ def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
 
     It asks the database every 10 to 100 ms: a row read by its key costs 0.2 ms.
     """
-    if not _waiting_places.acquire(blocking=False):
-        return False
-    try:
+    with _waiting_requests.place() as may_wait:
+        if not may_wait:
+            return False
         end, pause_s = time.monotonic() + timeout_s, 0.01
         while not Inference.objects.filter(pk=inference_id, status__in=FINAL_STATUSES).exists():
             if time.monotonic() + pause_s > end:
@@ -132,14 +138,22 @@ def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
             time.sleep(pause_s)
             pause_s = min(0.1, pause_s * 1.5)
         return True
-    finally:
-        _waiting_places.release()
 
 
-def _find_earlier(inference: Inference) -> Inference | None:
-    earlier = Inference.objects.filter(
-        idempotency_scope=inference.idempotency_scope, idempotency_key=inference.idempotency_key
-    ).first()
-    if earlier and earlier.payload_sha256 != inference.payload_sha256:
-        raise IdempotencyConflictError(f"the key belongs to inference {earlier.pk}")
-    return earlier
+def _insert(inference: Inference, key: IdempotencyKey | None) -> None:
+    if key is None:
+        inference.save(force_insert=True)
+        return
+    with transaction.atomic():
+        inference.save(force_insert=True)
+        key.inference = inference
+        key.save(force_insert=True)
+
+
+def _find_earlier(key: IdempotencyKey) -> Inference | None:
+    earlier = IdempotencyKey.objects.select_related("inference").filter(scope=key.scope, key=key.key).first()
+    if earlier is None:
+        return None
+    if earlier.payload_sha256 != key.payload_sha256:
+        raise IdempotencyConflictError(f"the key belongs to inference {earlier.inference_id}")
+    return earlier.inference

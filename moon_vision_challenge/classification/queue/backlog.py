@@ -23,9 +23,24 @@ SELECT count(*) FROM classification_inference
 WHERE finished_at > statement_timestamp() - make_interval(secs => %s)
 """
 
-_lock = threading.Lock()
-_counted_at = -math.inf
-_waiting = 0
+
+class WaitingCount:
+    """How many rows wait, counted at most once a second for all threads of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counted_at = -math.inf
+        self._count = 0
+
+    def up_to(self, limit: int) -> int:
+        with self._lock:
+            if time.monotonic() - self._counted_at > _FRESH_S:
+                self._count = _query(_COUNT_WAITING, limit)
+                self._counted_at = time.monotonic()
+            return self._count
+
+
+_waiting_count = WaitingCount()
 
 
 def check_capacity() -> None:
@@ -35,17 +50,8 @@ def check_capacity() -> None:
     it need not be exact.
     """
     limit = settings.INFERENCE_MAX_PENDING
-    if _count_waiting(limit) >= limit:
+    if _waiting_count.up_to(limit + 1) >= limit:
         raise QueueFullError(_retry_after_s(limit))
-
-
-def _count_waiting(limit: int) -> int:
-    global _counted_at, _waiting  # noqa: PLW0603  # one count for all threads of this process
-    with _lock:
-        if time.monotonic() - _counted_at > _FRESH_S:
-            _waiting = _query(_COUNT_WAITING, limit + 1)
-            _counted_at = time.monotonic()
-        return _waiting
 
 
 def _retry_after_s(limit: int) -> int:

@@ -1,6 +1,6 @@
 """Which worker may work on which rows, and until when: claims on Inference rows, each one SQL statement.
 
-A worker claims waiting rows and gets a lease on them: a token that nobody else has, and a time. Only who holds the
+A worker claims waiting rows and gets a lease on them: a token that nobody else has, and a time. Only the holder of the
 token may end the attempt. When the time is over the sweep frees the rows, and the late answer of a slow worker changes
 nothing. Rows are claimed with FOR UPDATE SKIP LOCKED: workers never wait for each other.
 https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
@@ -8,55 +8,99 @@ https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
 
 import json
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models.functions import Now
 
 from moon_vision_challenge.classification.abstract_classificator import Prediction
 from moon_vision_challenge.classification.models import Inference
 
-STATUS = Inference.STATUS
+_IS_CLAIMABLE = """
+    status = 'pending' AND queue = %(queue)s AND available_at <= statement_timestamp()
+    AND NOT EXISTS (
+        SELECT FROM classification_outage AS outage
+        WHERE outage.model_type IN ('', waiting.model_type) AND outage.until > statement_timestamp()
+    )
+"""
 
-_CLAIM = """
+# `probe`: of a model that was away, one worker takes one row to find out whether it is back. A second worker waits for
+# the first one's update of the outage, finds it changed, and claims nothing.
+_CLAIM = f"""
 WITH oldest AS (
-    SELECT model_type FROM classification_inference
-    WHERE status = 'pending' AND available_at <= statement_timestamp()
-      AND (model_type = ANY(%(model_types)s)) = %(named)s
-    ORDER BY available_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT model_type, claim_alone FROM classification_inference AS waiting
+    WHERE {_IS_CLAIMABLE}
+    ORDER BY available_at LIMIT 1 FOR UPDATE OF waiting SKIP LOCKED
+), outage AS (
+    SELECT id FROM classification_outage WHERE model_type = '' OR model_type IN (SELECT model_type FROM oldest)
+), probe AS (
+    UPDATE classification_outage SET until = statement_timestamp() + %(lease)s
+    WHERE id IN (SELECT id FROM outage) AND EXISTS (SELECT FROM oldest) AND until <= statement_timestamp()
+    RETURNING id
 ), batch AS (
     SELECT id FROM classification_inference
-    WHERE status = 'pending' AND available_at <= statement_timestamp()
-      AND model_type = (SELECT model_type FROM oldest)
-    ORDER BY available_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    WHERE status = 'pending' AND queue = %(queue)s AND available_at <= statement_timestamp()
+      AND model_type = (SELECT model_type FROM oldest) AND claim_alone = (SELECT claim_alone FROM oldest)
+      AND (SELECT count(*) FROM probe) = (SELECT count(*) FROM outage)
+    ORDER BY available_at
+    LIMIT CASE WHEN (SELECT claim_alone FROM oldest) OR EXISTS (SELECT FROM outage) THEN 1 ELSE %(limit)s END
+    FOR UPDATE SKIP LOCKED
 )
 UPDATE classification_inference AS inference
 SET status = 'processing', attempts = attempts + 1, started_at = statement_timestamp(),
     lease_token = %(token)s, lease_expires_at = statement_timestamp() + %(lease)s
 FROM batch WHERE inference.id = batch.id
 RETURNING inference.*
-"""
+"""  # noqa: S608  # the only thing put in is a constant
+
+_FIND_WAITING = (
+    f"SELECT id FROM classification_inference AS waiting WHERE {_IS_CLAIMABLE} ORDER BY available_at LIMIT 1"  # noqa: S608
+)
 
 _END_ATTEMPTS = """
+WITH recovered AS (
+    DELETE FROM classification_outage WHERE model_type IN ('', %(model_type)s) AND NOT %(is_outage)s
+)
 UPDATE classification_inference AS inference
 SET status = outcome.status, label = outcome.label, error = outcome.error::jsonb,
     predictions = outcome.predictions::jsonb, model_version = outcome.model_version,
     available_at = statement_timestamp() + make_interval(secs => outcome.retry_in_s),
     finished_at = CASE WHEN outcome.status = 'pending' THEN NULL ELSE statement_timestamp() END,
-    lease_token = NULL, lease_expires_at = NULL
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::text[],
-            %s::bigint[])
-     AS outcome(id, status, label, error, retry_in_s, predictions, model_version)
-WHERE inference.id = outcome.id AND inference.lease_token = %s
+    attempts = inference.attempts - (NOT outcome.is_charged)::int,
+    unavailable_since = CASE WHEN outcome.is_outage THEN coalesce(unavailable_since, statement_timestamp()) END,
+    claim_alone = outcome.claim_alone, lease_token = NULL, lease_expires_at = NULL
+FROM unnest(%(id)s::bigint[], %(status)s::text[], %(label)s::text[], %(error)s::text[], %(retry_in_s)s::float8[],
+            %(predictions)s::text[], %(model_version)s::bigint[], %(charged)s::boolean[], %(outage)s::boolean[],
+            %(alone)s::boolean[])
+     AS outcome(id, status, label, error, retry_in_s, predictions, model_version, is_charged, is_outage, claim_alone)
+WHERE inference.id = outcome.id AND inference.lease_token = %(token)s
 RETURNING inference.id
+"""
+
+# A batch that was lost with its worker says nothing about any one of its rows: they are claimed alone from now on, and
+# the attempt is not charged. A row that was lost alone is charged.
+_FREE_EXPIRED = """
+WITH expired AS (
+    SELECT id, lease_token FROM classification_inference
+    WHERE status = 'processing' AND lease_expires_at < statement_timestamp() FOR UPDATE SKIP LOCKED
+), lost AS (
+    SELECT id, count(*) OVER (PARTITION BY lease_token) = 1 AS was_alone FROM expired
+)
+UPDATE classification_inference AS inference
+SET status = CASE WHEN was_alone AND attempts >= %(max_attempts)s THEN 'fail' ELSE 'pending' END,
+    error = CASE WHEN was_alone AND attempts >= %(max_attempts)s THEN %(error)s::jsonb ELSE error END,
+    finished_at = CASE WHEN was_alone AND attempts >= %(max_attempts)s THEN statement_timestamp() END,
+    attempts = attempts - (NOT was_alone)::int, claim_alone = TRUE, available_at = statement_timestamp(),
+    lease_token = NULL, lease_expires_at = NULL
+FROM lost WHERE inference.id = lost.id
+RETURNING inference.*
 """
 
 
 @dataclass
-class Outcome:
+class AttemptOutcome:
     """How an attempt ended: done with a label; failed with an error; or put back, to be tried again later."""
 
     inference: Inference
@@ -66,62 +110,59 @@ class Outcome:
     retry_in_s: float = 0.0
     predictions: Sequence[Prediction] = ()
     model_version: int | None = None
+    is_charged: bool = True
+    """Whether the attempt counts against INFERENCE_MAX_ATTEMPTS."""
+    is_outage: bool = False
+    """Whether a neighbour that does not answer was the cause."""
+    claim_alone: bool = False
+    """Whether the next attempt is to be this row's alone, because one row of its batch spoilt it for all."""
 
 
-def claim_waiting(
-    *, model_types: Collection[str], except_these: bool = False, limit: int, lease: timedelta
-) -> list[Inference]:
-    """Claim up to `limit` waiting rows of one model type: that of the row which has waited longest.
-
-    Args:
-        model_types: look only at rows of these types; with except_these, only at rows of other types.
-    """
-    token = uuid.uuid4()
-    parameters = {
-        "model_types": list(model_types),
-        "named": not except_these,
-        "limit": limit,
-        "token": token,
-        "lease": lease,
-    }
+def claim_waiting(*, queue: str, limit: int, lease: timedelta) -> list[Inference]:
+    """Claim up to `limit` waiting rows of one model type: that of the row which has waited longest in this queue."""
+    parameters = {"queue": queue, "limit": limit, "token": uuid.uuid4(), "lease": lease}
     return list(Inference.objects.raw(_CLAIM, parameters))
 
 
-def end_attempts(outcomes: Sequence[Outcome]) -> set[int]:
+def find_waiting(*, queue: str) -> int | None:
+    """The id of a row of this queue that could be claimed now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND_WAITING, {"queue": queue})
+        row = cursor.fetchone()
+        return int(row[0]) if row else None
+
+
+def end_attempts(outcomes: Sequence[AttemptOutcome]) -> set[int]:
     """Write how attempts of one claim ended. Returns the ids written: rows whose lease was lost are left alone."""
     if not outcomes:
         return set()
-    columns: list[list[Any]] = [
-        [outcome.inference.pk for outcome in outcomes],
-        [outcome.status.value for outcome in outcomes],
-        [outcome.label for outcome in outcomes],
-        [json.dumps(outcome.error) if outcome.error else None for outcome in outcomes],
-        [outcome.retry_in_s for outcome in outcomes],
-        [json.dumps([one._asdict() for one in outcome.predictions]) for outcome in outcomes],
-        [outcome.model_version for outcome in outcomes],
-    ]
+    parameters: dict[str, Any] = {
+        "id": [outcome.inference.pk for outcome in outcomes],
+        "status": [outcome.status.value for outcome in outcomes],
+        "label": [outcome.label for outcome in outcomes],
+        "error": [json.dumps(outcome.error) if outcome.error else None for outcome in outcomes],
+        "retry_in_s": [outcome.retry_in_s for outcome in outcomes],
+        "predictions": [json.dumps([one._asdict() for one in outcome.predictions]) for outcome in outcomes],
+        "model_version": [outcome.model_version for outcome in outcomes],
+        "charged": [outcome.is_charged for outcome in outcomes],
+        "outage": [outcome.is_outage for outcome in outcomes],
+        "alone": [outcome.claim_alone for outcome in outcomes],
+        "is_outage": any(outcome.is_outage for outcome in outcomes),
+        "model_type": outcomes[0].inference.model_type,
+        "token": outcomes[0].inference.lease_token,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_END_ATTEMPTS, [*columns, outcomes[0].inference.lease_token])
+        cursor.execute(_END_ATTEMPTS, parameters)
         return {row[0] for row in cursor.fetchall()}
 
 
-_FAIL_EXPIRED = """
-UPDATE classification_inference
-SET status = 'fail', error = %(error)s::jsonb, finished_at = statement_timestamp(),
-    lease_token = NULL, lease_expires_at = NULL
-WHERE status = 'processing' AND lease_expires_at < statement_timestamp() AND attempts >= %(max_attempts)s
-RETURNING *
-"""
-
-
-def free_expired(*, max_attempts: int, error: dict[str, str]) -> tuple[int, list[Inference]]:
-    """Free rows whose lease is over; those that had their last attempt fail with `error`.
+def free_expired(*, max_attempts: int, error: dict[str, str]) -> tuple[list[Inference], list[Inference]]:
+    """Free rows whose lease is over; those that had their last attempt alone fail with `error`.
 
     Returns:
-        How many are free to be claimed again; and the rows that failed.
+        The rows that are free to be claimed again, and the rows that failed.
     """
     parameters = {"error": json.dumps(error), "max_attempts": max_attempts}
-    failed = list(Inference.objects.raw(_FAIL_EXPIRED, parameters))
-    expired = Inference.objects.filter(status=STATUS.PROCESSING, lease_expires_at__lt=Now())
-    freed = expired.update(status=STATUS.PENDING, available_at=Now(), lease_token=None, lease_expires_at=None)
-    return freed, failed
+    rows = list(Inference.objects.raw(_FREE_EXPIRED, parameters))
+    failed = [row for row in rows if row.status == Inference.STATUS.FAIL]
+    return [row for row in rows if row.status != Inference.STATUS.FAIL], failed

@@ -20,12 +20,17 @@ _CURSOR = "retention.day"
 
 # SKIP LOCKED: two runs at once share the work.
 _DELETE_OLD = """
-DELETE FROM classification_inference WHERE id IN (
-    SELECT id FROM classification_inference
-    WHERE finished_at < statement_timestamp() - %(age)s
-    ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+WITH deleted AS (
+    DELETE FROM classification_inference WHERE id IN (
+        SELECT id FROM classification_inference
+        WHERE finished_at < statement_timestamp() - %(age)s
+        ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, image
+), deleted_keys AS (
+    DELETE FROM classification_idempotencykey WHERE inference_id IN (SELECT id FROM deleted)
 )
-RETURNING image
+SELECT image FROM deleted
 """
 
 

@@ -115,6 +115,12 @@ def _versions(url: str) -> list[VersionStatus]:
     return sorted(found, reverse=True)
 
 
+def is_answering(model_url: str) -> bool:
+    """Whether the model server tells its status now, as one that is only busy does."""
+    statuses.forget(model_url)
+    return statuses[model_url].versions is not None
+
+
 def version_of_label(labelled_url: str) -> int | None:
     """The version to which the label in a `.../labels/<label>:predict` URL points; None if the server does not say.
 

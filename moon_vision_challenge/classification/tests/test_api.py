@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import math
 from typing import Any
 from unittest.mock import patch
 
@@ -12,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
 from moon_vision_challenge.classification import services, tasks
-from moon_vision_challenge.classification.queue import backlog, worker
+from moon_vision_challenge.classification.queue import backlog, batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.conftest import StartFake
@@ -66,7 +65,7 @@ def test_v1_answers_with_a_pending_row_and_queues_it(
     django_assert_num_queries: DjangoAssertNumQueries,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backlog, "_counted_at", math.inf)  # the waiting rows have just been counted
+    backlog.check_capacity()  # the waiting rows have just been counted
     with django_assert_num_queries(1):
         response = post(client, V1, jpeg)
     body = response.json()
@@ -87,7 +86,7 @@ def test_v1_answers_with_a_pending_row_and_queues_it(
 def test_v1_get_shows_the_row_as_it_is_now(client: APIClient, start_fake: StartFake, jpeg: bytes) -> None:
     start_fake(fake.predicts(281))
     created = post(client, V1, jpeg).json()
-    worker.run_batch(worker.claim_batch(queue="inferences"))
+    batch.run(worker.claim_batch(queue="inferences"))
     shown = client.get(f"{V1}{created['id']}/").json()
     assert (shown["status"], shown["label"], shown["attempts"]) == ("done", "tabby", 1)
     assert {key: shown[key] for key in ("id", "model_type", "image")} == {
@@ -98,10 +97,10 @@ def test_v1_get_shows_the_row_as_it_is_now(client: APIClient, start_fake: StartF
 
 @pytest.mark.django_db
 def test_v1_shows_why_a_row_failed(client: APIClient, start_fake: StartFake, jpeg: bytes, settings: Settings) -> None:
-    settings.INFERENCE_MAX_ATTEMPTS = 1
+    settings.INFERENCE_MAX_OUTAGE_S = 0
     start_fake(fake.replies(404, {"error": "Servable not found for request: Latest(efficientnet_lite0)"}))
     created = post(client, V1, jpeg).json()
-    worker.run_batch(worker.claim_batch(queue="inferences"))
+    batch.run(worker.claim_batch(queue="inferences"))
     response = client.get(f"{V1}{created['id']}/")
     assert (response.json()["status"], response.json()["error"]["code"]) == ("fail", "model_not_available")
     assert_is_json_without_secrets(response)

@@ -1,4 +1,3 @@
-import math
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ URL = "/api/v1/inferences/"
 
 @pytest.fixture(autouse=True)
 def fresh_count(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    monkeypatch.setattr(backlog, "_counted_at", -math.inf)
+    monkeypatch.setattr(backlog, "_waiting_count", backlog.WaitingCount())
     settings.INFERENCE_MAX_PENDING = 20
 
 

@@ -11,9 +11,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import claims
-from moon_vision_challenge.classification.queue.claims import Outcome
+from moon_vision_challenge.classification.models import Inference, Outage
+from moon_vision_challenge.classification.queue import claims, outages
+from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 
 STATUS = Inference.STATUS
 LEASE = timedelta(minutes=1)
@@ -25,7 +25,7 @@ def waiting(count: int = 1) -> list[Inference]:
 
 
 def claim(limit: int = 8) -> list[Inference]:
-    return claims.claim_waiting(model_types=["resnet"], limit=limit, lease=LEASE)
+    return claims.claim_waiting(queue="inferences", limit=limit, lease=LEASE)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -64,10 +64,10 @@ def test_workers_that_lose_their_leases_all_the_time_finish_no_row_twice() -> No
         delays = random.Random(number)
         try:
             while len(finished) < len(rows) and time.monotonic() < end:
-                batch = claims.claim_waiting(model_types=["resnet"], limit=4, lease=timedelta(milliseconds=10))
+                batch = claims.claim_waiting(queue="inferences", limit=4, lease=timedelta(milliseconds=10))
                 time.sleep(delays.uniform(0, 0.02))  # the model: half of the time it takes longer than the lease
                 claims.free_expired(max_attempts=10_000, error=ERROR)
-                written = claims.end_attempts([Outcome(row, STATUS.DONE, "tabby") for row in batch])
+                written = claims.end_attempts([AttemptOutcome(row, STATUS.DONE, "tabby") for row in batch])
                 with lock:
                     finished.update(written)
                     late += len(batch) - len(written)
@@ -111,7 +111,7 @@ def test_a_row_that_another_transaction_holds_is_skipped_not_waited_for() -> Non
 def test_the_holder_of_the_lease_ends_the_attempt() -> None:
     waiting()
     (row,) = claim()
-    assert claims.end_attempts([Outcome(row, STATUS.DONE, "tabby")]) == {row.pk}
+    assert claims.end_attempts([AttemptOutcome(row, STATUS.DONE, "tabby")]) == {row.pk}
     row.refresh_from_db()
     assert (row.status, row.label, row.lease_token, row.lease_expires_at) == (STATUS.DONE, "tabby", None, None)
 
@@ -122,7 +122,7 @@ def test_who_lost_the_lease_changes_nothing(status: Inference.STATUS) -> None:
     waiting()
     (row,) = claim()
     Inference.objects.update(lease_token=uuid.uuid4())  # freed, and claimed by another worker
-    assert claims.end_attempts([Outcome(row, status, "tabby", ERROR)]) == set()
+    assert claims.end_attempts([AttemptOutcome(row, status, "tabby", ERROR)]) == set()
     row.refresh_from_db()
     assert (row.status, row.label, row.error) == (STATUS.PROCESSING, "", None)
 
@@ -131,8 +131,8 @@ def test_who_lost_the_lease_changes_nothing(status: Inference.STATUS) -> None:
 def test_an_attempt_is_ended_once() -> None:
     waiting()
     (row,) = claim()
-    claims.end_attempts([Outcome(row, STATUS.DONE, "tabby")])
-    assert claims.end_attempts([Outcome(row, STATUS.DONE, "puffin")]) == set()
+    claims.end_attempts([AttemptOutcome(row, STATUS.DONE, "tabby")])
+    assert claims.end_attempts([AttemptOutcome(row, STATUS.DONE, "puffin")]) == set()
     row.refresh_from_db()
     assert row.label == "tabby"
 
@@ -150,7 +150,7 @@ def test_an_expired_lease_frees_the_row_for_another_worker() -> None:
     waiting()
     (lost,) = claim()
     Inference.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    assert claims.free_expired(max_attempts=5, error=ERROR) == (1, [])
+    assert claims.free_expired(max_attempts=5, error=ERROR) == ([lost], [])
     (found,) = claim()
     assert (found.pk, found.attempts) == (lost.pk, 2)
     assert found.lease_token != lost.lease_token
@@ -161,7 +161,7 @@ def test_a_row_whose_worker_was_lost_at_the_last_attempt_fails() -> None:
     waiting()
     (row,) = claim()
     Inference.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    assert claims.free_expired(max_attempts=1, error=ERROR) == (0, [row])
+    assert claims.free_expired(max_attempts=1, error=ERROR) == ([], [row])
     row.refresh_from_db()
     assert (row.status, row.error) == (STATUS.FAIL, ERROR)
     assert row.finished_at is not None
@@ -170,3 +170,114 @@ def test_a_row_whose_worker_was_lost_at_the_last_attempt_fails() -> None:
 @pytest.mark.django_db
 def test_ending_no_attempt_asks_nothing_of_the_database(django_assert_num_queries: object) -> None:
     assert claims.end_attempts([]) == set()
+
+
+def lose(rows: list[Inference], max_attempts: int = 5) -> tuple[list[Inference], list[Inference]]:
+    """As if the worker that has these rows had been killed, and its lease were over."""
+    Inference.objects.filter(pk__in=[row.pk for row in rows]).update(
+        lease_expires_at=timezone.now() - timedelta(seconds=1)
+    )
+    return claims.free_expired(max_attempts=max_attempts, error=ERROR)
+
+
+@pytest.mark.django_db
+def test_rows_of_a_lost_batch_are_not_charged_and_are_claimed_alone() -> None:
+    rows = waiting(3)
+    freed, failed = lose(claim(), max_attempts=1)
+    assert ({row.pk for row in freed}, failed) == ({row.pk for row in rows}, [])
+    assert set(Inference.objects.values_list("attempts", flat=True)) == {0}
+    assert sorted(len(claim()) for _ in range(4)) == [0, 1, 1, 1]
+
+
+@pytest.mark.django_db
+def test_only_the_row_that_is_lost_alone_each_time_fails() -> None:
+    culprit, *mates = waiting(8)
+    lose(claim())
+    done: set[int] = set()
+    while batch := claim():
+        (row,) = batch
+        if row.pk == culprit.pk:
+            lose(batch, max_attempts=3)
+        else:
+            done |= claims.end_attempts([AttemptOutcome(row, STATUS.DONE, "tabby")])
+    assert done == {mate.pk for mate in mates}
+    culprit.refresh_from_db()
+    assert (culprit.status, culprit.attempts, culprit.error) == (STATUS.FAIL, 3, ERROR)
+
+
+@pytest.mark.django_db
+def test_a_row_that_survives_alone_is_claimed_with_others_again() -> None:
+    waiting(2)
+    lose(claim())
+    for _ in range(2):
+        (row,) = claim()
+        claims.end_attempts([AttemptOutcome(row, STATUS.PENDING, error=ERROR)])
+    assert len(claim()) == 2
+
+
+def begin_outage(*model_types: str, is_over: bool) -> None:
+    outages.begin(model_types)
+    Outage.objects.update(until=timezone.now() + timedelta(hours=-1 if is_over else 1))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("away", ["resnet", outages.MEDIA_STORE])
+def test_rows_whose_neighbour_is_away_are_not_claimed(away: str) -> None:
+    waiting(3)
+    begin_outage(away, is_over=False)
+    assert (claim(), claims.find_waiting(queue="inferences")) == ([], None)
+
+
+@pytest.mark.django_db
+def test_the_outage_of_one_model_stops_no_other() -> None:
+    waiting(3)
+    begin_outage("inception", is_over=False)
+    assert len(claim()) == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("away", [["resnet"], [outages.MEDIA_STORE], ["resnet", outages.MEDIA_STORE]])
+def test_after_the_pause_one_row_finds_out_whether_the_neighbour_is_back(away: list[str]) -> None:
+    waiting(5)
+    begin_outage(*away, is_over=True)
+    (probe,) = claim()
+    assert claim() == []
+    claims.end_attempts([AttemptOutcome(probe, STATUS.DONE, "tabby")])
+    assert len(claim()) == 4
+
+
+@pytest.mark.django_db
+def test_a_probe_that_finds_the_neighbour_still_away_prolongs_the_pause() -> None:
+    waiting(5)
+    begin_outage("resnet", is_over=True)
+    Outage.objects.update(since=timezone.now() - timedelta(seconds=20))
+    (probe,) = claim()
+    claims.end_attempts([AttemptOutcome(probe, STATUS.PENDING, error=ERROR, is_charged=False, is_outage=True)])
+    outages.begin(["resnet"])
+    pause_s = (Outage.objects.get().until - timezone.now()).total_seconds()
+    assert 8 < pause_s < 11
+    probe.refresh_from_db()
+    assert (probe.attempts, probe.unavailable_since is not None) == (0, True)
+    assert claim() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_racing_workers_one_sends_the_probe() -> None:
+    waiting(50)
+    begin_outage("resnet", is_over=True)
+    claimed: list[Inference] = []
+    start = threading.Barrier(8)
+
+    def work() -> None:
+        start.wait()
+        try:
+            claimed.extend(claim())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == 1

@@ -126,11 +126,11 @@ def test_every_filter_reads_its_index_backwards_without_a_sort(filters: dict[str
         cursor.execute(
             """
             INSERT INTO classification_inference
-                (model_type, image, label, status, attempts, created_at, idempotency_scope, payload_sha256, webhook_url,
+                (model_type, image, label, status, attempts, created_at, webhook_url,
                  predictions, version_label)
             SELECT CASE WHEN n %% 50 = 0 THEN 'inception' ELSE 'resnet' END, 'x.jpg', '',
                    CASE WHEN n %% 50 = 0 THEN 'fail' ELSE 'done' END, 1,
-                   timestamptz '2026-01-01Z' + n * interval '1 hour', '', '', '',
+                   timestamptz '2026-01-01Z' + n * interval '1 hour', '',
                    '[]', ''
             FROM generate_series(1, 20000) AS n
             """,

@@ -21,7 +21,7 @@ from rest_framework.test import APIClient
 from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import worker
+from moon_vision_challenge.classification.queue import batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.conftest import StartFake
 
@@ -108,7 +108,7 @@ def test_the_worker_reads_from_s3_what_web_put_there(
     inference: Inference, start_fake: StartFake, settings: Settings
 ) -> None:
     start_fake(fake.predicts(281))
-    worker.run_batch(worker.claim_batch(queue=settings.INFERENCE_QUEUE))
+    batch.run(worker.claim_batch(queue=settings.INFERENCE_QUEUE))
     inference.refresh_from_db()
     assert (inference.status, inference.label) == (Inference.STATUS.DONE, "tabby")
 
@@ -149,7 +149,7 @@ def test_a_store_that_does_not_answer_is_a_503_and_leaves_no_row(
 
 def test_a_worker_that_cannot_read_the_store_tries_again_later(inference: Inference, settings: Settings) -> None:
     use_s3(settings, f"http://127.0.0.1:{free_port()}")
-    assert worker.run_batch(worker.claim_batch(queue=settings.INFERENCE_QUEUE)) != []
+    assert batch.run(worker.claim_batch(queue=settings.INFERENCE_QUEUE)) != []
     inference.refresh_from_db()
     assert inference.status == Inference.STATUS.PENDING
     assert inference.error == {"code": "storage_unavailable", "detail": StorageUnavailableError.detail}

@@ -71,7 +71,7 @@ def test_a_message_that_lies_there_serves_later_rows_too(inference: Inference, r
 def test_without_redis_the_row_just_waits() -> None:
     # A process of its own, for its own pool of connections: nobody listens at this address.
     script = (
-        "import django; django.setup(); from moon_vision_challenge.classification import tasks; tasks._wake(7, 'q')"
+        "import django; django.setup(); from moon_vision_challenge.classification import tasks; tasks._wake('q', 7)"
     )
     result = subprocess.run(
         [sys.executable, "-c", script],
@@ -88,7 +88,7 @@ def test_without_redis_the_row_just_waits() -> None:
 def test_a_redis_that_hangs_is_waited_for_once() -> None:
     script = (
         "import django; django.setup(); import time; from moon_vision_challenge.classification import tasks\n"
-        "for _ in range(3): start = time.monotonic(); tasks._wake_if_possible(7, 'q'); print(time.monotonic() - start)"
+        "for _ in range(3): start = time.monotonic(); tasks._wake_if_possible('q', 7); print(time.monotonic() - start)"
     )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         result = subprocess.run(
@@ -163,7 +163,7 @@ def test_a_task_whose_turn_is_over_leaves_the_rest_to_the_next_message(
     jpeg: bytes, start_fake: StartFake, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.INFERENCE_BATCH_SIZE = 2
-    monkeypatch.setattr(tasks, "_TURN_S", 0)
+    monkeypatch.setattr(worker, "TURN_S", 0)
     rows = create(jpeg, 5)
     start_fake(predicts(281))
     assert run(rows[0]).result == f"{rows[0].pk}: done, {rows[1].pk}: done"

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import worker
+from moon_vision_challenge.classification.queue import batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.service import PHOTO
@@ -101,7 +101,7 @@ def run_v1(client: APIClient, query: str = "") -> dict[str, Any]:
     created = post(client, V1 + query)
     assert created.status_code == 201
     assert (created.json()["model_version"], created.json()["predictions"]) == (None, [])
-    worker.run_batch(worker.claim_batch(queue="inferences"))
+    batch.run(worker.claim_batch(queue="inferences"))
     row: dict[str, Any] = client.get(created["Location"]).json()
     return row
 
@@ -126,7 +126,7 @@ def test_v1_with_a_version_that_is_not_there_fails_with_its_reason(
     row = run_v1(client, query)
     if row["status"] == "pending":
         Inference.objects.update(available_at=row["created_at"])
-        worker.run_batch(worker.claim_batch(queue="inferences"))
+        batch.run(worker.claim_batch(queue="inferences"))
         row = client.get(f"{V1}{row['id']}/").json()
     assert (row["status"], row["error"]["code"], row["attempts"]) == ("fail", code, attempts)
     assert (row["model_version"], row["predictions"]) == (None, [])
@@ -138,7 +138,7 @@ def test_v1_asks_each_version_once_for_all_rows_of_a_batch(client: APIClient, st
     server.status = fake.has_versions(3)
     queries = ["", "?version=2", "", "?version=2", "?version_label=stable"]
     rows = [post(client, V1 + query).json()["id"] for query in queries]
-    worker.run_batch(worker.claim_batch(queue="inferences"))
+    batch.run(worker.claim_batch(queue="inferences"))
     versions = [client.get(f"{V1}{pk}/").json()["model_version"] for pk in rows]
     assert versions == [3, 2, 3, 2, 3]
     assert sorted((path.rpartition("/")[2], len(body["instances"])) for path, body in server.requests) == [

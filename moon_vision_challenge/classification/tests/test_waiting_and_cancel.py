@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -80,17 +81,14 @@ def test_what_is_no_wait_is_answered_at_once(client: APIClient, inference: Infer
 def test_when_too_many_wait_the_next_is_answered_at_once(
     client: APIClient, inference: Inference, settings: Settings
 ) -> None:
-    places = [services._waiting_places.acquire(blocking=False) for _ in range(settings.INFERENCE_MAX_WAITING_REQUESTS)]
-    assert all(places)
-    try:
+    with ExitStack() as others:
+        for _ in range(settings.INFERENCE_MAX_WAITING_REQUESTS):
+            assert others.enter_context(services._waiting_requests.place())
         begin = time.monotonic()
         response = get(client, inference, Prefer="wait=20")
         assert time.monotonic() - begin < 2
         assert (response.status_code, response.json()["status"]) == (200, "pending")
         assert not response.has_header("Preference-Applied")
-    finally:
-        for _ in places:
-            services._waiting_places.release()
 
 
 @pytest.mark.django_db

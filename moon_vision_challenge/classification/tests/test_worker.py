@@ -4,6 +4,7 @@ from unittest.mock import patch
 
 import pytest
 from django.utils import timezone
+from PIL import Image
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from moon_vision_challenge.classification import images, services
@@ -14,9 +15,11 @@ from moon_vision_challenge.classification.exceptions import (
     UnknownModelTypeError,
 )
 from moon_vision_challenge.classification.log_context import InferenceIdFilter
-from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import worker
-from moon_vision_challenge.classification.queue.claims import Outcome
+from moon_vision_challenge.classification.models import Inference, Outage
+from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
+from moon_vision_challenge.classification.queue import batch, claims, sweep, worker
+from moon_vision_challenge.classification.queue.claims import AttemptOutcome
+from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests.pictures import encode, gradient
 from moon_vision_challenge.conftest import StartFake
@@ -27,9 +30,22 @@ STATUS = Inference.STATUS
 QUEUE = "inferences"
 
 
-def create(data: bytes, model_type: str = "efficientnet_lite0") -> Inference:
-    inference, _ = services.create_inference(model_type=model_type, image=images.open_image(data), data=data)
+def create(data: bytes, model_type: str = "efficientnet_lite0", version: VersionChoice = NEWEST) -> Inference:
+    inference, _ = services.create_inference(
+        model_type=model_type, image=images.open_image(data), data=data, version=version
+    )
     return inference
+
+
+def open_rgb(data: bytes) -> Image.Image:
+    min_side = EfficientNetLite0Classificator().min_image_side
+    return images.decode_rgb(images.open_image(data), min_side=min_side)
+
+
+def retry_now() -> None:
+    """As if all pauses were over."""
+    Inference.objects.update(available_at=timezone.now())
+    Outage.objects.update(until=timezone.now())
 
 
 @pytest.fixture
@@ -37,8 +53,8 @@ def inference(jpeg: bytes) -> Inference:
     return create(jpeg)
 
 
-def run() -> list[Outcome]:
-    return worker.run_batch(worker.claim_batch(queue=QUEUE))
+def run() -> list[AttemptOutcome]:
+    return batch.run(worker.claim_batch(queue=QUEUE))
 
 
 def test_a_run_finishes_the_row_with_the_label(inference: Inference, start_fake: StartFake) -> None:
@@ -70,7 +86,7 @@ def test_a_large_claim_asks_the_model_about_so_many_images_at_once(
     rows = [create(jpeg) for _ in range(5)]
     server = start_fake(fake.predicts(281))
     with django_assert_num_queries(2):  # claim, finish
-        outcomes = worker.run_batch(worker.claim_batch(queue=QUEUE, limit=5))
+        outcomes = batch.run(worker.claim_batch(queue=QUEUE, limit=5))
     assert [outcome.inference.pk for outcome in outcomes] == [row.pk for row in rows]
     assert [len(body["instances"]) for _, body in server.requests] == [2, 2, 1]
 
@@ -78,7 +94,7 @@ def test_a_large_claim_asks_the_model_about_so_many_images_at_once(
 def test_of_large_pictures_only_some_are_in_memory_at_once(
     start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_MAX_PIXELS_AT_ONCE", 2 * 60 * 40)
+    monkeypatch.setattr(batch, "_MAX_PIXELS_AT_ONCE", 2 * 60 * 40)
     for _ in range(5):
         create(encode(gradient(60, 40), "PNG"))
     server = start_fake(fake.predicts(281))
@@ -108,8 +124,8 @@ def test_a_row_before_its_time_is_not_claimed(inference: Inference) -> None:
 def test_a_model_with_a_queue_of_its_own_is_worked_off_there_only(jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EfficientNetLite0Classificator, "queue", "slow")
     slow, fast, gone = create(jpeg), create(jpeg, "resnet"), create(jpeg, "gone")
-    assert worker.queue_of("efficientnet_lite0") == "slow"
-    assert worker.queue_of("resnet") == worker.queue_of("gone") == QUEUE
+    assert queue_of("efficientnet_lite0") == "slow"
+    assert queue_of("resnet") == queue_of("gone") == QUEUE
     assert [row.pk for row in worker.claim_batch(queue="slow")] == [slow.pk]
     assert worker.claim_batch(queue="slow") == []
     assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [fast.pk]
@@ -121,7 +137,7 @@ def test_a_transient_failure_puts_the_row_back_with_its_reason(inference: Infere
     (outcome,) = run()
     assert 1 <= outcome.retry_in_s <= 2
     inference.refresh_from_db()
-    assert (inference.status, inference.attempts, inference.finished_at) == (STATUS.PENDING, 1, None)
+    assert (inference.status, inference.attempts, inference.finished_at) == (STATUS.PENDING, 0, None)
     assert inference.error == {"code": "model_server_unavailable", "detail": ModelServerUnavailableError.detail}
     assert inference.available_at > timezone.now()
 
@@ -129,29 +145,135 @@ def test_a_transient_failure_puts_the_row_back_with_its_reason(inference: Infere
 def test_success_after_a_transient_failure_clears_the_reason(inference: Inference, start_fake: StartFake) -> None:
     server = start_fake(fake.replies(503, {"error": "loading"}))
     run()
-    Inference.objects.update(available_at=timezone.now())
+    retry_now()
     server.answer = fake.predicts(281)
     run()
     inference.refresh_from_db()
-    assert (inference.status, inference.attempts, inference.error) == (STATUS.DONE, 2, None)
+    assert (inference.status, inference.attempts, inference.error) == (STATUS.DONE, 1, None)
 
 
-def test_the_wait_doubles_up_to_a_minute() -> None:
-    for attempts, ceiling in ((1, 2), (2, 4), (5, 32), (6, 60), (5000, 60)):
-        waits = [worker._backoff_s(attempts) for _ in range(200)]
-        assert ceiling / 2 <= min(waits) < max(waits) <= ceiling
+def test_half_of_a_pause_is_random() -> None:
+    pauses = [batch._jittered(30) for _ in range(200)]
+    assert 15 <= min(pauses) < max(pauses) <= 30
+
+
+def test_a_model_server_that_is_away_uses_up_no_attempt(
+    inference: Inference, start_fake: StartFake, settings: Settings
+) -> None:
+    settings.INFERENCE_MAX_ATTEMPTS = 1
+    server = start_fake(fake.replies(503, {"error": "loading"}))
+    for _ in range(3):
+        retry_now()
+        run()
+    server.answer = fake.predicts(281)
+    retry_now()
+    run()
+    inference.refresh_from_db()
+    assert (inference.status, inference.attempts, inference.error) == (STATUS.DONE, 1, None)
+    assert (inference.unavailable_since, Outage.objects.count()) == (None, 0)
+
+
+def test_a_row_that_met_nothing_but_an_outage_for_too_long_fails_with_its_reason(
+    inference: Inference, start_fake: StartFake, settings: Settings
+) -> None:
+    settings.INFERENCE_MAX_OUTAGE_S = 3600
+    start_fake(fake.replies(404, {"error": "Servable not found"}))
+    Inference.objects.update(unavailable_since=timezone.now() - timedelta(hours=2))
+    run()
+    inference.refresh_from_db()
+    assert inference.status == STATUS.FAIL
+    assert inference.error is not None
+    assert inference.error["code"] == "model_not_available"
+
+
+def test_a_version_that_one_client_asks_for_stops_nobody_else(jpeg: bytes, start_fake: StartFake) -> None:
+    create(jpeg, version=VersionChoice(99))
+    start_fake(fake.replies(404, {"error": "Servable not found"}))
+    run()
+    assert not Outage.objects.exists()
+
+
+def test_a_model_server_that_hangs_is_an_outage_and_one_that_is_slow_is_not(
+    inference: Inference, start_fake: StartFake, settings: Settings
+) -> None:
+    settings.TF_SERVING_TIMEOUT_S = settings.TF_SERVING_CONNECT_TIMEOUT_S = 0.3
+    server = start_fake(fake.stalls)
+    run()
+    inference.refresh_from_db()
+    assert (inference.attempts, Outage.objects.count()) == (0, 1)
+    server.status = fake.has_versions(1)
+    retry_now()
+    run()
+    inference.refresh_from_db()
+    assert (inference.attempts, Outage.objects.count()) == (1, 0)
+
+
+def test_when_a_batch_times_out_its_rows_are_tried_alone_and_only_the_slow_one_is_charged(
+    jpeg: bytes, start_fake: StartFake, settings: Settings
+) -> None:
+    settings.TF_SERVING_TIMEOUT_S = 0.3
+    settings.INFERENCE_MAX_ATTEMPTS = 2
+    slow_jpeg = encode(gradient(60, 40), "JPEG")
+    rows = [create(jpeg), create(slow_jpeg), create(jpeg)]
+    asked: list[int] = []
+
+    def answer(handler: fake.Handler) -> None:
+        instances = handler.server.requests[-1][1]["instances"]
+        asked.append(len(instances))
+        is_slow = any(instance != usual for instance in instances)
+        (fake.stalls if is_slow else fake.predicts(281))(handler)
+
+    server = start_fake(fake.predicts(281))
+    server.status = fake.has_versions(1)
+    usual = EfficientNetLite0Classificator().preprocess_input(open_rgb(jpeg)).value
+    server.requests.clear()
+    server.answer = answer
+    for _ in range(8):
+        retry_now()
+        run()
+    for row in rows:
+        row.refresh_from_db()
+    assert [row.status for row in rows] == [STATUS.DONE, STATUS.FAIL, STATUS.DONE]
+    assert [row.attempts for row in rows] == [1, 2, 1]
+    assert asked[0] == 3
+    assert set(asked[1:]) == {1}
+
+
+def test_a_result_that_cannot_be_stored_fails_alone_in_its_batch(jpeg: bytes, start_fake: StartFake) -> None:
+    rows = [create(jpeg) for _ in range(3)]
+    start_fake(fake.predicts(281))
+    labels = iter(["tabby", "a\0b", "tabby"])
+    with patch.object(EfficientNetLite0Classificator, "decode_predictions", lambda *_: next(labels)):
+        run()
+    for row in rows:
+        row.refresh_from_db()
+    assert [row.status for row in rows] == [STATUS.DONE, STATUS.FAIL, STATUS.DONE]
+    assert rows[1].error is not None
+    assert rows[1].error["code"] == "invalid_prediction"
+
+
+def test_waiting_rows_move_with_the_queue_of_their_class(jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved, stays = create(jpeg), create(jpeg, "resnet")
+    monkeypatch.setattr(EfficientNetLite0Classificator, "queue", "slow")
+    gone = create(jpeg, "resnet")
+    Inference.objects.filter(pk=gone.pk).update(queue="closed", model_type="gone")
+    sweep.move_to_their_queues()
+    assert dict(Inference.objects.values_list("pk", "queue")) == {moved.pk: "slow", stays.pk: QUEUE, gone.pk: QUEUE}
+    assert sweep.find_waiting() == {"slow": moved.pk, QUEUE: stays.pk}
 
 
 def test_after_the_last_attempt_the_row_fails_with_its_reason(
     inference: Inference, start_fake: StartFake, settings: Settings
 ) -> None:
     settings.INFERENCE_MAX_ATTEMPTS = 1
-    start_fake(fake.replies(503, {"error": "loading"}))
+    settings.TF_SERVING_TIMEOUT_S = 0.3
+    server = start_fake(fake.stalls)
+    server.status = fake.has_versions(1)
     run()
     inference.refresh_from_db()
     assert (inference.status, inference.label) == (STATUS.FAIL, "")
     assert inference.error is not None
-    assert inference.error["code"] == "model_server_unavailable"
+    assert inference.error["code"] == "model_server_timeout"
     assert inference.finished_at is not None
 
 
@@ -218,7 +340,7 @@ def test_log_lines_of_a_run_carry_the_inference_id(
     inference: Inference, start_fake: StartFake, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.handler.addFilter(InferenceIdFilter())
-    caplog.set_level("INFO", logger=worker.__name__)
+    caplog.set_level("INFO", logger=batch.__name__)
     start_fake(fake.predicts(281))
     run()
     assert [record.inference_id for record in caplog.records] == [inference.pk]  # type: ignore[attr-defined]
@@ -228,6 +350,6 @@ def test_more_waits_while_rows_of_another_model_type_do(jpeg: bytes) -> None:
     create(jpeg)
     other = create(jpeg, "resnet")
     assert [row.pk for row in worker.claim_batch(queue=QUEUE)] != [other.pk]
-    assert worker.is_waiting(queue=QUEUE)
+    assert claims.find_waiting(queue=QUEUE) == other.pk
     assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [other.pk]
-    assert not worker.is_waiting(queue=QUEUE)
+    assert claims.find_waiting(queue=QUEUE) is None

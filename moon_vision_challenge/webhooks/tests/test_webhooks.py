@@ -18,8 +18,8 @@ from standardwebhooks import Webhook
 
 from moon_vision_challenge.classification import events
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import worker
-from moon_vision_challenge.classification.queue.claims import Outcome
+from moon_vision_challenge.classification.queue import batch, sweep, worker
+from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.waiting import wait_for
 from moon_vision_challenge.webhooks import delivery as webhook_delivery
@@ -213,8 +213,8 @@ def test_a_row_that_is_not_final_is_not_announced(receiver: Receiver, status: st
 
 def test_the_end_of_an_attempt_and_its_delivery_are_written_together(receiver: Receiver) -> None:
     Inference.objects.create(model_type="gone", image="x.jpg", webhook_url=receiver.url)
-    (outcome,) = worker.run_batch(worker.claim_batch(queue="inferences"))
-    assert isinstance(outcome, Outcome)
+    (outcome,) = batch.run(worker.claim_batch(queue="inferences"))
+    assert isinstance(outcome, AttemptOutcome)
     assert WebhookDelivery.objects.get().event == "inference.fail"
 
 
@@ -229,7 +229,7 @@ def test_cancel_and_lost_workers_are_announced_too(receiver: Receiver, client: A
         attempts=99,
         lease_expires_at=timezone.now() - timedelta(seconds=1),
     )
-    worker.free_lost_inferences()
+    sweep.free_lost_inferences()
     assert list(WebhookDelivery.objects.order_by("created_at").values_list("event", flat=True)) == [
         "inference.canceled",
         "inference.fail",

@@ -1,0 +1,199 @@
+"""One claim: its images are read, classified together, and each row gets the outcome that is its own."""
+
+import logging
+import math
+import random
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from django.conf import settings
+from django.db import DataError, IntegrityError, transaction
+from PIL import Image
+
+from moon_vision_challenge.classification import events, images, log_context, prediction
+from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.exceptions import (
+    ClassificationError,
+    ModelServerTimeoutError,
+    ModelServerUnavailableError,
+    StorageUnavailableError,
+)
+from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.prediction import VersionChoice
+from moon_vision_challenge.classification.queue import claims, outages
+from moon_vision_challenge.classification.queue.claims import AttemptOutcome
+from moon_vision_challenge.classification.serving import metadata
+
+logger = logging.getLogger(__name__)
+
+STORED_PREDICTIONS = 5
+"""How many of the most probable classes a row keeps."""
+
+_MAX_PIXELS_AT_ONCE = 25_000_000
+"""A batch with more is classified in parts: Pillow keeps four bytes of each. A single picture may have more."""
+
+_INTERNAL_ERROR = {"code": "internal_error", "detail": "Internal error. It has been logged."}
+_UNSTORABLE = {"code": "invalid_prediction", "detail": "The model gave no usable answer."}
+
+STATUS = Inference.STATUS
+Picture = tuple[Inference, Image.Image]
+
+
+def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
+    """Classify claimed rows, asking the model about INFERENCE_BATCH_SIZE images at once, and write how each one ended.
+
+    A row that cannot be classified fails alone. One that met a transient failure is put back, to be tried again after
+    `retry_in_s`, until its attempts are used up. While a neighbour is away no attempt is used up.
+
+    Returns:
+        What was written. A row whose lease was lost meanwhile is not among it: it is another worker's now.
+    """
+    outcomes: list[AttemptOutcome] = []
+    pictures: list[Picture] = []
+    pixels = 0
+    for number, inference in enumerate(inferences):
+        try:
+            pictures.append((inference, _read_image(inference)))
+        except StorageUnavailableError as error:  # each of the others would wait for it as long
+            outcomes += [_failed(each, error) for each in inferences[number:]]
+            break
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not take the rest of the batch with it
+            outcomes.append(_failed(inference, error))
+            continue
+        pixels += math.prod(pictures[-1][1].size)
+        if pixels >= _MAX_PIXELS_AT_ONCE or len(pictures) == settings.INFERENCE_BATCH_SIZE:
+            outcomes += _classify_versions(pictures)
+            pictures, pixels = [], 0
+    outcomes += _classify_versions(pictures)
+    written = _write(outcomes)
+    for outcome in outcomes:
+        with log_context.inference(outcome.inference.pk):
+            if outcome.inference.pk not in written:
+                logger.warning("the lease was lost, another worker has this inference; this answer is dropped")
+            elif outcome.status == STATUS.DONE:
+                logger.info("done: %s", outcome.label)
+    return [outcome for outcome in outcomes if outcome.inference.pk in written]
+
+
+def _write(outcomes: Sequence[AttemptOutcome]) -> set[int]:
+    """End the attempts with one statement. If one cannot be stored, each is ended alone, so that it fails alone."""
+    try:
+        return _end(outcomes)
+    except (DataError, IntegrityError, ValueError) as error:
+        if len(outcomes) > 1:
+            return {pk for outcome in outcomes for pk in _write([outcome])}
+        (outcome,) = outcomes
+        with log_context.inference(outcome.inference.pk):
+            logger.exception("the result cannot be stored", exc_info=error)
+        return _end([AttemptOutcome(outcome.inference, STATUS.FAIL, error=_UNSTORABLE)])
+
+
+def _end(outcomes: Sequence[AttemptOutcome]) -> set[int]:
+    away = {_neighbour(outcome) for outcome in outcomes if outcome.is_outage}
+    needs_transaction = away or any(outcome.inference.webhook_url for outcome in outcomes)
+    with transaction.atomic() if needs_transaction else nullcontext():
+        written = claims.end_attempts(outcomes)
+        events.announce_final(_after(outcome) for outcome in outcomes if outcome.inference.pk in written)
+        if away:
+            outages.begin(away)
+    return written
+
+
+def _neighbour(outcome: AttemptOutcome) -> str:
+    is_store = outcome.error is not None and outcome.error["code"] == StorageUnavailableError.code
+    return outages.MEDIA_STORE if is_store else outcome.inference.model_type
+
+
+def _after(outcome: AttemptOutcome) -> Inference:
+    """The row as the outcome has made it, without reading it again."""
+    inference = outcome.inference
+    inference.status, inference.label, inference.error = outcome.status, outcome.label, outcome.error
+    return inference
+
+
+def _read_image(inference: Inference) -> Image.Image:
+    with inference.image.open("rb") as file:
+        image = images.open_image(file.read())
+    return images.decode_rgb(image, min_side=dispatcher[inference.model_type].min_image_side)
+
+
+def _classify_versions(pictures: Sequence[Picture]) -> list[AttemptOutcome]:
+    outcomes: list[AttemptOutcome] = []
+    for version in dict.fromkeys(_version(inference) for inference, _ in pictures):
+        outcomes += _classify([picture for picture in pictures if _version(picture[0]) == version])
+    return outcomes
+
+
+def _classify(pictures: Sequence[Picture]) -> list[AttemptOutcome]:
+    first = pictures[0][0]
+    try:
+        classifications, model_version = prediction.classify_and_tell_version(
+            dispatcher[first.model_type],
+            [image for _, image in pictures],
+            version=_version(first),
+            top_k=STORED_PREDICTIONS,
+        )
+    except Exception as error:  # noqa: BLE001  # a consumer's class can raise anything; the rows must not be left hanging
+        return _not_classified(pictures, error)
+    return [
+        AttemptOutcome(inference, STATUS.DONE, found.label, predictions=found.predictions, model_version=model_version)
+        for (inference, _), found in zip(pictures, classifications, strict=True)
+    ]
+
+
+def _not_classified(pictures: Sequence[Picture], error: Exception) -> list[AttemptOutcome]:
+    model_url = dispatcher[pictures[0][0].model_type].model_url
+    if isinstance(error, ModelServerTimeoutError) and not metadata.is_answering(model_url):
+        error = ModelServerUnavailableError(str(error))  # it hangs: these images are not the cause
+    known = error if isinstance(error, ClassificationError) else None
+    if len(pictures) == 1 or (known and known.is_outage):
+        return [_failed(inference, error) for inference, _ in pictures]
+    if known and known.retryable:
+        # One picture may have spoilt it for all, and to ask for each one now may take as long each time.
+        return [
+            AttemptOutcome(inference, STATUS.PENDING, error=_reason(known), is_charged=False, claim_alone=True)
+            for inference, _ in pictures
+        ]
+    return [outcome for picture in pictures for outcome in _classify([picture])]
+
+
+def _failed(inference: Inference, error: Exception) -> AttemptOutcome:
+    with log_context.inference(inference.pk):
+        if not isinstance(error, ClassificationError):
+            logger.error("attempt %d failed by a mistake of ours", inference.attempts, exc_info=error)
+            return AttemptOutcome(inference, STATUS.FAIL, error=_INTERNAL_ERROR)
+        if error.is_outage and _outage_s(inference) < settings.INFERENCE_MAX_OUTAGE_S:
+            retry_in_s = _jittered(min(60.0, max(2.0, _outage_s(inference) / 2)))
+            logger.warning("waits for a neighbour, next attempt in %.1f s: %s", retry_in_s, error)
+            return AttemptOutcome(
+                inference, STATUS.PENDING, error=_reason(error), retry_in_s=retry_in_s, is_charged=False, is_outage=True
+            )
+        if error.retryable and not error.is_outage and inference.attempts < settings.INFERENCE_MAX_ATTEMPTS:
+            retry_in_s = _jittered(min(60.0, 2.0 ** min(inference.attempts, 10)))
+            logger.warning("attempt %d failed, next in %.1f s: %s", inference.attempts, retry_in_s, error)
+            return AttemptOutcome(inference, STATUS.PENDING, error=_reason(error), retry_in_s=retry_in_s)
+        logger.error("failed at attempt %d: %s", inference.attempts, error)
+        return AttemptOutcome(inference, STATUS.FAIL, error=_reason(error))
+
+
+def _outage_s(inference: Inference) -> float:
+    """How long this row has met neighbours that were away, at every attempt. Both times are PostgreSQL's."""
+    if inference.unavailable_since is None or inference.started_at is None:
+        return 0.0
+    return (inference.started_at - inference.unavailable_since).total_seconds()
+
+
+def _jittered(ceiling_s: float) -> float:
+    """Equal jitter: half of the pause is random, so that what failed together does not come back together.
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    return ceiling_s / 2 + random.uniform(0, ceiling_s / 2)  # noqa: S311
+
+
+def _reason(error: ClassificationError) -> dict[str, str]:
+    return {"code": error.code, "detail": error.detail}
+
+
+def _version(inference: Inference) -> VersionChoice:
+    return VersionChoice(inference.version, inference.version_label)

@@ -1,0 +1,22 @@
+"""Neighbours that do not answer: their rows wait instead of burning attempts, and one row at a time tries again."""
+
+from collections.abc import Collection
+
+from django.db import connection
+
+MEDIA_STORE = ""
+"""Stands where a model type does, for the outage that concerns all of them."""
+
+# The pause is half as long as the outage has lasted: short for a restart, and never more than 15 s late in the end.
+_BEGIN = """
+INSERT INTO classification_outage AS outage (model_type, since, until)
+SELECT model_type, statement_timestamp(), statement_timestamp() + interval '1 s' FROM unnest(%s::text[]) AS model_type
+ON CONFLICT (model_type) DO UPDATE SET until = statement_timestamp()
+    + least(greatest((statement_timestamp() - outage.since) / 2, interval '1 s'), interval '15 s')
+"""
+
+
+def begin(model_types: Collection[str]) -> None:
+    """Have nothing of these model types claimed for a while. Ends with the first attempt that meets no outage."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN, [sorted(model_types)])

@@ -1,0 +1,17 @@
+"""Which Celery queue works off which model's images."""
+
+from django.conf import settings
+
+from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.exceptions import UnknownModelTypeError
+
+
+def queue_of(model_type: str) -> str:
+    """The queue that this model type's class names.
+
+    Rows whose model type nobody registers are the default queue's, where their attempts fail with a reason.
+    """
+    try:
+        return dispatcher[model_type].queue
+    except UnknownModelTypeError:
+        return str(settings.INFERENCE_QUEUE)

@@ -1,0 +1,30 @@
+"""Bounds how many threads of a process do the same thing at once."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class ConcurrencyLimit:
+    """Gives places while there are any. Nobody waits for one.
+
+    Args:
+        limit: returns how many places there are; it is asked each time.
+    """
+
+    def __init__(self, limit: Callable[[], int]) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def place(self) -> Iterator[bool]:
+        """Hold a place inside the block. False if all of them are taken."""
+        with self._lock:
+            has_place = self._taken < self._limit()
+            self._taken += has_place
+        try:
+            yield has_place
+        finally:
+            with self._lock:
+                self._taken -= has_place
