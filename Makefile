@@ -1,6 +1,8 @@
 # Each target says after ## what it does; `make` prints that.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
+# Compose gives it to the images, which carry it as a label.
+export APP_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' moon_vision_challenge/__init__.py)
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

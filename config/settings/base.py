@@ -10,6 +10,8 @@ import django_stubs_ext
 import environ
 from kombu import Queue
 
+from moon_vision_challenge import __version__
+
 # Django's classes that only its stubs declare generic, such as ModelAdmin, take their type arguments at run time, too.
 django_stubs_ext.monkeypatch()
 
@@ -251,7 +253,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Moon Vision Challenge",
     "DESCRIPTION": "Image classification: at once (v0), or through a queue (v1).",
-    "VERSION": "1",
+    "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -1,10 +1,14 @@
 """What the compose files promise, read without an engine; compose/tests/ asks the running services."""
 
+import re
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
 from django.conf import settings
+
+from moon_vision_challenge import __version__
 
 APP = {"django", "celeryworker", "celerybeat", "flower"}
 SERVICES = APP | {"tensorflow-serving", "postgres", "redis"}
@@ -32,6 +36,33 @@ def test_local_ports_are_open_to_this_machine_only() -> None:
     ports = [port for service in services("local.yml").values() for port in service.get("ports", [])]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_make_gives_the_version_to_every_image() -> None:
+    """Compose passes it to the build; each Dockerfile makes a label of it."""
+    builds = {
+        service["build"]["dockerfile"]: service["build"]["args"]["APP_VERSION"]
+        for file in FILES
+        for service in yaml.safe_load((settings.ROOT_DIR / file).read_text())["services"].values()
+        if "build" in service
+    }
+    dockerfiles = {
+        str(path.relative_to(settings.ROOT_DIR)): path for path in settings.ROOT_DIR.glob("compose/**/Dockerfile")
+    }
+    assert builds == dict.fromkeys(dockerfiles, "${APP_VERSION:-unknown}")
+    for path in dockerfiles.values():
+        assert re.search(
+            r"^ARG APP_VERSION\nLABEL .*org\.opencontainers\.image\.version=\$APP_VERSION", path.read_text(), re.M
+        ), path
+    printed = subprocess.run(
+        ["make", "--no-print-directory", "--eval", "version: ; @printenv APP_VERSION", "version"],
+        cwd=settings.ROOT_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert printed.stdout.strip() == __version__
 
 
 @pytest.mark.parametrize("name", sorted(FILES["production.yml"]))

@@ -7,6 +7,8 @@ import yaml
 from django.core.management import call_command
 from django.test import Client
 
+from moon_vision_challenge import __version__
+
 
 @pytest.fixture
 def schema(client: Client) -> dict[str, Any]:
@@ -18,6 +20,10 @@ def schema(client: Client) -> dict[str, Any]:
 
 def test_the_schema_is_valid_openapi_without_a_warning() -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", file="/dev/null", stdout=io.StringIO())
+
+
+def test_the_schema_has_the_version_of_the_service(schema: dict[str, Any]) -> None:
+    assert schema["info"]["version"] == __version__
 
 
 def test_the_schema_holds_every_resource(schema: dict[str, Any]) -> None:

@@ -2,11 +2,12 @@
 
 from django.http import HttpRequest, JsonResponse
 
+from moon_vision_challenge import __version__
 from moon_vision_challenge.health.checks import CHECKS
 
 
 def livez(_: HttpRequest) -> JsonResponse:
-    return JsonResponse({"status": "ok"})
+    return JsonResponse({"status": "ok", "version": __version__})
 
 
 def readyz(request: HttpRequest) -> JsonResponse:

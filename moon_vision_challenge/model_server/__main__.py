@@ -14,6 +14,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
+from moon_vision_challenge import __version__
 from moon_vision_challenge.model_server.config import ModelConfig, parse_models_config
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
 from moon_vision_challenge.model_server.registry import ModelRegistry
@@ -34,6 +35,7 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="model_server", allow_abbrev=False, description="TensorFlow Serving's REST API for ONNX models."
     )
     add = parser.add_argument
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     add("--model_config_file", type=Path, required=True, help="models.config, in protocol-buffer text format")
     add(
         "--model_config_file_poll_wait_seconds",

@@ -7,6 +7,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from pytest_django import Settings
 
+from moon_vision_challenge import __version__
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.conftest import StartFake, start_fake
 
@@ -19,7 +20,7 @@ def test_livez_needs_nothing(client: Client) -> None:
     # without the django_db mark, any query is an error
     with patch("redis.connection.Connection.connect", side_effect=AssertionError):
         response = client.get("/livez")
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "version": __version__})
 
 
 @pytest.mark.django_db

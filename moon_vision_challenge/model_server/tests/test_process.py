@@ -1,5 +1,6 @@
 import signal
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from moon_vision_challenge import __version__
 from moon_vision_challenge.model_server.__main__ import SHUTDOWN_TIMEOUT_S
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue, QueueFullError
 from moon_vision_challenge.model_server.tests.conftest import (
@@ -40,6 +42,17 @@ def refusal(folder: Path, port: int, *flags: str) -> str:
     assert result.returncode == 1
     assert result.stdout == ""
     return result.stderr
+
+
+def test_version_needs_no_other_flag() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "moon_vision_challenge.model_server", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    assert result.stdout == f"model_server {__version__}\n"
 
 
 def test_a_taken_port_is_one_sentence_and_exit_code_1(server: Server, folder: Path) -> None:
