@@ -1,11 +1,20 @@
 #!/bin/sh
 # Writes the locked, hashed requirements/*.txt from the *.in files. `make lock` runs it; add --upgrade to take new releases.
+# Renovate repeats the command in the header of each lock, so each names all its sources, and uses only options that
+# Renovate knows. pyproject.toml holds one more option.
 set -eu
 cd "$(dirname "$0")"
+compile() { uv pip compile --quiet --universal --python-version=3.11 --generate-hashes "$@"; }
 # local first: it holds everything, and the others are cut from it, so that no two environments disagree about a version.
-compile() { uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --annotation-style line "$@"; }
-compile local.in -o local.txt "$@"
-for name in model_server model_zoo native production tensorflow; do
-  compile "$name.in" -c local.txt -o "$name.txt"
-done
-compile uv.in -o uv.txt "$@"
+compile local.in native.in base.in model_server.in model_zoo.in --output-file=local.txt "$@"
+derive() {
+  name=$1
+  shift
+  compile "$@" --output-file="$name.txt" --constraint=local.txt
+}
+derive native native.in base.in model_server.in model_zoo.in
+derive production base.in
+derive model_server model_server.in
+derive model_zoo model_zoo.in
+derive tensorflow tensorflow.in model_server.in model_zoo.in
+compile uv.in --output-file=uv.txt "$@"
