@@ -1,11 +1,14 @@
-# Each target says after ## what it does; `make` prints that.
+# `make` prints the groups (##@) and what each target says after ##.
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 # Compose gives it to the images, which carry it as a label.
 export APP_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' moon_vision_challenge/__init__.py)
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9_]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+
+##@ Run the service on this machine
 
 run: ## Run all services here, without Docker, and classify a photo; Ctrl-C stops (DEBUG=1: autoreload, error pages)
 	@native/bootstrap.sh native && exec $(PY) -m native run
@@ -17,8 +20,13 @@ manage: ## Run a Django command on the data of `make run`: make manage ARGS=crea
 	@test -f .run/env || { echo 'Start the services first: make run'; exit 1; }
 	@set -a && . .run/env && exec $(PY) manage.py $(ARGS)
 
+##@ Develop
+
 test: ## Run the tests on real services, with coverage: make test ARGS="-k dispatcher"
-	@native/bootstrap.sh local && exec $(PY) -m pytest --cov $(ARGS)
+	@native/bootstrap.sh local && exec $(PY) -m pytest --cov -m "not e2e" $(ARGS)
+
+test_e2e: ## Run the tests with a browser, with the clients, and those that take long
+	@native/bootstrap.sh local && $(PY) -m pytest -m e2e $(ARGS) || [ $$? -eq 5 ] # 5: no test is selected
 
 # The production settings are read, and nothing is connected to.
 PRODUCTION := DJANGO_SETTINGS_MODULE=config.settings.production DJANGO_ALLOWED_HOSTS=example.com \
@@ -35,8 +43,16 @@ lint: ## Check style, types, layers, migrations and settings
 	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.renovate renovate.json
+	.venv/bin/zizmor --offline --quiet .github
+	.venv/bin/pre-commit validate-config
 	.venv/bin/hadolint $$(git ls-files '*Dockerfile')
 	.venv/bin/shellcheck $$(git grep -lE '^#!/(usr/)?bin/(env )?(ba)?sh')
+
+hooks: ## Check each commit with the linters, before it is made
+	@native/bootstrap.sh local && .venv/bin/pre-commit install
 
 bench: ## Measure what requests cost: make bench ARGS="v0 v1 peers"
 	@native/bootstrap.sh local && exec $(PY) -m bench $(ARGS)
@@ -51,7 +67,9 @@ clean: ## Remove what can be made again (environments, caches, logs); models, da
 chaos: ## Kill everything at random while inferences are posted, and check that none is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
-.PHONY: help run demo manage test lint bench lock clean chaos
+.PHONY: help run demo manage test test_e2e lint hooks bench lock clean chaos
+
+##@ Models
 
 # TensorFlow has its own environment: the services never import it, except the model server when it is installed there.
 TF_VENV := .run/tf-venv
@@ -69,7 +87,8 @@ test_tf: ## Run the tests that need TensorFlow, in its environment: make test_tf
 
 .PHONY: get_tf_models test_tf
 
-# Containers: the same services in Docker (local.yml), and production behind Traefik (production.yml).
+##@ Containers: the same services in Docker (local.yml)
+
 LOCAL := docker compose -f local.yml
 
 container_models: ## Build the models that are not in models/ yet, in a container
@@ -95,19 +114,21 @@ logs: ## Follow the containers' logs: make logs ARGS=celeryworker
 shell: ## A Django shell in a container
 	$(LOCAL) exec django python manage.py shell
 
+##@ Production: behind Traefik (production.yml)
+
 production_env: ## Write .envs/.production/ with strong secrets: make production_env DOMAIN=vision.example.com EMAIL=you@example.com
 	@DOMAIN='$(DOMAIN)' EMAIL='$(EMAIL)' compose/production/maintenance/make_env
 
-deploy: ## Production: build, migrate, then replace the containers one by one
+deploy: ## Build, migrate, then replace the containers one by one
 	compose/production/maintenance/deploy
 
-backup: ## Production: write database and uploads to backups/<time>/
+backup: ## Write database and uploads to backups/<time>/
 	compose/production/maintenance/backup
 
-backups: ## Production: list the backups
+backups: ## List the backups
 	compose/production/maintenance/backups
 
-restore: ## Production: put a backup back: make restore BACKUP=2026-01-31T12-00-00Z
+restore: ## Put a backup back: make restore BACKUP=2026-01-31T12-00-00Z
 	compose/production/maintenance/restore '$(BACKUP)'
 
 .PHONY: container_models build up down logs shell production_env deploy backup backups restore

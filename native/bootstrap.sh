@@ -22,7 +22,7 @@ for installed in "$want" local; do
 done
 
 find_python() {
-  for name in python3.12 python3.11 python3; do
+  for name in ${PYTHON:-} python3.12 python3.11 python3; do
     # Run, not only looked for: a version manager's python3.12 may be there and answer that it is not installed.
     if "$name" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1; then
       printf '%s' "$name"

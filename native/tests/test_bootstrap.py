@@ -28,10 +28,10 @@ def program(checkout: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def bootstrap(checkout: Path) -> subprocess.CompletedProcess[str]:
+def bootstrap(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [checkout / "native" / "bootstrap.sh", "native"],
-        env={"PATH": str(checkout.parent / "bin")},
+        env={"PATH": str(checkout.parent / "bin"), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -52,6 +52,13 @@ def test_a_python_that_is_there_but_does_not_run_is_passed_over(checkout: Path) 
     assert done.returncode == 1
     assert "none was found" in done.stderr
     assert "command not found" not in done.stderr
+
+
+@pytest.mark.parametrize(("chosen", "made_with"), [("", "python3.12"), ("python3.11", "python3.11")])
+def test_a_python_can_be_chosen(checkout: Path, chosen: str, made_with: str) -> None:
+    for name in ("python3.12", "python3.11"):
+        program(checkout, name, f'case "$*" in *venv*.venv*) echo made with {name} && exit 1 ;; esac')
+    assert f"made with {made_with}" in bootstrap(checkout, PYTHON=chosen).stdout
 
 
 def test_a_python_without_venv_is_told_with_the_command_that_installs_it(checkout: Path) -> None:
@@ -90,6 +97,9 @@ def test_make_alone_lists_every_target() -> None:
     listed = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    targets = re.findall(r"^([a-z_]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z0-9_]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert targets
-    assert [line.split()[0] for line in listed.splitlines()] == targets
+    shown = [line.split()[0] for line in listed.splitlines() if line.startswith("  ")]
+    assert shown == targets
+    groups = [line for line in listed.splitlines() if line and not line.startswith("  ")]
+    assert len(groups) == len(set(groups)) > 1

@@ -1,0 +1,76 @@
+"""What a contributor relies on: hooks, locks and continuous integration say the same."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+ROOT: Path = settings.ROOT_DIR
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+def load(file: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / file).read_text())
+    return loaded
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def versions(lock: Path) -> dict[str, set[str]]:
+    """Several of one package, where they depend on the platform."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE):
+        found.setdefault(normalized(name), set()).add(version)
+    return found
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_a_lock_holds_what_its_sources_name(lock: Path) -> None:
+    command = lock.read_text().splitlines()[1]
+    sources = re.findall(r"(\w+\.in)\b", command)
+    assert sources
+    named = {
+        normalized(name)
+        for source in sources
+        for name in re.findall(r"^[\w.-]+", (lock.parent / source).read_text(), re.MULTILINE)
+    }
+    assert named <= versions(lock).keys()
+
+
+@pytest.mark.parametrize("name", ["native", "production", "model_server", "model_zoo", "tensorflow"])
+def test_locks_agree_about_versions(name: str) -> None:
+    lock = versions(ROOT / "requirements" / f"{name}.txt")
+    complete = versions(ROOT / "requirements" / "local.txt")
+    shared = lock.keys() & complete.keys()
+    assert shared
+    assert [package for package in shared if not lock[package] <= complete[package]] == []
+
+
+def test_hooks_run_the_locked_tools_that_make_lint_runs() -> None:
+    lint = subprocess.run(["make", "-n", "lint"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    [repository] = load(".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    for hook in repository["hooks"]:
+        assert hook["language"] == "system", hook["id"]
+        program = hook["entry"].split()[0]
+        assert program == "git" or program in lint.stdout, hook["id"]
+
+
+def test_the_workflow_runs_what_ci_run_lists() -> None:
+    parts = re.findall(r"^([a-z]+)\)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    steps = [
+        step for job in load(".github/workflows/ci.yml")["jobs"].values() for step in job["steps"] if "run" in step
+    ]
+    assert [step["run"] for step in steps if step.get("if") != "failure()"] == [f".ci/run {part}" for part in parts]
+
+
+def test_an_unknown_part_of_ci_is_refused() -> None:
+    done = subprocess.run([ROOT / ".ci" / "run", "nativ"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "native, tensorflow, containers or production" in done.stderr
