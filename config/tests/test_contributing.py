@@ -62,6 +62,16 @@ def test_hooks_run_the_locked_tools_that_make_lint_runs() -> None:
         assert program == "git" or program in lint.stdout, hook["id"]
 
 
+def test_the_guide_names_commands_and_files_that_exist() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    targets = re.findall(r"^([a-z0-9_]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:^|`)make ([a-z0-9_]+)", guide, re.MULTILINE)) <= set(targets)
+    [(file, test)] = re.findall(r"(\S+\.py)::(\w+)", guide)
+    assert f"def {test}(" in (ROOT / file).read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", guide + (ROOT / "SECURITY.md").read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
 def test_the_workflow_runs_what_ci_run_lists() -> None:
     parts = re.findall(r"^([a-z]+)\)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     steps = [
