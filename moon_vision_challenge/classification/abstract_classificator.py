@@ -4,7 +4,6 @@ A usual image classifier needs not even these: see `served_model.ServedModelClas
 """
 
 import copy
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self, final
@@ -13,8 +12,7 @@ from django.conf import settings
 from PIL import Image
 
 from moon_vision_challenge.classification.exceptions import VersionNotSelectableError
-
-_PREDICT_URL = re.compile(r"(.+/v1/models/[^/:]+):predict")
+from moon_vision_challenge.classification.serving.address import ModelAddress
 
 
 class Prediction(NamedTuple):
@@ -63,7 +61,7 @@ class Classificator(ABC):
 
     @property
     def model_url(self) -> str:
-        return self._model_url or f"{settings.TF_SERVING_URL}/v1/models/{self.model_type}:predict"
+        return self._model_url or ModelAddress(settings.TF_SERVING_URL, self.model_type).predict
 
     @model_url.setter
     def model_url(self, url: str) -> None:
@@ -135,13 +133,12 @@ class Classificator(ABC):
         Raises:
             VersionNotSelectableError: its `model_url` is none in which a version can be named.
         """
-        match = _PREDICT_URL.fullmatch(self.model_url)
-        if match is None:
+        address = ModelAddress.parse(self.model_url)
+        if address is None or not address.is_newest:
             raise VersionNotSelectableError(f"{self.model_type}: no version can be put into {self.model_url}")
-        version = f"versions/{number}" if number is not None else f"labels/{label}"
         chosen = copy.copy(self)
         try:
-            chosen.model_url = f"{match[1]}/{version}:predict"
+            chosen.model_url = address.at(number, label=label).predict
         except AttributeError as error:  # a property of the consumer's, which nobody can set
             raise VersionNotSelectableError(f"{self.model_type}: its model_url cannot be set") from error
         return chosen

@@ -4,7 +4,6 @@ It answers from memory. The model server is asked every few seconds at most, and
 """
 
 import logging
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,16 +16,15 @@ from moon_vision_challenge.classification.abstract_classificator import Classifi
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
 from moon_vision_challenge.classification.serving import metadata
+from moon_vision_challenge.classification.serving.address import ModelAddress
 from moon_vision_challenge.classification.serving.metadata import VersionStatus
 from moon_vision_challenge.classification.serving.models_config import read_version_labels
 from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger(__name__)
 
-_MODEL_NAME = re.compile(r"/v1/models/([^/:]+)")
 
-
-class State(StrEnum):
+class ModelState(StrEnum):
     AVAILABLE = "available"
     LOADING = "loading"
     UNAVAILABLE = "unavailable"
@@ -36,11 +34,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """One model of the catalogue."""
 
     model_type: str
-    state: State
+    state: ModelState
     versions: Sequence[VersionStatus]
     """Newest first."""
     version_labels: dict[str, int]
@@ -53,21 +51,21 @@ class Entry:
     @property
     def is_ready(self) -> bool:
         """Whether a request would be answered now."""
-        return self.state == State.AVAILABLE
+        return self.state == ModelState.AVAILABLE
 
     @property
     def classes_count(self) -> int | None:
         return None if self.labels is None else len(self.labels)
 
 
-def list_models() -> list[Entry]:
+def list_models() -> list[CatalogueEntry]:
     """All registered models, in the dispatcher's order."""
     labels = _read_version_labels()
     with ThreadPoolExecutor() as threads:  # a model server that hangs costs one timeout, not one a model
         return list(threads.map(lambda model_type: _entry(model_type, labels), dispatcher))
 
 
-def get_model(model_type: str) -> Entry:
+def get_model(model_type: str) -> CatalogueEntry:
     """One registered model. Raises UnknownModelTypeError."""
     return _entry(model_type, _read_version_labels())
 
@@ -80,23 +78,22 @@ def get_class_labels(model_type: str) -> Sequence[str] | None:
 
 def served_name(classificator: Classificator) -> str | None:
     """The model's name on the configured model server. None: it is asked somewhere else."""
-    url = classificator.model_url
-    match = _MODEL_NAME.match(url.removeprefix(settings.TF_SERVING_URL))
-    return match[1] if match and url.startswith(settings.TF_SERVING_URL) else None
+    address = ModelAddress.parse(classificator.model_url)
+    return address.name if address and address.base == settings.TF_SERVING_URL else None
 
 
-def _entry(model_type: str, version_labels: dict[str, dict[str, int]]) -> Entry:
+def _entry(model_type: str, version_labels: dict[str, dict[str, int]]) -> CatalogueEntry:
     classificator = dispatcher[model_type]
     versions = metadata.statuses[classificator.model_url].versions
     states = {one.state for one in versions or []}
     if versions is None:
-        state = State.UNKNOWN
+        state = ModelState.UNKNOWN
     elif "AVAILABLE" in states:
-        state = State.AVAILABLE
+        state = ModelState.AVAILABLE
     else:
-        state = State.LOADING if states & {"START", "LOADING"} else State.UNAVAILABLE
+        state = ModelState.LOADING if states & {"START", "LOADING"} else ModelState.UNAVAILABLE
     served = classificator if isinstance(classificator, ServedModelClassificator) else None
-    return Entry(
+    return CatalogueEntry(
         model_type=model_type,
         state=state,
         versions=versions or [],

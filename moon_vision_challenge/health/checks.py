@@ -8,9 +8,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from redis.exceptions import RedisError
 
-from moon_vision_challenge.classification.dispatchers import dispatcher
-from moon_vision_challenge.classification.exceptions import ClassificationError
-from moon_vision_challenge.classification.serving import client
+from moon_vision_challenge.classification import catalogue
+from moon_vision_challenge.classification.catalogue import ModelState
 
 
 def check_database() -> str | None:
@@ -40,11 +39,11 @@ def check_redis() -> str | None:
 
 
 def check_model_server() -> str | None:
-    try:
-        if any(client.is_available(model_type) for model_type in dispatcher):
-            return None
-    except ClassificationError as error:
-        return f"The model server does not answer: {type(error).__name__}"
+    models = catalogue.list_models()
+    if any(model.is_ready for model in models):
+        return None
+    if all(model.state == ModelState.UNKNOWN for model in models):
+        return "The model server does not answer."
     return "The model server serves none of the registered models."
 
 

@@ -1,4 +1,4 @@
-"""What models there are. For who chooses one, and for who watches over them."""
+"""Lists the registered models and their state."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from rest_framework.viewsets import ViewSet
 
 from moon_vision_challenge.classification import catalogue
 from moon_vision_challenge.classification.api import schema
-from moon_vision_challenge.classification.catalogue import Entry, State
+from moon_vision_challenge.classification.catalogue import CatalogueEntry, ModelState
 from moon_vision_challenge.classification.exceptions import UnknownModelTypeError
 
 
@@ -22,10 +22,10 @@ class ModelVersionSerializer(serializers.Serializer[Any]):
     state = serializers.CharField(help_text="As the model server says: AVAILABLE, LOADING, UNLOADING, END, ...")
 
 
-class ModelSerializer(serializers.Serializer[Any]):
+class CatalogueEntrySerializer(serializers.Serializer[Any]):
     model_type = serializers.CharField()
     url = serializers.SerializerMethodField()
-    state = serializers.ChoiceField(choices=[state.value for state in State])
+    state = serializers.ChoiceField(choices=[state.value for state in ModelState])
     is_ready = serializers.BooleanField(help_text="Whether a request would be answered now.")
     versions = ModelVersionSerializer(many=True, help_text="Newest first.")
     version_labels = serializers.DictField(child=serializers.IntegerField(), help_text="Label: version.")
@@ -33,10 +33,10 @@ class ModelSerializer(serializers.Serializer[Any]):
     classes_count = serializers.IntegerField(allow_null=True)
     classes = serializers.SerializerMethodField(help_text="Where the labels of the classes are.")
 
-    def get_url(self, entry: Entry) -> str:
+    def get_url(self, entry: CatalogueEntry) -> str:
         return str(reverse("model-detail", [entry.model_type], request=self.context["request"]))
 
-    def get_classes(self, entry: Entry) -> str | None:
+    def get_classes(self, entry: CatalogueEntry) -> str | None:
         if entry.labels is None:
             return None
         return str(reverse("model-classes", [entry.model_type], request=self.context["request"]))
@@ -61,28 +61,28 @@ class ModelCatalogueViewSet(ViewSet):
 
     @extend_schema(
         operation_id="list_models",
-        summary="See which models there are",
-        responses={200: ModelSerializer(many=True), **schema.TOO_MANY_REQUESTS},
+        summary="List the models",
+        responses={200: CatalogueEntrySerializer(many=True), **schema.TOO_MANY_REQUESTS},
     )
     def list(self, request: Request) -> Response:
-        return Response(ModelSerializer(catalogue.list_models(), many=True, context={"request": request}).data)
+        return Response(CatalogueEntrySerializer(catalogue.list_models(), many=True, context={"request": request}).data)
 
     @extend_schema(
         operation_id="get_model",
-        summary="See whether a model is ready",
+        summary="Get a model",
         parameters=[MODEL_TYPE],
-        responses={200: ModelSerializer, **NOT_FOUND, **schema.TOO_MANY_REQUESTS},
+        responses={200: CatalogueEntrySerializer, **NOT_FOUND, **schema.TOO_MANY_REQUESTS},
     )
     def retrieve(self, request: Request, model_type: str) -> Response:
         try:
             entry = catalogue.get_model(model_type)
         except UnknownModelTypeError:
             raise NotFound from None
-        return Response(ModelSerializer(entry, context={"request": request}).data)
+        return Response(CatalogueEntrySerializer(entry, context={"request": request}).data)
 
     @extend_schema(
         operation_id="list_classes",
-        summary="See what a model can tell apart",
+        summary="List a model's classes",
         parameters=[MODEL_TYPE],
         responses={200: ClassListSerializer, **NOT_FOUND, **schema.TOO_MANY_REQUESTS},
     )

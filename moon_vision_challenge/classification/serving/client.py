@@ -24,6 +24,7 @@ from moon_vision_challenge.classification.exceptions import (
     ModelVersionNotAvailableError,
     UnknownVersionLabelError,
 )
+from moon_vision_challenge.classification.serving.address import ModelAddress
 
 _STATUS_ERRORS: dict[int, type[ClassificationError]] = {
     404: ModelNotAvailableError,  # "Servable not found": not there, or still loading
@@ -60,16 +61,6 @@ def get(url: str) -> dict[str, Any]:
     return _request(url, timeout_s=settings.TF_SERVING_CONNECT_TIMEOUT_S)
 
 
-def is_available(model_type: str) -> bool:
-    """Whether the model server has a version of this model that answers. Raises as `predict` does."""
-    try:
-        body = _request(f"{settings.TF_SERVING_URL}/v1/models/{model_type}")
-    except ModelNotAvailableError:
-        return False
-    versions = body.get("model_version_status")
-    return isinstance(versions, list) and any(version.get("state") == "AVAILABLE" for version in versions)
-
-
 def translate_error(error: requests.RequestException) -> ClassificationError:
     """What the failed request of a classificator that calls `requests` itself means to us."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -86,10 +77,11 @@ def translate_error(error: requests.RequestException) -> ClassificationError:
 
 def _cause(url: str, status: int, text: str) -> type[ClassificationError]:
     cause = _STATUS_ERRORS.get(status, InvalidPredictionError)
-    if cause is ModelNotAvailableError and "/versions/" in url:
+    address = ModelAddress.parse(url)
+    if cause is ModelNotAvailableError and address and address.version is not None:
         return ModelVersionNotAvailableError
     # 400, as for a bad input; only its text tells ("Unrecognized servable version label").
-    if status == 400 and "/labels/" in url and "version label" in text:
+    if status == 400 and address and address.label and "version label" in text:
         return UnknownVersionLabelError
     return cause
 

@@ -13,6 +13,7 @@ from moon_vision_challenge.classification.exceptions import (
     ModelNotAvailableError,
 )
 from moon_vision_challenge.classification.serving import client
+from moon_vision_challenge.classification.serving.address import ModelAddress
 
 Value = TypeVar("Value")
 
@@ -77,7 +78,10 @@ class ExpiringCache(Generic[Value]):
 
 
 def _read_signatures(model_url: str) -> dict[str, Signature]:
-    url = model_url.removesuffix(":predict") + "/metadata"
+    address = ModelAddress.parse(model_url)
+    if address is None:
+        raise InvalidPredictionError(f"{model_url}: this is not a :predict URL, so it leads to no metadata")
+    url = address.metadata
     body = client.get(url)
     try:
         definitions = body["metadata"]["signature_def"]["signature_def"]
@@ -98,20 +102,23 @@ def _tensors(infos: dict[str, Any]) -> dict[str, TensorInfo]:
 
 
 def _read_status(model_url: str) -> ModelStatus:
+    address = ModelAddress.parse(model_url)
+    if address is None:
+        return ModelStatus(None)
     try:
-        return ModelStatus(_versions(model_url.removesuffix(":predict")))
+        return ModelStatus(_versions(address))
     except ModelNotAvailableError:
         return ModelStatus([])
     except ClassificationError:
         return ModelStatus(None)
 
 
-def _versions(url: str) -> list[VersionStatus]:
-    body = client.get(url)
+def _versions(address: ModelAddress) -> list[VersionStatus]:
+    body = client.get(address.status)
     try:
         found = [VersionStatus(int(one["version"]), str(one["state"])) for one in body["model_version_status"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidPredictionError(f"{url}: the reply is no status of a model: {error!r}") from error
+        raise InvalidPredictionError(f"{address.status}: the reply is not a model's status: {error!r}") from error
     return sorted(found, reverse=True)
 
 
@@ -122,11 +129,12 @@ def is_answering(model_url: str) -> bool:
 
 
 def version_of_label(labelled_url: str) -> int | None:
-    """The version to which the label in a `.../labels/<label>:predict` URL points; None if the server does not say.
+    """The version to which the label in a model's URL points; None if the server does not say.
 
     Raises UnknownVersionLabelError, and ModelNotAvailableError if there is no such model.
     """
-    found = _versions(labelled_url.removesuffix(":predict"))
+    address = ModelAddress.parse(labelled_url)
+    found = _versions(address) if address else []
     return found[0].version if found else None
 
 

@@ -150,3 +150,24 @@ def test_a_model_server_that_hangs_costs_one_timeout_whatever_the_number_of_mode
     start = time.monotonic()
     client.get(MODELS)
     assert time.monotonic() - start < 0.2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "available"),
+    [
+        (200, {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}, True),
+        (
+            200,
+            {"model_version_status": [{"version": "1", "state": "END"}, {"version": "2", "state": "AVAILABLE"}]},
+            True,
+        ),
+        (200, {"model_version_status": [{"version": "1", "state": "LOADING"}]}, False),
+        (200, {}, False),
+        (404, {"error": "Could not find any versions of model"}, False),
+    ],
+)
+def test_a_model_is_ready_if_one_version_is_available(
+    start_fake: StartFake, status: int, body: object, available: bool
+) -> None:
+    start_fake(fake.replies(status, body))
+    assert catalogue.get_model("resnet").is_ready is available

@@ -218,27 +218,6 @@ def test_a_url_that_is_none_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "available"),
-    [
-        (200, {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}, True),
-        (
-            200,
-            {"model_version_status": [{"version": "1", "state": "END"}, {"version": "2", "state": "AVAILABLE"}]},
-            True,
-        ),
-        (200, {"model_version_status": [{"version": "1", "state": "LOADING"}]}, False),
-        (200, {}, False),
-        (404, {"error": "Could not find any versions of model"}, False),
-    ],
-)
-def test_a_model_is_available_if_one_version_is(
-    start_fake: StartFake, status: int, body: object, available: bool
-) -> None:
-    start_fake(fake.replies(status, body))
-    assert client.is_available("resnet") is available
-
-
-@pytest.mark.parametrize(
     ("error", "expected"),
     [
         (requests.ConnectTimeout(), ModelServerUnavailableError),
