@@ -4,25 +4,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+import psutil
 from honcho.environ import parse_procfile
 from honcho.printer import Message, Printer
 
 from . import readiness
 from .environment import ROOT, CannotRunError, check_ports, own_services, service_environment
-from .process import ProcessGroups, only_one, poll, signal_group, stop_signals_held
+from .process import STOP_TIMEOUT_S, ProcessGroups, family, kill_family, only_one, poll, stop_signals_held
 
 # They are stopped last: a worker that finishes its batch still needs them.
 FOUNDATIONS = ("postgres", "redis", "model_server")
 # PostgreSQL's "fast" shutdown does not wait for clients to leave. At SIGTERM the others finish what they have begun.
 STOP_SIGNAL = {"postgres": signal.SIGINT}
-STOP_TIMEOUT_S = 10
 LAST_LINES = 15
 
 
@@ -88,22 +88,26 @@ class Services:
 
     def stop(self, *names: str) -> None:
         """Asks them to end, all at the same time, and kills what has not ended after STOP_TIMEOUT_S."""
-        processes = [(name, self._running[name]) for name in names if name in self._running]
-        for name, process in processes:
+        processes = {name: self._running[name] for name in names if name in self._running}
+        families = {name: family(process.pid) for name, process in processes.items()}
+        for name, process in processes.items():
             # Only the leader: it knows how to end its own children, and has them finish what they are doing.
             if process.poll() is None:
                 process.send_signal(STOP_SIGNAL.get(name, signal.SIGTERM))
-        poll(lambda: all(process.poll() is not None for _, process in processes), STOP_TIMEOUT_S)
-        for name, _ in processes:
-            self.kill(name)
+        poll(lambda: all(process.poll() is not None for process in processes.values()), STOP_TIMEOUT_S)
+        self._end(families)
 
     def kill(self, name: str) -> None:
-        """Ends the service with all its children at once, as a crash would."""
-        process = self._running[name]
-        signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-        del self._running[name]
-        self._groups.discard(process.pid)
+        """Ends the service with all its children at once, as a crash would. Returns when none is left."""
+        self._end({name: family(self._running[name].pid)})
+
+    def _end(self, families: Mapping[str, Set[psutil.Process]]) -> None:
+        for name, members in families.items():
+            process = self._running[name]
+            if kill_family(process.pid, members):
+                self._groups.discard(process.pid)  # else the next run tries again
+            process.wait()
+            del self._running[name]
 
     def restart(self, name: str, env: Mapping[str, str] | None = None) -> None:
         self.stop(name)
