@@ -62,6 +62,34 @@ def only_one(run_dir: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Waits for the lock `path` and holds it."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def hold_folder(folder: Path, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    """Locks a data folder for this process, for the program that it becomes, and for all children of that program.
+
+    A server that was killed may leave children behind, which still write. Raises CannotRunError if the folder is not
+    free after `timeout_s`.
+    """
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+    def is_free() -> bool:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    if not poll(is_free, timeout_s):
+        raise CannotRunError(f"Another server still uses the data in {folder}: stop it, then start again.")
+    os.set_inheritable(lock, True)
+
+
 class ProcessGroups:
     """The process groups of a run, kept in a file, so that the next run finds what a killed runner left behind."""
 
