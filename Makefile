@@ -22,8 +22,12 @@ manage: ## Run a Django command on the data of `make run`: make manage ARGS=crea
 
 ##@ Develop
 
+# The tests often wait for services: more workers than cores.
+TEST_WORKERS ?= 3
+
 test: ## Run the tests on real services, with coverage: make test ARGS="-k dispatcher"
-	@native/bootstrap.sh local && exec $(PY) -m pytest --cov -m "not e2e" $(ARGS)
+	@native/bootstrap.sh local && exec $(PY) -m pytest --cov -m "not e2e" \
+		-n $(TEST_WORKERS) --dist worksteal --max-worker-restart 0 $(ARGS)
 
 test_e2e: ## Run the tests with a browser, with the clients, and those that take long
 	@native/bootstrap.sh local && $(PY) -m pytest -m e2e $(ARGS) || [ $$? -eq 5 ] # 5: no test is selected

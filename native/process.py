@@ -5,8 +5,9 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,8 @@ import psutil
 from .environment import CannotRunError
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_TIMEOUT_S = 10
+KILL_TIMEOUT_S = 5  # a process that waits for a broken disk or network folder cannot be killed
 POLL_S = 0.05
 
 
@@ -59,6 +62,34 @@ def only_one(run_dir: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Waits for the lock `path` and holds it."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def hold_folder(folder: Path, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    """Locks a data folder for this process, for the program that it becomes, and for all children of that program.
+
+    A server that was killed may leave children behind, which still write. Raises CannotRunError if the folder is not
+    free after `timeout_s`.
+    """
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+    def is_free() -> bool:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    if not poll(is_free, timeout_s):
+        raise CannotRunError(f"Another server still uses the data in {folder}: stop it, then start again.")
+    os.set_inheritable(lock, True)  # noqa: FBT003 - it takes no keyword
+
+
 class ProcessGroups:
     """The process groups of a run, kept in a file, so that the next run finds what a killed runner left behind."""
 
@@ -82,11 +113,12 @@ class ProcessGroups:
         if recorded["boot"] != _boot_id():
             return []
         left = [int(leader) for leader, started in recorded["groups"].items() if _is_left(int(leader), started)]
-        for stop_signal, timeout_s in ((signal.SIGTERM, 10), (signal.SIGKILL, 5)):
-            for leader in left:
-                signal_group(leader, stop_signal)
-            if poll(lambda: not any(group_members(leader) for leader in left), timeout_s):
-                break
+        families = {leader: family(leader) for leader in left}
+        for leader in left:
+            signal_group(leader, signal.SIGTERM)
+        poll(lambda: not any(map(is_alive, chain(*families.values()))), STOP_TIMEOUT_S)
+        for leader in left:
+            kill_family(leader, families[leader])
         return left
 
     def _save(self) -> None:
@@ -105,6 +137,36 @@ def group_members(leader: int) -> list[psutil.Process]:
         except ProcessLookupError:
             continue  # it ended since it was listed
     return members
+
+
+def family(leader: int) -> set[psutil.Process]:
+    """The living processes of the group, and all descendants of its leader: PostgreSQL's children leave the group."""
+    try:
+        descendants = psutil.Process(leader).children(recursive=True)
+    except psutil.NoSuchProcess:
+        descendants = []
+    return {*group_members(leader), *filter(is_alive, descendants)}
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """False as well for a zombie, which only waits for its parent to take note of its end."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill_family(leader: int, known: Iterable[psutil.Process] = ()) -> bool:
+    """Kills the group, and the processes `known` of it, and waits until none is left; False after KILL_TIMEOUT_S.
+
+    The kernel takes a while to free the memory of a killed process, and lists it until then.
+    """
+    signal_group(leader, signal.SIGKILL)
+    remaining = {*known, *family(leader)}
+    for process in filter(is_alive, remaining):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return poll(lambda: not any(map(is_alive, remaining)), KILL_TIMEOUT_S)
 
 
 def signal_group(leader: int, number: signal.Signals) -> None:

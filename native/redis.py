@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .environment import CannotRunError
+from .process import hold_folder
 
 OLDEST = (6, 2)
 # A broker that evicts keys loses messages. The append-only file survives a kill of the server, where a snapshot would
@@ -34,6 +35,7 @@ def main() -> None:
     url = urlsplit(os.environ["REDIS_URL"])
     folder = Path(os.environ["RUN_DIR"]) / "redis"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    hold_folder(folder)
     file = folder / "redis.conf"  # not the command line, where every user of the machine could read the password
     file.touch(mode=0o600)
     file.write_text(CONFIGURATION.format(port=url.port, password=url.password, folder=folder))

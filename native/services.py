@@ -4,26 +4,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+import psutil
 from honcho.environ import parse_procfile
-from honcho.printer import Message, Printer
 
 from . import readiness
 from .environment import ROOT, CannotRunError, check_ports, own_services, service_environment
-from .process import ProcessGroups, only_one, poll, signal_group, stop_signals_held
+from .logs import Logs
+from .process import STOP_TIMEOUT_S, ProcessGroups, family, kill_family, only_one, poll, stop_signals_held
 
 # They are stopped last: a worker that finishes its batch still needs them.
 FOUNDATIONS = ("postgres", "redis", "model_server")
 # PostgreSQL's "fast" shutdown does not wait for clients to leave. At SIGTERM the others finish what they have begun.
 STOP_SIGNAL = {"postgres": signal.SIGINT}
-STOP_TIMEOUT_S = 10
-LAST_LINES = 15
 
 
 class ServiceDiedError(CannotRunError):
@@ -43,9 +41,7 @@ class Services:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._run_dir = Path(env["RUN_DIR"])
         self._groups = ProcessGroups(self._run_dir / "processes.json")
-        self._printer = Printer(sys.stdout, width=max(map(len, self.commands))) if echo else None
-        self._printed: dict[str, int] = {}
-        (self._run_dir / "logs").mkdir(parents=True, exist_ok=True)
+        self.logs = Logs(self._run_dir / "logs", self.commands, echo=echo)
         self.leftovers = self._groups.stop_leftovers()
 
     def __enter__(self) -> Self:
@@ -57,7 +53,11 @@ class Services:
             self.stop(*self._running)
 
     def log(self, name: str) -> Path:
-        return self._run_dir / "logs" / f"{name}.log"
+        return self.logs.path(name)
+
+    def is_running(self, name: str) -> bool:
+        """False once it has been stopped; True also if it has ended by itself since."""
+        return name in self._running
 
     def pid(self, name: str) -> int:
         return self._running[name].pid
@@ -67,13 +67,9 @@ class Services:
 
         Its output goes to a new log file; the one of the run before stays as `<name>.log.1`.
         """
-        log = self.log(name)
-        if log.exists():
-            log.replace(log.with_name(log.name + ".1"))
-        self._printed[name] = 0
         stop_signal = STOP_SIGNAL.get(name, signal.SIGTERM)
         launch = [sys.executable, "-IS", str(ROOT / "native" / "launch.py"), str(os.getpid()), str(int(stop_signal))]
-        with stop_signals_held(), log.open("wb") as output:
+        with stop_signals_held(), self.logs.open_new(name) as output:
             process = subprocess.Popen(
                 [*launch, self.commands[name]],
                 cwd=ROOT,
@@ -88,39 +84,51 @@ class Services:
 
     def stop(self, *names: str) -> None:
         """Asks them to end, all at the same time, and kills what has not ended after STOP_TIMEOUT_S."""
-        processes = [(name, self._running[name]) for name in names if name in self._running]
-        for name, process in processes:
+        processes = {name: self._running[name] for name in names if name in self._running}
+        families = {name: family(process.pid) for name, process in processes.items()}
+        for name, process in processes.items():
             # Only the leader: it knows how to end its own children, and has them finish what they are doing.
             if process.poll() is None:
                 process.send_signal(STOP_SIGNAL.get(name, signal.SIGTERM))
-        poll(lambda: all(process.poll() is not None for _, process in processes), STOP_TIMEOUT_S)
-        for name, _ in processes:
-            self.kill(name)
+        poll(lambda: all(process.poll() is not None for process in processes.values()), STOP_TIMEOUT_S)
+        self._end(families)
 
     def kill(self, name: str) -> None:
-        """Ends the service with all its children at once, as a crash would."""
-        process = self._running[name]
-        signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-        del self._running[name]
-        self._groups.discard(process.pid)
+        """Ends the service with all its children at once, as a crash would. Returns when none is left."""
+        self._end({name: family(self._running[name].pid)})
+
+    def _end(self, families: Mapping[str, Set[psutil.Process]]) -> None:
+        for name, members in families.items():
+            process = self._running[name]
+            if kill_family(process.pid, members):
+                self._groups.discard(process.pid)  # else the next run tries again
+            process.wait()
+            del self._running[name]
 
     def restart(self, name: str, env: Mapping[str, str] | None = None) -> None:
         self.stop(name)
         self.start(name, env)
 
+    def dead(self) -> list[str]:
+        """The services that have ended by themselves."""
+        return [name for name, process in self._running.items() if process.poll() is not None]
+
+    def how_it_ended(self, name: str) -> str:
+        code = self._running[name].returncode
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+    def died(self, name: str) -> ServiceDiedError:
+        """Tells how the service ended, with its last lines."""
+        return ServiceDiedError(
+            f"The service {name} {self.how_it_ended(name)}. Its last lines:\n{self.logs.last_lines(name)}"
+            f"The whole log: {self.log(name)}"
+        )
+
     def check(self) -> None:
         """Raises ServiceDiedError if one of the services has ended by itself."""
-        self._print_new_lines()
-        for name, process in self._running.items():
-            code = process.poll()
-            if code is not None:
-                how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-                last = self.log(name).read_text(errors="replace").splitlines()[-LAST_LINES:]
-                lines = "".join(f"    {line}\n" for line in last)
-                raise ServiceDiedError(
-                    f"The service {name} {how}. Its last lines:\n{lines}The whole log: {self.log(name)}"
-                )
+        self.logs.tend()
+        for name in self.dead():
+            raise self.died(name)
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
         """Raises ServiceDiedError if a service ends meanwhile, CannotRunError if the time runs out."""
@@ -137,17 +145,6 @@ class Services:
     def wait_until_ready(self, *names: str, timeout_s: float = 60) -> None:
         for name in names:
             self.wait_until(partial(readiness.is_ready, name, self.env, self.log(name)), name, timeout_s)
-
-    def _print_new_lines(self) -> None:
-        if self._printer is None:
-            return
-        for name, start in self._printed.items():
-            with self.log(name).open("rb") as log:
-                log.seek(start)
-                new, newline, _ = log.read().rpartition(b"\n")
-            self._printed[name] += len(new + newline)
-            if new:
-                self._printer.write(Message("line", new, datetime.now().astimezone(), name, None))
 
 
 @contextmanager

@@ -14,9 +14,7 @@ from native.environment import CannotRunError
 from native.redis import find_server
 from native.services import ServiceDiedError, Services, running
 
-from .conftest import PROCFILE
-
-NO_FSYNC = {"POSTGRES_OPTIONS": "-c fsync=off"}
+from .conftest import NO_FSYNC, PROCFILE
 
 
 def query(services: Services, sql: str) -> list[tuple[object, ...]]:

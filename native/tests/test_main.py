@@ -2,36 +2,33 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
+from native import sample
 from native.__main__ import verdict
-from native.environment import ROOT
-from native.process import group_members, poll
+from native.environment import ROOT, CannotRunError, free_port
+from native.process import group_members, is_alive, poll
 from native.sample import Answer
 
-START_TIMEOUT_S = 120
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+START_TIMEOUT_S = 300
 
 
 @contextmanager
-def runner(command: str, run_dir: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """`make run` or `make demo` after its bootstrap; its output goes to `run_dir`.out."""
-    given = os.environ | {"RUN_DIR": str(run_dir), "WEB_PORT": free_port(), "FLOWER_PORT": free_port()} | env
+def runner(action: str, run_dir: Path, *, command: Sequence[str] = (), **env: str) -> Iterator[subprocess.Popen[str]]:
+    """The runner, as `make run` or `make demo` starts it; its output goes to `run_dir`.out."""
+    given = os.environ | {"RUN_DIR": str(run_dir), "WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port())} | env
     given |= {"POSTGRES_OPTIONS": "-c fsync=off"}
-    arguments = [sys.executable, "-m", "native", command]
+    arguments = command or [sys.executable, "-m", "native", action]
     with run_dir.with_suffix(".out").open("w") as output:
         process = subprocess.Popen(arguments, cwd=ROOT, env=given, stdout=output, stderr=output, text=True)
         try:
@@ -47,6 +44,23 @@ def said(run_dir: Path) -> str:
 
 def groups(run_dir: Path) -> list[int]:
     return [int(group) for group in json.loads((run_dir / "processes.json").read_text())["groups"]]
+
+
+def web_url(run_dir: Path) -> str:
+    [port] = re.findall(r"^WEB_PORT=(\d+)$", (run_dir / "env").read_text(), re.MULTILINE)
+    return f"http://127.0.0.1:{port}"
+
+
+def web_workers(granian: psutil.Process) -> set[psutil.Process]:
+    return {child for child in granian.children() if is_alive(child) and "resource_tracker" not in str(child.cmdline())}
+
+
+def classifies(url: str) -> bool:
+    """Through both doors."""
+    try:
+        return sample.classify_at_once(url).is_right and sample.classify_through_queue(url).is_right
+    except CannotRunError:
+        return False
 
 
 def wait_for(text: str, run_dir: Path, process: subprocess.Popen[str]) -> None:
@@ -80,14 +94,38 @@ def test_run_stays_until_ctrl_c_and_leaves_no_process(run_dir: Path) -> None:
     assert "Try      curl -F model_type=efficientnet_lite0 -F image=@samples/coffee.jpg" in said(run_dir)
 
 
-def test_a_service_that_dies_stops_the_run_and_is_named(run_dir: Path) -> None:
+def test_what_is_killed_comes_back_and_the_api_with_it(run_dir: Path) -> None:
     with runner("run", run_dir) as process:
         wait_for("Ctrl-C stops everything", run_dir, process)
+        url = web_url(run_dir)
+        for name, group in zip(("postgres", "redis", "model_server", "web", "worker"), groups(run_dir), strict=False):
+            os.kill(group, signal.SIGKILL)
+            wait_for(f"The service {name} was killed by SIGKILL. It starts again in 0.5 s", run_dir, process)
+            assert poll(lambda: classifies(url), 60), said(run_dir)
+        granian = psutil.Process(groups(run_dir)[-2])
+        assert "granian" in granian.cmdline()[1]
+        for worker in [*web_workers(granian), *web_workers(granian)]:
+            worker.kill()
+            assert poll(lambda worker=worker: len(web_workers(granian) - {worker}) == 2, 30)  # type: ignore[misc]
+            assert poll(lambda: classifies(url), 30)
         started = groups(run_dir)
-        os.kill(started[1], signal.SIGKILL)  # redis: the second of the Procfile
-        assert process.wait(timeout=60) == 1
-    assert "The service redis was killed by SIGKILL" in said(run_dir)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
     assert not any(group_members(group) for group in started)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_make_stops_the_runner_and_leaves_no_process(run_dir: Path, number: signal.Signals) -> None:
+    with runner("run", run_dir, command=["make", "run"]) as make:
+        assert poll(lambda: (run_dir / "processes.json").exists() and len(groups(run_dir)) > 1, START_TIMEOUT_S)
+        started = groups(run_dir)
+        [runner_of_services] = psutil.Process(make.pid).children()
+        make.send_signal(number)
+        assert make.wait(timeout=60) != 0
+    assert not is_alive(runner_of_services)
+    assert not any(group_members(group) for group in started)
+    assert "Stopping..." in said(run_dir)
 
 
 def test_ctrl_c_while_services_start_leaves_no_process(run_dir: Path) -> None:

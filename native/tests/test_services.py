@@ -3,13 +3,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from native.environment import ROOT, CannotRunError
-from native.process import ProcessGroups, group_members, poll
+from native.process import ProcessGroups, group_members, is_alive, poll
 from native.services import ServiceDiedError, Services, prepared, running
 
 from .conftest import PROCFILE
@@ -17,7 +18,9 @@ from .conftest import PROCFILE
 RUNNER = """
 import signal, sys, time
 from pathlib import Path
+from native import services
 from native.services import running
+services.STOP_TIMEOUT_S = 1
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
 with running(sys.argv[3:], run_dir=Path(sys.argv[1]), procfile=Path(sys.argv[2])) as services:
@@ -71,6 +74,24 @@ def test_a_service_that_ignores_the_stop_signal_is_killed(run_dir: Path, monkeyp
     assert not group_members(group)
 
 
+def test_stopping_waits_for_a_child_that_takes_long_to_end(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("native.services.STOP_TIMEOUT_S", 0.1)
+    with running(["heavy"], run_dir=run_dir, procfile=PROCFILE) as services:
+        wait_for_line(services, "heavy")
+        group = services.pid("heavy")
+    assert not group_members(group)
+
+
+@pytest.mark.parametrize("end", [Services.stop, Services.kill])
+def test_a_child_in_a_session_of_its_own_ends_too(run_dir: Path, end: Callable[[Services, str], None]) -> None:
+    with running(["runaway"], run_dir=run_dir, procfile=PROCFILE) as services:
+        wait_for_line(services, "runaway")
+        child = psutil.Process(int(services.log("runaway").read_text()))
+        assert is_alive(child)
+        end(services, "runaway")
+        assert not is_alive(child)
+
+
 def test_services_end_when_the_runner_is_killed(run_dir: Path) -> None:
     runner, groups = start_runner(run_dir, "calm", "redis", "postgres")
     runner.kill()
@@ -78,7 +99,8 @@ def test_services_end_when_the_runner_is_killed(run_dir: Path) -> None:
     assert poll(lambda: not any(group_members(group) for group in groups), 10)
 
 
-def test_the_next_run_stops_what_a_killed_runner_left_behind(run_dir: Path) -> None:
+def test_the_next_run_stops_what_a_killed_runner_left_behind(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("native.process.STOP_TIMEOUT_S", 0.3)
     runner, (group,) = start_runner(run_dir, "stubborn")
     assert poll(lambda: (run_dir / "logs" / "stubborn.log").stat().st_size > 0, 10)  # its trap is set
     runner.kill()

@@ -1,0 +1,51 @@
+"""Passes on the Ctrl-C that `make` keeps to itself.
+
+GNU make does not forward SIGINT: at a terminal the kernel sends it to every process. After `kill -INT` of its number,
+make takes its handler away, blocks the signal and waits for its recipes. The kernel shows that (Linux only).
+"""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+CHECK_INTERVAL_S = 0.2
+
+
+def watch_make() -> None:
+    """Sends SIGINT to this process when a `make` above it has got one, or has been killed."""
+    makes = _makes_above(os.getppid())
+    if makes:
+        threading.Thread(target=_watch, args=(makes,), daemon=True).start()
+
+
+def _watch(makes: list[int]) -> None:
+    while not any(map(_is_over, makes)):
+        time.sleep(CHECK_INTERVAL_S)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _makes_above(pid: int) -> list[int]:
+    makes = []
+    while (status := _status(pid)) and status["Name"] in {"make", "gmake"}:
+        makes.append(pid)
+        pid = int(status["PPid"])
+        while (shell := _status(pid)) and shell["Name"] in {"sh", "dash", "bash"}:  # between a make and the one above
+            pid = int(shell["PPid"])
+    return makes
+
+
+def _is_over(make: int) -> bool:
+    status = _status(make)
+    interrupt = 1 << (signal.SIGINT - 1)
+    return not status or bool(int(status["SigBlk"], 16) & ~int(status["SigCgt"], 16) & interrupt)
+
+
+def _status(pid: int) -> dict[str, str]:
+    """What Linux tells about the process; nothing if it has ended, or on another system."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

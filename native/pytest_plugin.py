@@ -1,0 +1,55 @@
+"""Starts real PostgreSQL, Redis and the real model server for the tests.
+
+pytest.ini names this plugin, because the servers must run before Django reads its settings, and a conftest.py is read
+after that. Each pytest-xdist worker starts servers for itself, so that a test may stop one of them.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from .environment import REPLACED_BY, ROOT, free_port
+from .readiness import MODEL
+from .services import Services, running
+
+SERVICES = pytest.StashKey[Services]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if not worker:
+        subprocess.run([sys.executable, "-m", "moon_vision_challenge.model_zoo", MODEL], cwd=ROOT, check=True)
+    is_controller = bool(getattr(early_config.known_args_namespace, "numprocesses", None)) and not worker
+    if not is_controller:
+        early_config.stash[SERVICES] = _start(early_config, worker or "single")
+        return (yield)
+    given = dict(os.environ)
+    try:
+        return (yield)
+    finally:
+        # The workers inherit the environment. What the settings have added would pass for a server that the user names.
+        for name in os.environ.keys() - given.keys():
+            if name in REPLACED_BY.values():
+                del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def services(pytestconfig: pytest.Config) -> Services:
+    """The running services; a test may start more of the Procfile's on it."""
+    return pytestconfig.stash[SERVICES]
+
+
+def _start(config: pytest.Config, name: str) -> Services:
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    # A `make run` in the same checkout may hold the usual ports. Nothing of a test needs to outlive a power cut.
+    environment = {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port()), "POSTGRES_OPTIONS": "-c fsync=off"}
+    names = ["postgres", "redis", "model_server"]
+    services = stack.enter_context(running(names, run_dir=ROOT / ".run" / "test" / name, env=environment))
+    os.environ.update({name: services.env[name] for name in ("DATABASE_URL", "REDIS_URL", "TF_SERVING_URL")})
+    return services
