@@ -1,4 +1,4 @@
-"""Why an image was not classified. Each class is one cause; `retryable` says whether trying again can help."""
+"""Why an image was not classified. Each class is one cause; `retryable` says whether a retry can help."""
 
 from typing import ClassVar
 
@@ -42,25 +42,25 @@ class ImageTooLargeError(InvalidImageError):
 
 
 class IdempotencyConflictError(ClassificationError):
-    """The Idempotency-Key was used before, for another image or model type."""
+    """The Idempotency-Key was used before, for a different image or model type."""
 
     code = "idempotency_conflict"
-    detail = "This Idempotency-Key was used before, for another request."
+    detail = "This Idempotency-Key was used for a different request. Use a new key."
 
 
 class InferenceNotPendingError(ClassificationError):
-    """What was asked is possible only while the inference waits."""
+    """The operation is possible only while the inference is pending."""
 
     code = "not_pending"
-    detail = "This inference is not waiting any more."
+    detail = "This inference is no longer pending."
 
 
 class QueueFullError(ClassificationError):
-    """So many inferences wait that another one is not accepted."""
+    """INFERENCE_MAX_PENDING inferences are pending."""
 
     code = "queue_full"
     retryable = True
-    detail = "Too many inferences are waiting. Try again later."
+    detail = "Too many inferences are pending. Try again later."
 
     def __init__(self, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
@@ -71,16 +71,16 @@ class UnknownModelTypeError(ClassificationError):
     """No classificator is registered under this model type (any more)."""
 
     code = "unknown_model_type"
-    detail = "There is no such model type."
+    detail = "This model type does not exist."
 
 
 class ModelServerUnavailableError(ClassificationError):
-    """The model server does not answer, or says that it cannot now."""
+    """The model server does not answer, or says that it is unavailable."""
 
     code = "model_server_unavailable"
     retryable = True
     is_outage = True
-    detail = "The model server is not available now. Try again later."
+    detail = "The model server is not available. Try again later."
 
 
 class ModelNotAvailableError(ClassificationError):
@@ -89,29 +89,31 @@ class ModelNotAvailableError(ClassificationError):
     code = "model_not_available"
     retryable = True
     is_outage = True
-    detail = "This model is not available on the model server now. Try again later, or choose another model_type."
+    detail = "The model server does not serve this model now. Try again later, or choose another model_type."
 
 
 class ModelVersionNotAvailableError(ModelNotAvailableError):
-    """The model server does not serve the version of the model that was asked for (yet, or any more)."""
+    """The model server does not serve the requested version of the model (yet, or any more)."""
 
     code = "model_version_not_available"
     is_outage = False  # it is what this client asked for; the others' rows do not wait with it
-    detail = "This version of the model is not available on the model server now. Try again later, or ask for another."
+    detail = (
+        "The model server does not serve this version of the model now. Try again later, or request another version."
+    )
 
 
 class UnknownVersionLabelError(ClassificationError):
-    """The model has no such version label."""
+    """The model does not have this version label."""
 
     code = "unknown_version_label"
-    detail = "This model has no such version label."
+    detail = "This model does not have this version label."
 
 
 class VersionNotSelectableError(ClassificationError):
-    """The classificator asks its model at an address in which no version can be named."""
+    """The classificator's model_url cannot name a version."""
 
     code = "version_not_selectable"
-    detail = "No version can be chosen for this model type."
+    detail = "You cannot choose a version of this model type."
 
 
 class ModelServerTimeoutError(ClassificationError):
@@ -123,16 +125,16 @@ class ModelServerTimeoutError(ClassificationError):
 
 
 class InvalidPredictionError(ClassificationError):
-    """The model server refused the request or answered something that is no prediction."""
+    """The model server refused the request, or its answer is not a prediction."""
 
     code = "invalid_prediction"
-    detail = "The model gave no usable answer."
+    detail = "The model returned an unusable answer."
 
 
 class StorageUnavailableError(ClassificationError):
-    """The store of the uploads does not answer, or refuses us."""
+    """The media store does not answer, or refuses the request."""
 
     code = "storage_unavailable"
     retryable = True
     is_outage = True
-    detail = "The store of the images is not available now. Try again later."
+    detail = "The image store is not available. Try again later."

@@ -25,14 +25,14 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     if _is_api(request):
-        return _error(403, "You may not do this.", "permission_denied")
+        return _error(403, "You do not have permission to do this.", "permission_denied")
     return defaults.permission_denied(request, exception or Exception())
 
 
 @csrf_exempt
 def not_found(request: HttpRequest, exception: Exception | None = None, **_: Any) -> HttpResponse:
     if _is_api(request):
-        return _error(404, "There is nothing at this address. The API's addresses end with a slash.", "not_found")
+        return _error(404, "This address does not exist. Addresses of the API end with a slash.", "not_found")
     return defaults.page_not_found(request, exception or Exception())
 
 

@@ -50,7 +50,7 @@ class ClassListSerializer(serializers.Serializer[Any]):
 
 
 MODEL_TYPE = OpenApiParameter("model_type", str, "path")
-NOT_FOUND = {404: OpenApiResponse(schema.Error, description="There is no such model, or its classes are not known.")}
+NOT_FOUND = {404: OpenApiResponse(schema.Error, description="The model does not exist, or its class list is unknown.")}
 
 
 class ModelCatalogueViewSet(ViewSet):

@@ -1,4 +1,4 @@
-"""Errors → responses, in one place: always JSON, never an exception's own text."""
+"""Turns exceptions into responses: always JSON, never the exception's own text."""
 
 import logging
 from typing import Any
@@ -39,7 +39,7 @@ def status_of(error: exceptions.ClassificationError) -> int:
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. Returns None for what is our own mistake: Django then logs it and answers 500."""
+    """DRF's EXCEPTION_HANDLER. Returns None for a bug of ours: Django then logs it and answers 500."""
     match exc:
         case exceptions.InvalidImageError():
             logger.info("invalid image: %s", exc)
@@ -52,7 +52,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             return _error(status_of(exc), exc.detail, exc.code)
         case OperationalError() | InterfaceError():
             logger.error("the database is not available: %s", exc)
-            detail = "The database is not available now. Try again later."
+            detail = "The database is not available. Try again later."
             return _error(status.HTTP_503_SERVICE_UNAVAILABLE, detail, "database_unavailable")
         # Not what the Content-Type says; too many fields or files; the client hung up before the end of its body.
         case ParseError() | SuspiciousOperation() | UnreadablePostError():

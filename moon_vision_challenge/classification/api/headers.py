@@ -1,4 +1,4 @@
-"""Request headers that ask for something special."""
+"""Optional request headers."""
 
 import hashlib
 import re
@@ -16,20 +16,20 @@ _MAX_KEY_LENGTH = 255
 def read_idempotency_key(request: Request) -> Idempotency | None:
     """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), with or without the quotes of the draft.
 
-    The key is the caller's own: of another Authorization header, or another address without one, it is another key.
+    A key belongs to its caller: the Authorization header or, without one, the address.
     """
     header = request.headers.get("Idempotency-Key")
     if header is None:
         return None
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
     if not (0 < len(key) <= _MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
-        raise ValidationError({"Idempotency-Key": [f"1 to {_MAX_KEY_LENGTH} printable ASCII characters."]})
+        raise ValidationError({"Idempotency-Key": [f"Give 1 to {_MAX_KEY_LENGTH} printable ASCII characters."]})
     caller = request.headers.get("Authorization") or BaseThrottle().get_ident(request)
     return Idempotency(hashlib.sha256(caller.encode()).hexdigest(), key)
 
 
 def read_wait_s(request: Request) -> int | None:
-    """The N of `Prefer: wait=N` (RFC 7240), at most INFERENCE_MAX_WAIT_S. Preferences that are no such are ignored."""
+    """The N of `Prefer: wait=N` (RFC 7240), at most INFERENCE_MAX_WAIT_S. Unknown preferences are ignored."""
     for preference in request.headers.get("Prefer", "").split(","):
         if match := re.fullmatch(r'\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(;.*)?', preference, re.IGNORECASE):
             return min(int(match[1]), int(settings.INFERENCE_MAX_WAIT_S))

@@ -16,7 +16,7 @@ from moon_vision_challenge.classification.models import Inference
 
 
 class HistoryPagination(CursorPagination):
-    """Pages by the time of the last row seen, not by counting: page 10,000 costs what page 1 does."""
+    """Continues after the last row seen instead of counting rows: page 10,000 costs what page 1 does."""
 
     ordering = "-created_at"
     page_size = 50
@@ -28,7 +28,9 @@ class HistoryPagination(CursorPagination):
             if cursor and cursor.position is not None and parse_datetime(str(cursor.position)) is None:
                 raise ValueError
         except (NotFound, ValueError) as error:
-            raise ValidationError({"cursor": ["Take it from the `next` or `previous` of a page."]}) from error
+            raise ValidationError(
+                {"cursor": ["This is not a cursor. Take one from the `next` or `previous` URL of a page."]}
+            ) from error
         return cursor
 
 
@@ -45,7 +47,7 @@ class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
 
     @extend_schema(
         operation_id="list_inferences",
-        summary="Look through the inferences",
+        summary="List inferences",
         parameters=[HistoryQuerySerializer],
         responses={200: InferenceSerializer(many=True), **schema.BAD_QUERY, **schema.DATABASE_ERRORS},
     )

@@ -8,7 +8,7 @@ from django.views.static import serve
 
 
 def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
-    """An uploaded image, as it came. Its name, which nobody can guess, is the permission to see it."""
+    """Serve an uploaded image unchanged. Its name is secret: whoever knows it may see the image."""
     if settings.MEDIA_BACKEND == "s3":
         return HttpResponseRedirect(storages["default"].presigned_url(path))  # type: ignore[attr-defined]
     return serve(request, path, document_root=settings.MEDIA_ROOT)

@@ -1,4 +1,4 @@
-"""The query parameters of v0 and v1."""
+"""Query parameters of v0 and v1."""
 
 from typing import Any, NamedTuple
 
@@ -17,25 +17,28 @@ class Query(NamedTuple):
 
 class VersionQuerySerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(
-        required=False, min_value=0, max_value=_MAX_INT64, help_text="Ask this version of the model, not the newest."
+        required=False,
+        min_value=0,
+        max_value=_MAX_INT64,
+        help_text="Use this version of the model instead of the newest.",
     )
     version_label = serializers.RegexField(
         r"^[A-Za-z0-9_][A-Za-z0-9_.-]*\Z",
         required=False,
         trim_whitespace=False,
         max_length=100,
-        help_text="Ask the version that has this label on the model server.",
+        help_text="Use the version that has this label on the model server.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if len(attrs.keys() & {"version", "version_label"}) == 2:
-            raise serializers.ValidationError({"version_label": ["Give a version or a version_label, not both."]})
+            raise serializers.ValidationError({"version_label": ["Give either version or version_label, not both."]})
         return attrs
 
 
 class ClassificationQuerySerializer(VersionQuerySerializer):
     top_k = serializers.IntegerField(
-        required=False, min_value=1, max_value=100, help_text="Tell so many of the most probable classes."
+        required=False, min_value=1, max_value=100, help_text="Return the k most probable classes."
     )
 
 
@@ -43,8 +46,8 @@ _NOTHING_ASKED = Query()
 
 
 def read_query(request: Request, serializer_class: type[VersionQuerySerializer]) -> Query:
-    """The checked query parameters; those that are not known are ignored. Raises ValidationError."""
-    if not request.query_params:  # as most often: then no serializer is made
+    """Return the validated query parameters. Unknown ones are ignored. Raises ValidationError."""
+    if not request.query_params:  # the usual case needs no serializer
         return _NOTHING_ASKED
     serializer = serializer_class(data=request.query_params.dict())
     serializer.is_valid(raise_exception=True)

@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says beyond what it reads from the serializers."""
+"""The parts of the OpenAPI schema that drf-spectacular cannot read from the serializers."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from moon_vision_challenge.classification.api.serializers import HistoryQuerySer
 
 Error = inline_serializer("Error", {"detail": serializers.CharField(), "code": serializers.CharField()})
 
-_RETRY_AFTER = " `Retry-After` says after how many seconds to try again."
+_RETRY_AFTER = " Try again after the number of seconds in `Retry-After`."
 
 TOO_MANY_REQUESTS = {
     429: OpenApiResponse(Error, description="Too many requests from this address." + _RETRY_AFTER),
@@ -28,27 +28,29 @@ _INPUT_FIELDS = ("model_type", "image", "version", "version_label", "top_k", "we
 BAD_INPUT = {
     400: OpenApiResponse(
         _field_errors("FieldErrors", _INPUT_FIELDS),
-        description="A field is missing or bad: a list of sentences for each. "
-        "Or the body is malformed: `detail` and `code`.",
+        description="A field is missing or invalid: a list of messages per field. "
+        "If the body is malformed: `detail` and `code`.",
     ),
-    411: OpenApiResponse(Error, description="The body's length is not stated."),
+    411: OpenApiResponse(Error, description="The request has no Content-Length."),
     413: OpenApiResponse(Error, description="The image is too large."),
     415: OpenApiResponse(Error, description="The body is neither multipart/form-data nor application/json."),
     **TOO_MANY_REQUESTS,
 }
 MODEL_SERVER_ERRORS = {
-    502: OpenApiResponse(Error, description="The model gave no usable answer."),
+    502: OpenApiResponse(Error, description="The model returned an unusable answer."),
     503: OpenApiResponse(Error, description="The model server or the model is not available." + _RETRY_AFTER),
     504: OpenApiResponse(Error, description="The model did not answer in time."),
 }
 DATABASE_ERRORS = {503: OpenApiResponse(Error, description="The database is not available." + _RETRY_AFTER)}
-NOT_FOUND = {404: OpenApiResponse(Error, description="There is no such inference.")}
+NOT_FOUND = {404: OpenApiResponse(Error, description="The inference does not exist.")}
 
 
 def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
     """A request with an image: a file in multipart/form-data; the same fields with the image as text in JSON."""
     fields = {name: field for name, field in serializer_class._declared_fields.items() if not field.read_only}
-    fields["image"] = serializers.CharField(help_text="The file in base64, or a data URI: data:image/jpeg;base64,...")
+    fields["image"] = serializers.CharField(
+        help_text="The file in base64, or as a data URI: data:image/jpeg;base64,..."
+    )
     as_text = inline_serializer(serializer_class.__name__.replace("Serializer", "AsText"), fields)
     return {"multipart/form-data": serializer_class, "application/json": as_text}
 
@@ -56,27 +58,32 @@ def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[s
 BAD_QUERY = {
     400: OpenApiResponse(
         _field_errors("QueryErrors", [*HistoryQuerySerializer().fields, "cursor"]),
-        description="A filter is bad: a list of sentences for each.",
+        description="A filter is invalid: a list of messages per filter.",
     )
 }
-NOT_PENDING = {409: OpenApiResponse(Error, description="A worker has it already, or it is done or failed.")}
-IDEMPOTENCY_CONFLICT = {422: OpenApiResponse(Error, description="The Idempotency-Key was used for another request.")}
+NOT_PENDING = {409: OpenApiResponse(Error, description="A worker has claimed the inference, or it is final.")}
+IDEMPOTENCY_CONFLICT = {
+    422: OpenApiResponse(Error, description="The Idempotency-Key was used for a different request.")
+}
 QUEUE_ERRORS = {
     503: OpenApiResponse(Error, description="The queue is full, or the database is not available." + _RETRY_AFTER)
 }
 
 IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key", location="header", description="Repeat a POST under the same key, and it counts once."
+    "Idempotency-Key", location="header", description="A repeated POST with the same key creates one inference."
 )
 PREFER = OpenApiParameter(
-    "Prefer", location="header", description="`wait=N`: answer when the row is final, or after N seconds."
+    "Prefer", location="header", description="`wait=N`: answer when the inference is final, or after N seconds."
 )
 PREFERENCE_APPLIED = OpenApiParameter(
-    "Preference-Applied", location="header", response=[200, 201], description="The wait that was granted."
+    "Preference-Applied", location="header", response=[200, 201], description="The wait that the service applied."
 )
 RETRY_AFTER = OpenApiParameter(
-    "Retry-After", location="header", response=[200], description="Seconds; only while the row is not final."
+    "Retry-After",
+    location="header",
+    response=[200],
+    description="Seconds until the next request makes sense. Only while the inference is not final.",
 )
-ETAG = OpenApiParameter("ETag", location="header", response=[200], description="Only once the row is final.")
-LOCATION = OpenApiParameter("Location", location="header", response=[201], description="Where the result will be.")
+ETAG = OpenApiParameter("ETag", location="header", response=[200], description="Only once the inference is final.")
+LOCATION = OpenApiParameter("Location", location="header", response=[201], description="The URL of the inference.")
 INFERENCE_ID = OpenApiParameter("id", int, "path", description="The `id` that POST returned.")

@@ -1,4 +1,4 @@
-"""The shape of requests and answers."""
+"""Shapes of requests and responses."""
 
 import binascii
 from typing import Any, NamedTuple
@@ -23,10 +23,10 @@ class UploadedImage(NamedTuple):
 
 
 class ImageUploadField(serializers.FileField):
-    """A file of a multipart request; in JSON, its base64 text or a data URI."""
+    """A file in a multipart request; in JSON, base64 text or a data URI."""
 
     default_error_messages = {
-        "not_base64": "This is neither a file nor base64 text nor a data URI with base64 text.",
+        "not_base64": "Send a file, base64 text, or a data URI with base64 text.",
     }
 
     def to_internal_value(self, data: Any) -> UploadedImage:  # type: ignore[override]
@@ -64,7 +64,7 @@ class ModelTypeField(serializers.ChoiceField):
 
 
 class ClassificationSerializer(serializers.Serializer[Any]):
-    """v0: an image in, its label out."""
+    """v0: takes an image, returns its label."""
 
     model_type = ModelTypeField()
     image = ImageUploadField()
@@ -73,15 +73,15 @@ class ClassificationSerializer(serializers.Serializer[Any]):
 
 class PredictionSerializer(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
-    score = serializers.FloatField(allow_null=True, help_text="Null: this model type tells no scores.")
-    class_id = serializers.IntegerField(allow_null=True, help_text="The index of the label among the model's classes.")
+    score = serializers.FloatField(allow_null=True, help_text="Null if this model type gives no scores.")
+    class_id = serializers.IntegerField(allow_null=True, help_text="Index of the label in the model's class list.")
 
 
 class LabelSerializer(serializers.Serializer[Any]):
-    """v0's answer."""
+    """v0's response."""
 
     label = serializers.CharField()  # type: ignore[assignment]
-    predictions = PredictionSerializer(many=True, required=False, help_text="With `top_k`: best first.")
+    predictions = PredictionSerializer(many=True, required=False, help_text="Only with `top_k`. Best first.")
 
 
 class InferenceErrorSerializer(serializers.Serializer[Any]):
@@ -90,9 +90,9 @@ class InferenceErrorSerializer(serializers.Serializer[Any]):
 
 
 class InferenceSerializer(serializers.Serializer[Inference]):
-    """v1: an image in, the row that will hold its label out.
+    """v1: takes an image, returns the row that will hold its label.
 
-    No ModelSerializer: to derive the fields from the model again for each request costs as much as to decode the image.
+    Not a ModelSerializer: deriving the fields from the model for each request costs as much as decoding the image.
     """
 
     id = serializers.IntegerField(read_only=True)
@@ -118,16 +118,16 @@ class InferenceSerializer(serializers.Serializer[Inference]):
 
 
 class HistoryQuerySerializer(serializers.Serializer[Any]):
-    """The filters of the history, and the size of a page. What is not given does not filter."""
+    """Filters of the history, and the page size."""
 
     status = serializers.ChoiceField(choices=Inference.STATUS.choices, required=False)
     model_type = serializers.CharField(max_length=100, required=False)
     created_after = serializers.DateTimeField(required=False, help_text="Inclusive.")
     created_before = serializers.DateTimeField(required=False, help_text="Exclusive.")
-    page_size = serializers.IntegerField(min_value=1, max_value=200, required=False, help_text="50 if not given.")
+    page_size = serializers.IntegerField(min_value=1, max_value=200, required=False, help_text="Default: 50.")
 
     def filters(self) -> dict[str, Any]:
-        """For a query set, of validated data."""
+        """Return the validated filters as look-ups of a query set."""
         lookups = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
         given = self.validated_data.items()
         return {lookups.get(name, name): value for name, value in given if name != "page_size"}

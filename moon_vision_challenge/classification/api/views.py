@@ -29,13 +29,13 @@ from moon_vision_challenge.classification.models import Inference
 
 
 class InferenceV0ViewSet(GenericViewSet[Inference]):
-    """Classifies an image at once. Keeps nothing."""
+    """Classifies an image and stores nothing."""
 
     serializer_class = ClassificationSerializer
 
     @extend_schema(
         operation_id="classify",
-        summary="Classify an image at once",
+        summary="Classify an image",
         request=schema.image_request(ClassificationSerializer),
         parameters=[ClassificationQuerySerializer],
         responses={200: LabelSerializer, **schema.BAD_INPUT, **schema.MODEL_SERVER_ERRORS},
@@ -58,7 +58,7 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
 
 
 class InferenceV1ViewSet(GenericViewSet[Inference]):
-    """Puts an image into the queue, and shows what became of it."""
+    """Creates an inference, which a worker fills in, and shows its state."""
 
     queryset = Inference.objects.all()
     serializer_class = InferenceSerializer
@@ -66,7 +66,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
 
     @extend_schema(
         operation_id="create_inference",
-        summary="Put an image into the queue",
+        summary="Create an inference",
         request=schema.image_request(InferenceSerializer),
         parameters=[
             VersionQuerySerializer,
@@ -76,7 +76,9 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
             schema.PREFERENCE_APPLIED,
         ],
         responses={
-            200: OpenApiResponse(InferenceSerializer, description="The row that this Idempotency-Key made before."),
+            200: OpenApiResponse(
+                InferenceSerializer, description="The inference that this Idempotency-Key created before."
+            ),
             201: InferenceSerializer,
             **schema.BAD_INPUT,
             **schema.IDEMPOTENCY_CONFLICT,
@@ -107,23 +109,23 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
 
     @extend_schema(
         operation_id="get_inference",
-        summary="See what became of an image",
+        summary="Get an inference",
         parameters=[schema.INFERENCE_ID, schema.PREFER, schema.PREFERENCE_APPLIED, schema.RETRY_AFTER, schema.ETAG],
         responses={
             200: InferenceSerializer,
-            304: OpenApiResponse(description="It is final, and as the If-None-Match of the request has it."),
+            304: OpenApiResponse(description="The inference is final and matches the request's If-None-Match."),
             **schema.NOT_FOUND,
             **schema.DATABASE_ERRORS,
         },
     )
     def retrieve(self, request: Request, **_: str) -> HttpResponseBase:
         response = self._show(request, self.get_object(), status.HTTP_200_OK)
-        # Django's answer to If-None-Match; a row that is not final has no ETag.
+        # Django answers If-None-Match. A row that is not final has no ETag.
         return get_conditional_response(request._request, response.get("ETag"), response=response) or response
 
     @extend_schema(
         operation_id="cancel_inference",
-        summary="Take an image out of the queue",
+        summary="Cancel an inference",
         request=None,
         parameters=[schema.INFERENCE_ID],
         responses={200: InferenceSerializer, **schema.NOT_FOUND, **schema.NOT_PENDING, **schema.DATABASE_ERRORS},
@@ -141,7 +143,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         *,
         serializer: BaseSerializer[Inference] | None = None,
     ) -> Response:
-        """The row as it is now, or after the wait that the client prefers. `serializer`: one that is at hand."""
+        """Show the row as it is now, or after the wait that the client prefers. Reuses `serializer` if there is one."""
         wait_s = headers.read_wait_s(request)
         is_granted = False
         if wait_s and not inference.is_final:

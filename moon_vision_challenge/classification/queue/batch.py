@@ -33,7 +33,7 @@ _MAX_PIXELS_AT_ONCE = 25_000_000
 """A batch with more is classified in parts: Pillow keeps four bytes of each. A single picture may have more."""
 
 _INTERNAL_ERROR = {"code": "internal_error", "detail": "Internal error. It has been logged."}
-_UNSTORABLE = {"code": "invalid_prediction", "detail": "The model gave no usable answer."}
+_UNSTORABLE = {"code": "invalid_prediction", "detail": "The model returned an unusable answer."}
 
 STATUS = Inference.STATUS
 Picture = tuple[Inference, Image.Image]
