@@ -58,6 +58,13 @@ lint: ## Check style, types, layers, migrations and settings
 hooks: ## Check each commit with the linters, before it is made
 	@native/bootstrap.sh local && .venv/bin/pre-commit install
 
+DOCS_VENV := .run/docs-venv
+docs: ## Build the documentation as a website in .run/site; fails on a broken link
+	@native/bootstrap.sh local
+	@test -x $(DOCS_VENV)/bin/python || .venv/bin/uv venv --quiet --clear --python .venv/bin/python $(DOCS_VENV)
+	@.venv/bin/uv pip sync --quiet --python $(DOCS_VENV)/bin/python --require-hashes requirements/docs.txt
+	$(DOCS_VENV)/bin/zensical build --clean --strict
+
 bench: ## Measure what requests cost: make bench ARGS="v0 v1 peers"
 	@native/bootstrap.sh local && exec $(PY) -m bench $(ARGS)
 
@@ -66,12 +73,12 @@ lock: ## Write requirements/*.txt anew from the *.in files: make lock ARGS=--upg
 	PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
 
 clean: ## Remove what can be made again (environments, caches, logs); models, database and uploads stay
-	rm -rf .venv .run/*-venv .run/bench .run/cache .run/logs .run/test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
+	rm -rf .venv .cache .run/*-venv .run/site .run/bench .run/cache .run/logs .run/test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
 
 chaos: ## Kill everything at random while inferences are posted, and check that none is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
-.PHONY: help run demo manage test test_e2e lint hooks bench lock clean chaos
+.PHONY: help run demo manage test test_e2e lint hooks docs bench lock clean chaos
 
 ##@ Models
 

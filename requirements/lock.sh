@@ -17,4 +17,5 @@ derive production base.in
 derive model_server model_server.in
 derive model_zoo model_zoo.in
 derive tensorflow tensorflow.in model_server.in model_zoo.in
+derive docs docs.in
 compile uv.in --output-file=uv.txt "$@"

@@ -44,7 +44,7 @@ _DTYPES = {
 }
 
 # What a run of eight images computes on the way does not fit into a core's own cache: it can take a fifth longer than
-# four runs of two, which several cores can share. docs/decisions/model-server-concurrency.md
+# four runs of two, which several cores can share. docs/decisions/0004-the-model-server-is-one-process.md
 _ITEMS_A_RUN = 2
 
 # onnxruntime's exceptions have no common base below Exception.

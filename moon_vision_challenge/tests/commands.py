@@ -1,0 +1,64 @@
+"""Runs the curl commands that the pages show, on a running service."""
+
+import json
+import shlex
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from moon_vision_challenge.classification.tests.service import Service
+from moon_vision_challenge.tests.documents import BASE_URL
+from native.environment import ROOT
+
+# They differ with every request. The rest of an answer must be as shown.
+_VARYING = {"id", "image", "created_at"}
+
+
+def curl(command: str, service: Service, inference_id: int | None = None) -> Any:
+    command = command.replace(BASE_URL, service.url).replace("\\\n", " ")
+    if inference_id is not None:
+        command = command.replace("/inferences/1/", f"/inferences/{inference_id}/")
+    result = subprocess.run(
+        [*shlex.split(command), "--silent", "--fail-with-body"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return json.loads(result.stdout)
+
+
+def restart_web(service: Service, environment: Mapping[str, str]) -> None:
+    """Restart the web server with more in its environment. It may be unready: its model server can be a fake."""
+    service.services.stop("web")
+    service.is_altered = True
+    service.services.start("web", {**service.environment, **environment})
+    service.services.wait_until(lambda: _is_alive(service), "the web server", 90)
+
+
+def _is_alive(service: Service) -> bool:
+    command = ["curl", "--silent", "--fail", "--output", "/dev/null", f"{service.url}/livez"]
+    return subprocess.run(command, check=False, timeout=10).returncode == 0
+
+
+def assert_as_shown(found: Any, shown: str, service: Service) -> None:
+    """The same fields in the same order, with the same values; scores within 0.1."""
+    _compare(found, json.loads(shown.replace(BASE_URL, service.url)))
+
+
+def _compare(found: Any, shown: Any) -> None:
+    if isinstance(shown, dict):
+        assert list(found) == list(shown)
+        for key in shown.keys() - _VARYING:
+            _compare(found[key], shown[key])
+    elif isinstance(shown, list):
+        assert len(found) == len(shown)
+        for one_found, one_shown in zip(found, shown, strict=True):
+            _compare(one_found, one_shown)
+    elif isinstance(shown, float):
+        assert found == pytest.approx(shown, abs=0.1)
+    else:
+        assert found == shown
