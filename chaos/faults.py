@@ -13,8 +13,8 @@ from redis import Redis
 
 from bench import load
 from native import readiness
-from native.process import poll
-from native.services import STOP_TIMEOUT_S, Services
+from native.process import STOP_TIMEOUT_S, poll
+from native.services import Services
 
 LEASE_S = 6
 SWEEP_S = 2
