@@ -152,8 +152,10 @@ CLASSIFICATION_DISPATCHER = env.str(
 # Limits of what a client may send
 INFERENCE_MAX_IMAGE_BYTES = env.int("INFERENCE_MAX_IMAGE_BYTES", default=20 * 1024 * 1024)
 INFERENCE_MAX_IMAGE_PIXELS = env.int("INFERENCE_MAX_IMAGE_PIXELS", default=50_000_000)  # width x height of one frame
-# Other formats are refused by name; TIFF is decoded in a process of its own.
-INFERENCE_IMAGE_FORMATS = env.list("INFERENCE_IMAGE_FORMATS", default=["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+# Other formats are refused by name. TIFF, AVIF and HEIC are decoded in a process of their own.
+INFERENCE_IMAGE_FORMATS = env.list(
+    "INFERENCE_IMAGE_FORMATS", default=["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"]
+)
 # What decoding one image may cost, as its structure tells before: CPU seconds of the machine in docs/images.md, memory,
 # and the segments, chunks, blocks or strips that it is stored in
 INFERENCE_MAX_DECODE_CPU_S = env.float("INFERENCE_MAX_DECODE_CPU_S", default=3.0)

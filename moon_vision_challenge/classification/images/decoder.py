@@ -13,20 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image
+import pillow_heif
+from PIL import AvifImagePlugin, Image
 
 from moon_vision_challenge.classification.exceptions import InvalidImageError
 from moon_vision_challenge.classification.images import pixels
-
-OUT_OF_MEMORY = 12
-"""The status with which the process ends."""
-
-BAND_PIXELS = 1_000_000
-"""As many pixels are written and read at once."""
-
-
-def band_rows(width: int) -> int:
-    return max(1, BAND_PIXELS // width)
+from moon_vision_challenge.classification.images.decoder_pool import OUT_OF_MEMORY, band_rows
 
 
 def main() -> None:
@@ -35,6 +27,7 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # libraries write about damaged files where they like
         os.dup2(nothing, stream)
+    _prepare_libraries()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _offer_to_the_oom_killer()
     try:
@@ -46,11 +39,19 @@ def main() -> None:
         os._exit(OUT_OF_MEMORY)
 
 
+def _prepare_libraries() -> None:
+    """One thread each: the others would count for the limit of CPU time, and cost address space."""
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    pillow_heif.options.DECODE_THREADS = 1
+    pillow_heif.options.THUMBNAILS = False
+    pixels.PLUGINS["HEIC"] = pillow_heif.HeifImageFile
+
+
 def _answer(request: dict[str, Any], data: bytes, answers: BinaryIO) -> None:
     _limit(cpu_s=request.pop("cpu_s"), memory_bytes=request.pop("memory_bytes"))
     wants_pixels = request.pop("wants_pixels")
     try:
-        image = pixels.decode(data, **request)
+        image = pixels.decode(data, pixels.Request(**request))
     except InvalidImageError as error:
         _tell(answers, error=type(error).__name__, text=str(error), detail=error.detail)
         return

@@ -20,8 +20,14 @@ from moon_vision_challenge.classification.exceptions import (
     ImageTooExpensiveError,
     InvalidImageError,
 )
-from moon_vision_challenge.classification.images.decoder import OUT_OF_MEMORY, band_rows
+from moon_vision_challenge.classification.images.pixels import Request
 from moon_vision_challenge.classification.images.structure import Parts
+
+OUT_OF_MEMORY = 12
+"""The status with which the process ends."""
+
+BAND_PIXELS = 1_000_000
+"""As many pixels are written and read at once."""
 
 _PROGRAM = "from moon_vision_challenge.classification.images.decoder import main; main()"
 
@@ -30,6 +36,10 @@ _SLACK = 1.5
 _SLACK_BYTES = 64 * 1024 * 1024
 _WALL_FACTOR = 10
 """How much longer than its CPU time a decode may last, on a machine that is busy with other work."""
+
+
+def band_rows(width: int) -> int:
+    return max(1, BAND_PIXELS // width)
 
 
 class DecoderPool:
@@ -44,24 +54,20 @@ class DecoderPool:
         self._idle: list[_Decoder] = []
         self._places: threading.Semaphore | None = None
 
-    def decode(
-        self, parts: Parts, image_format: str, *, orientation: int, min_side: int | None, memory_bytes: int
-    ) -> Image.Image:
+    def decode(self, parts: Parts, request: Request, *, memory_bytes: int) -> Image.Image:
         """As `pixels.decode`, in another process.
 
         Raises:
             InvalidImageError: it cannot be decoded, or not within the limits of CPU time and memory.
             DecoderBusyError: no decoder became free within INFERENCE_DECODE_WAIT_S.
         """
-        request = {"image_format": image_format, "orientation": orientation, "min_side": min_side}
-        image = self._ask(parts, {**request, "wants_pixels": True}, memory_bytes)
+        image = self._ask(parts, {**request._asdict(), "wants_pixels": True}, memory_bytes)
         assert image is not None  # noqa: S101  # asked for
         return image
 
-    def check(self, parts: Parts, image_format: str, *, memory_bytes: int) -> None:
+    def check(self, parts: Parts, request: Request, *, memory_bytes: int) -> None:
         """Decode, and leave the pixels there. Raises as `decode` does."""
-        request = {"image_format": image_format, "orientation": 1, "min_side": 1}
-        self._ask(parts, {**request, "wants_pixels": False}, memory_bytes)
+        self._ask(parts, {**request._asdict(), "wants_pixels": False}, memory_bytes)
 
     def close(self) -> None:
         """End the decoders that have no work."""

@@ -2,19 +2,29 @@
 
 Unsigned integers of 16 bits: white is the largest value of 8, 10, 12, 14 or 16 bits, whichever is the first that holds
 all values. A camera of 12 bits that stores them in 16 gives the picture that it shows.
+Colours of 16 bits: the same, with one white for all three.
 Floats from 0 to 1: 1 is white. Floats and longer integers within 0 to 65,535: as integers of 16 bits.
 All others, negative ones among them: stretched from the smallest value, black, to the largest, white.
 """
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops, ImageFile
 
 from moon_vision_challenge.classification.exceptions import UnsupportedFormatError
 
 _BITS = (8, 10, 12, 14, 16)
+MAX_BITS = _BITS[-1]
+LOW_BYTES = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBX", "RGBA")
+    for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
+}
+"""Pillow keeps the high byte of a colour. In the other byte order it keeps the low one."""
+
 _BAND_PIXELS = 1_000_000
 """As many are brought to 8 bits at once: a band of float64 takes 8 MB."""
 
@@ -38,6 +48,33 @@ def to_grey(image: Image.Image) -> Image.Image:
         values = np.clip((band - black) * factor, 0, 255).astype(np.uint8)
         grey.paste(Image.fromarray(values), (0, top))
     return grey
+
+
+def rawmode(image: ImageFile.ImageFile) -> str:
+    """How Pillow unpacks the pixels of an opened image; empty if not all tiles are the same."""
+    found = {tile.args if isinstance(tile.args, str) else str(tile.args[0]) for tile in image.tile if tile.args}
+    return found.pop() if len(found) == 1 else ""
+
+
+def take_low_bytes(tile: "ImageFile._Tile") -> "ImageFile._Tile":
+    """The tile of an image whose `rawmode` is in LOW_BYTES."""
+    if isinstance(tile.args, str):
+        return tile._replace(args=LOW_BYTES[tile.args])
+    assert tile.args is not None  # noqa: S101  # it has a rawmode
+    return tile._replace(args=(LOW_BYTES[tile.args[0]], *tile.args[1:]))
+
+
+def white_bits_of_high_bytes(image: Image.Image) -> int:
+    """`white_bits` of all colours of 16 bits, of which the image has the high bytes."""
+    highest = max(int(high) for _, high in image.getextrema()[:3])  # type: ignore[misc]  # a pair of each band
+    return white_bits(highest << 8 | 0xFF)
+
+
+def combine(high: Image.Image, low: Image.Image, bits: int) -> Image.Image:
+    """The high and the low bytes of colours of which `bits` are used → 8 bits."""
+    upper = high.convert("RGB").point(lambda value: value << (16 - bits) & 0xFF)
+    lower = low.convert("RGB").point(lambda value: value >> (bits - 8))
+    return ImageChops.add(upper, lower)
 
 
 def white_bits(high: float) -> int:

@@ -10,7 +10,7 @@ from django.conf import settings
 from PIL import Image
 
 from moon_vision_challenge.classification.exceptions import DamagedImageError, ImageTooLargeError, TruncatedImageError
-from moon_vision_challenge.classification.images import bmp, formats, gif, jpeg, pixels, png, tiff, webp
+from moon_vision_challenge.classification.images import bmp, formats, gif, iso_media, jpeg, pixels, png, tiff, webp
 from moon_vision_challenge.classification.images.budget import memory
 from moon_vision_challenge.classification.images.decoder_pool import decoders, too_much_memory, too_much_time
 from moon_vision_challenge.classification.images.structure import STORED_RGB_BYTES, PartCounter, Parts, Structure
@@ -22,6 +22,8 @@ _SCANNERS: dict[str, Callable[[bytes, PartCounter], Structure]] = {
     "WEBP": webp.scan,
     "BMP": bmp.scan,
     "TIFF": tiff.scan,
+    "AVIF": iso_media.scan_avif,
+    "HEIC": iso_media.scan_heic,
 }
 
 _IN_PROCESS_CPU_S = 0.3
@@ -41,7 +43,7 @@ class EncodedImage:
 
     @property
     def format(self) -> str:
-        """Pillow's name of the format."""
+        """One of formats.SUFFIXES."""
         return self.structure.format
 
     @property
@@ -86,7 +88,7 @@ class EncodedImage:
         """Decode, as cheaply as shows that all data are there and sound. Raises as `decode` does."""
         with memory.reserve(self._bytes_needed(1)):
             if self._is_isolated(1):
-                decoders.check(self._parts, self.format, memory_bytes=self.structure_bytes)
+                decoders.check(self._parts, self._request(1), memory_bytes=self.structure_bytes)
             else:
                 self._decode(1).close()
 
@@ -100,15 +102,14 @@ class EncodedImage:
         return self.structure.parts or (self.data,)
 
     def _decode(self, min_side: int | None) -> Image.Image:
-        orientation = self.structure.orientation
+        request = self._request(min_side)
         if self._is_isolated(min_side):
-            needed = self.structure_bytes
-            return decoders.decode(
-                self._parts, self.format, orientation=orientation, min_side=min_side, memory_bytes=needed
-            )
+            return decoders.decode(self._parts, request, memory_bytes=self.structure_bytes)
         parts = self.structure.parts
-        data = self.data if parts is None else b"".join(parts)
-        return pixels.decode(data, self.format, orientation=orientation, min_side=min_side)
+        return pixels.decode(self.data if parts is None else b"".join(parts), request)
+
+    def _request(self, min_side: int | None) -> pixels.Request:
+        return pixels.Request(self.format, math.prod(self.size), self.structure.orientation, min_side)
 
     def _bytes_needed(self, min_side: int | None) -> int:
         if self.format != "JPEG":

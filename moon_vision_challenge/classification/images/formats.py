@@ -14,8 +14,10 @@ SUFFIXES = {
     "GIF": "gif",
     "BMP": "bmp",
     "TIFF": "tif",
+    "AVIF": "avif",
+    "HEIC": "heic",
 }
-"""Pillow's name of a format that can be accepted → the suffix of a stored file."""
+"""The name of a format that can be accepted → the suffix of a stored file."""
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),

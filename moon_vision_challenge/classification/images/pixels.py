@@ -3,8 +3,10 @@
 import io
 import struct
 import zlib
+from typing import NamedTuple
 
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -15,18 +17,24 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from moon_vision_challenge.classification.exceptions import DamagedImageError, TruncatedImageError
-from moon_vision_challenge.classification.images import deep
+from moon_vision_challenge.classification.exceptions import (
+    DamagedImageError,
+    InvalidImageError,
+    TruncatedImageError,
+    UnsupportedFormatError,
+)
+from moon_vision_challenge.classification.images import deep, exif
 
-_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "GIF": GifImagePlugin.GifImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
 }
-"""The class is named, not looked up: no other decoder can be made to run."""
+"""The class is named, not looked up: no other decoder can be made to run. decoder.py adds HEIC, in its own process."""
 
 # What Pillow's decoders raise for damaged files, as mutating files of every format has shown.
 _DECODER_ERRORS = (
@@ -55,7 +63,20 @@ _UPRIGHT = {
 """EXIF orientation → what makes the image upright (Exif 2.32, tag 0x0112). 1 is upright."""
 
 
-def decode(data: bytes, image_format: str, *, orientation: int = 1, min_side: int | None = None) -> Image.Image:
+_UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "unsupported")
+"""How Pillow's reasons begin, in small letters, for what is sound and of a kind that it cannot decode."""
+
+
+class Request(NamedTuple):
+    """What is to be decoded, as the structure of the file told it."""
+
+    format: str
+    pixel_count: int
+    orientation: int
+    min_side: int | None
+
+
+def decode(data: bytes, request: Request) -> Image.Image:
     """Decode the first image: mode RGB, upright.
 
     Transparency is dropped: a pixel has the colour that is stored under it. Pixels of more than 8 bits follow the rule
@@ -65,15 +86,24 @@ def decode(data: bytes, image_format: str, *, orientation: int = 1, min_side: in
         DamagedImageError, TruncatedImageError, UnsupportedFormatError: the decoder cannot read it, or not whole.
     """
     try:
-        image: Image.Image = _load(data, image_format, min_side)
+        image, orientation = _load(data, request)
         if deep.is_deep(image):
             image = deep.to_grey(image)
         if (transpose := _UPRIGHT.get(orientation)) is not None:
             image = image.transpose(transpose)
         return image if image.mode == "RGB" else image.convert("RGB")
     except _DECODER_ERRORS as error:
-        is_short = isinstance(error, EOFError) or "truncated" in str(error).lower()
-        raise (TruncatedImageError if is_short else DamagedImageError)(f"pixels: {error!r}") from error
+        raise _translate(error) from error
+
+
+def _translate(error: Exception) -> InvalidImageError:
+    reason = str(error).lower()
+    if isinstance(error, EOFError) or "truncated" in reason:
+        return TruncatedImageError(f"pixels: {error!r}")
+    if reason.startswith(_UNSUPPORTED):
+        detail = "This kind of pixels is not accepted. Save the image with 8 bits per channel, grey or RGB."
+        return UnsupportedFormatError(f"pixels: {error!r}", detail=detail)
+    return DamagedImageError(f"pixels: {error!r}")
 
 
 def reduction(size: tuple[int, int], min_side: int | None) -> int:
@@ -83,13 +113,30 @@ def reduction(size: tuple[int, int], min_side: int | None) -> int:
     return next(divisor for divisor in (8, 4, 2, 1) if divisor == 1 or min(size) // min_side >= divisor)
 
 
-def _load(data: bytes, image_format: str, min_side: int | None) -> ImageFile.ImageFile:
-    image = _PLUGINS[image_format](io.BytesIO(data))
-    if image_format == "JPEG":
+def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
+    """The image and its orientation."""
+    image = _open(data, request)
+    if request.format == "JPEG":
         # All at once. In blocks, libjpeg goes back to the last marker whenever one ends: quadratic in fill bytes.
         image.decodermaxblock = len(data)
-        if min_side:
+        if min_side := request.min_side:
             shorter = min(image.size)
             image.draft("RGB", (image.width * min_side // shorter, image.height * min_side // shorter))
+    orientation = request.orientation
+    if request.format == "AVIF":  # Pillow makes EXIF of what the container says
+        orientation = exif.read_orientation(image.info.get("exif", b"")) or 1
+    rawmode = deep.rawmode(image)
     image.load()
+    if rawmode not in deep.LOW_BYTES or (bits := deep.white_bits_of_high_bytes(image)) == deep.MAX_BITS:
+        return image, orientation
+    low = _open(data, request)
+    low.tile = [deep.take_low_bytes(tile) for tile in low.tile]
+    low.load()
+    return deep.combine(image, low, bits), orientation
+
+
+def _open(data: bytes, request: Request) -> ImageFile.ImageFile:
+    image = PLUGINS[request.format](io.BytesIO(data))
+    if image.width * image.height > request.pixel_count:
+        raise DamagedImageError("larger than its structure says")
     return image

@@ -14,7 +14,7 @@ class Structure(NamedTuple):
     """The image, and what decoding it costs at most."""
 
     format: str
-    """Pillow's name."""
+    """One of formats.SUFFIXES."""
     width: int
     height: int
     cpu_s: float
