@@ -54,7 +54,7 @@ def main() -> None:
     clock(AnonThrottle, "allow_request", "throttle")
     clock(Request, "_load_data_and_files", "multipart parser")
     clock(images, "open_image", "decode JPEG")
-    clock(images, "decode_rgb", "decode JPEG")
+    clock(images.pixels, "decode", "decode JPEG")
     clock(EfficientNetLite0Classificator, "preprocess_input", "crop and resize")
     clock(EfficientNetLite0Classificator, "process_prediction", "base64, JSON, HTTP to the model server")
     clock(orjson, "loads", "parse the reply")

@@ -1,6 +1,5 @@
 """What a request to v1 costs: the POST that stores it, and the worker that classifies it."""
 
-import io
 import statistics
 import time
 from collections.abc import Iterator
@@ -8,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import psycopg2
-from PIL import Image
 
 from moon_vision_challenge.classification import images
 from native.process import poll
@@ -122,7 +120,7 @@ def _decoding_s(repeat: int = 50) -> float:
     data = photo()
     start = time.thread_time()
     for _ in range(repeat):
-        image = images.decode_rgb(Image.open(io.BytesIO(data)))
+        image = images.open_image(data).decode()
         images.crop_and_resize(image, model_server.SIZE)
     return (time.thread_time() - start) / repeat
 

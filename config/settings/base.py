@@ -152,6 +152,20 @@ CLASSIFICATION_DISPATCHER = env.str(
 # Limits of what a client may send
 INFERENCE_MAX_IMAGE_BYTES = env.int("INFERENCE_MAX_IMAGE_BYTES", default=20 * 1024 * 1024)
 INFERENCE_MAX_IMAGE_PIXELS = env.int("INFERENCE_MAX_IMAGE_PIXELS", default=50_000_000)  # width x height of one frame
+# Other formats are refused by name. TIFF, AVIF and HEIC are decoded in a process of their own.
+INFERENCE_IMAGE_FORMATS = env.list(
+    "INFERENCE_IMAGE_FORMATS", default=["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"]
+)
+# What decoding one image may cost, as its structure tells before: CPU seconds of the machine in docs/images.md, memory,
+# and the segments, chunks, blocks or strips that it is stored in
+INFERENCE_MAX_DECODE_CPU_S = env.float("INFERENCE_MAX_DECODE_CPU_S", default=3.0)
+INFERENCE_MAX_DECODE_BYTES = env.int("INFERENCE_MAX_DECODE_BYTES", default=400 * 1024 * 1024)
+INFERENCE_MAX_IMAGE_PARTS = env.int("INFERENCE_MAX_IMAGE_PARTS", default=100_000)
+# What all images of one process may take at once; and how long one waits for its share, or for a decoder process,
+# before it is answered with 503
+INFERENCE_DECODE_MEMORY_BYTES = env.int("INFERENCE_DECODE_MEMORY_BYTES", default=400 * 1024 * 1024)
+INFERENCE_DECODE_WAIT_S = env.float("INFERENCE_DECODE_WAIT_S", default=10.0)
+INFERENCE_DECODER_PROCESSES = env.int("INFERENCE_DECODER_PROCESSES", default=1)  # of each web process and worker
 # base64 makes four bytes of three; 64 KiB for the other fields and the multipart headers
 MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
 

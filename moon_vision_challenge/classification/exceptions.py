@@ -28,10 +28,29 @@ class InvalidImageError(ClassificationError):
 
 
 class UnreadableImageError(InvalidImageError):
-    """The bytes are no image of a known format, or are cut short or damaged."""
+    """The bytes are not an image that the service can read."""
 
     code = "unreadable_image"
-    detail = "This is not a readable image. It is of an unknown format, damaged or cut short."
+    detail = "This is not a readable image."
+
+
+class UnsupportedFormatError(UnreadableImageError):
+    """The bytes are of an unknown format, or of one that is not accepted."""
+
+    code = "unsupported_image_format"
+    detail = "This is not an image of an accepted format."
+
+
+class DamagedImageError(UnreadableImageError):
+    """The bytes do not follow the rules of their format."""
+
+    detail = "This image is damaged: its content does not follow the rules of its format. Save or export it again."
+
+
+class TruncatedImageError(UnreadableImageError):
+    """The bytes end before the image does."""
+
+    detail = "This image is cut short: the file ends before the image does. Upload the whole file."
 
 
 class ImageTooLargeError(InvalidImageError):
@@ -39,6 +58,21 @@ class ImageTooLargeError(InvalidImageError):
 
     code = "image_too_large"
     detail = "This image has too many pixels."
+
+
+class ImageTooExpensiveError(InvalidImageError):
+    """Decoding the image would cost more time or memory than the service spends on one."""
+
+    code = "image_too_expensive"
+    detail = "This image costs too much to decode."
+
+
+class DecoderBusyError(ClassificationError):
+    """Other images occupy the memory or the processes that decode."""
+
+    code = "decoder_busy"
+    retryable = True
+    detail = "Too many large images are being decoded. Try again later."
 
 
 class IdempotencyConflictError(ClassificationError):

@@ -2,30 +2,26 @@
 
 import hashlib
 import time
-from contextlib import closing
 from typing import NamedTuple
 
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
-from PIL import Image
 
-from moon_vision_challenge.classification import events, images, prediction
+from moon_vision_challenge.classification import events, prediction
 from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
     IdempotencyConflictError,
     InferenceNotPendingError,
 )
+from moon_vision_challenge.classification.images import EncodedImage
 from moon_vision_challenge.classification.models import FINAL_STATUSES, IdempotencyKey, Inference
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
 from moon_vision_challenge.classification.queue import backlog
 from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
-
-# Images are closed when they have been used. The objects of a request refer to each other, so that what they hold is
-# freed when the garbage collector comes, and that counts objects: it does not know that one has 200 MB of pixels.
 
 STATUS = Inference.STATUS
 
@@ -33,15 +29,14 @@ _waiting_requests = ConcurrencyLimit(lambda: settings.INFERENCE_MAX_WAITING_REQU
 
 
 def classify_image(
-    *, model_type: str, image: Image.Image, version: VersionChoice = NEWEST, top_k: int = 0
+    *, model_type: str, image: EncodedImage, version: VersionChoice = NEWEST, top_k: int = 0
 ) -> Classification:
-    """Return the label of an opened image, with the `top_k` most probable classes. Closes the image.
+    """Return the label of an image, with the `top_k` most probable classes.
 
     Raises ClassificationError.
     """
     classificator = dispatcher[model_type]
-    with closing(image):
-        rgb_image = images.decode_rgb(image, min_side=classificator.min_image_side)
+    with image.decoded(min_side=classificator.min_image_side) as rgb_image:
         return prediction.classify(classificator, [rgb_image], version=version, top_k=top_k)[0]
 
 
@@ -56,13 +51,12 @@ class Idempotency(NamedTuple):
 def create_inference(
     *,
     model_type: str,
-    image: Image.Image,
-    data: bytes,
+    image: EncodedImage,
     version: VersionChoice = NEWEST,
     idempotency: Idempotency | None = None,
     webhook_url: str = "",
 ) -> tuple[Inference, bool]:
-    """Store an opened image and its row, to be classified later. Closes the image.
+    """Store an image and its row, to be classified later.
 
     Returns:
         The row; and whether it is new. It is not if the idempotency key was used before for the same request.
@@ -82,15 +76,14 @@ def create_inference(
     key = None
     if idempotency:
         fields = f"{model_type} {version.number} {version.label} {webhook_url} "
-        payload_sha256 = hashlib.sha256(fields.encode() + data).hexdigest()
+        payload_sha256 = hashlib.sha256(fields.encode() + image.data).hexdigest()
         key = IdempotencyKey(scope=idempotency.scope, key=idempotency.key, payload_sha256=payload_sha256)
         if earlier := _find_earlier(key):
             return earlier, False
-    with closing(image):  # An eighth of the size is enough to see that all data are there and sound.
-        images.decode_rgb(image, min_side=1)
+    image.check()
     backlog.check_capacity()
     connection.ensure_connection()  # while PostgreSQL is away no files pile up
-    inference.image = ContentFile(data, name=f"image.{images.SUFFIXES[str(image.format)]}")
+    inference.image = ContentFile(image.data, name=f"image.{image.suffix}")
     try:
         _insert(inference, key)
     except (OperationalError, InterfaceError):

@@ -24,6 +24,7 @@ _STATUS: dict[type, int] = {
     exceptions.UnknownVersionLabelError: status.HTTP_400_BAD_REQUEST,
     exceptions.VersionNotSelectableError: status.HTTP_400_BAD_REQUEST,
     exceptions.InvalidPredictionError: status.HTTP_502_BAD_GATEWAY,
+    exceptions.DecoderBusyError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.ModelServerUnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.ModelNotAvailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.StorageUnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,

@@ -1,11 +1,10 @@
 """Shapes of requests and responses."""
 
 import binascii
-from typing import Any, NamedTuple
+from typing import Any
 
 import pybase64
 from django.conf import settings
-from PIL import Image
 from rest_framework import serializers
 
 from moon_vision_challenge.classification import images
@@ -16,12 +15,6 @@ from moon_vision_challenge.web.errors import RequestTooLargeError
 from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_url
 
 
-class UploadedImage(NamedTuple):
-    data: bytes
-    image: Image.Image
-    """Opened: the header is read and within the limits, the pixels are not decoded yet."""
-
-
 class ImageUploadField(serializers.FileField):
     """A file in a multipart request; in JSON, base64 text or a data URI."""
 
@@ -29,14 +22,14 @@ class ImageUploadField(serializers.FileField):
         "not_base64": "Send a file, base64 text, or a data URI with base64 text.",
     }
 
-    def to_internal_value(self, data: Any) -> UploadedImage:  # type: ignore[override]
+    def to_internal_value(self, data: Any) -> images.EncodedImage:  # type: ignore[override]
         content = self._decode_base64(data) if isinstance(data, str) else super().to_internal_value(data).read()
         if not content:
             self.fail("empty")
         if len(content) > settings.INFERENCE_MAX_IMAGE_BYTES:
             raise RequestTooLargeError
         try:
-            return UploadedImage(content, images.open_image(content))
+            return images.open_image(content)
         except InvalidImageError as error:
             raise serializers.ValidationError(error.detail, code=error.code) from error
 

@@ -43,11 +43,10 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
     def create(self, request: Request) -> Response:
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        upload = serializer.validated_data["image"]
         query = read_query(request, ClassificationQuerySerializer)
         found = services.classify_image(
             model_type=serializer.validated_data["model_type"],
-            image=upload.image,
+            image=serializer.validated_data["image"],
             version=query.version,
             top_k=query.top_k,
         )
@@ -89,12 +88,10 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         idempotency = headers.read_idempotency_key(request)
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        upload = serializer.validated_data["image"]
         query = read_query(request, VersionQuerySerializer)
         inference, is_new = services.create_inference(
             model_type=serializer.validated_data["model_type"],
-            image=upload.image,
-            data=upload.data,
+            image=serializer.validated_data["image"],
             version=query.version,
             idempotency=idempotency,
             webhook_url=serializer.validated_data.get("webhook_url", ""),

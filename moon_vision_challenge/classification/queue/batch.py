@@ -114,7 +114,7 @@ def _after(outcome: AttemptOutcome) -> Inference:
 def _read_image(inference: Inference) -> Image.Image:
     with inference.image.open("rb") as file:
         image = images.open_image(file.read())
-    return images.decode_rgb(image, min_side=dispatcher[inference.model_type].min_image_side)
+    return image.decode(min_side=dispatcher[inference.model_type].min_image_side)
 
 
 def _classify_versions(pictures: Sequence[Picture]) -> list[AttemptOutcome]:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def pictures() -> list[bytes]:
     """The sample photo, and what one can make of it so that the model sees something else."""
-    photo = images.decode_rgb(images.open_image(PHOTO))
+    photo = images.open_image(PHOTO).decode()
     variants = [photo, ImageOps.invert(photo), ImageOps.solarize(photo), ImageOps.flip(photo), gradient(500, 375)]
     variants += [photo.crop((x, 0, x + 120, 120)) for x in range(0, 480, 120)]
     return [encode(variant, "JPEG", quality=95) for variant in variants]
@@ -45,7 +45,7 @@ def test_both_ways_give_the_label_that_onnxruntime_gives_for_the_same_pixels(ser
     session = onnxruntime.InferenceSession(ROOT / "models" / MODEL / "1" / "model.onnx")
     expected = []
     for data in pictures():
-        image = images.decode_rgb(images.open_image(data), min_side=512)
+        image = images.open_image(data).decode(min_side=512)
         pixels = np.asarray(images.crop_and_resize(image, 224))[np.newaxis]
         (probabilities,) = session.run(["probabilities"], {session.get_inputs()[0].name: pixels})
         expected.append(IMAGENET_LABELS[int(probabilities[0].argmax())])

@@ -31,15 +31,13 @@ QUEUE = "inferences"
 
 
 def create(data: bytes, model_type: str = "efficientnet_lite0", version: VersionChoice = NEWEST) -> Inference:
-    inference, _ = services.create_inference(
-        model_type=model_type, image=images.open_image(data), data=data, version=version
-    )
+    inference, _ = services.create_inference(model_type=model_type, image=images.open_image(data), version=version)
     return inference
 
 
 def open_rgb(data: bytes) -> Image.Image:
     min_side = EfficientNetLite0Classificator().min_image_side
-    return images.decode_rgb(images.open_image(data), min_side=min_side)
+    return images.open_image(data).decode(min_side=min_side)
 
 
 def retry_now() -> None:

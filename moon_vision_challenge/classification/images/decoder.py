@@ -1,0 +1,86 @@
+"""A process that decodes one image after the other, within limits that the kernel enforces.
+
+It reads requests from standard input: one line of JSON, and the bytes of the image. To standard output it writes a line
+of JSON, and the pixels: RGB, row by row.
+"""
+
+import json
+import math
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pillow_heif
+from PIL import AvifImagePlugin, Image
+
+from moon_vision_challenge.classification.exceptions import InvalidImageError
+from moon_vision_challenge.classification.images import pixels
+from moon_vision_challenge.classification.images.decoder_pool import OUT_OF_MEMORY, band_rows
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent; this process ends with its pipe
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):  # libraries write about damaged files where they like
+        os.dup2(nothing, stream)
+    _prepare_libraries()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _offer_to_the_oom_killer()
+    try:
+        while line := requests.readline():
+            request = json.loads(line)
+            _answer(request, requests.read(request.pop("size")), answers)
+            answers.flush()
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+
+
+def _prepare_libraries() -> None:
+    """One thread each: the others would count for the limit of CPU time, and cost address space."""
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    pillow_heif.options.DECODE_THREADS = 1
+    pillow_heif.options.THUMBNAILS = False
+    pixels.PLUGINS["HEIC"] = pillow_heif.HeifImageFile
+
+
+def _answer(request: dict[str, Any], data: bytes, answers: BinaryIO) -> None:
+    _limit(cpu_s=request.pop("cpu_s"), memory_bytes=request.pop("memory_bytes"))
+    wants_pixels = request.pop("wants_pixels")
+    try:
+        image = pixels.decode(data, pixels.Request(**request))
+    except InvalidImageError as error:
+        _tell(answers, error=type(error).__name__, text=str(error), detail=error.detail)
+        return
+    _tell(answers, width=image.width, height=image.height)
+    if wants_pixels:
+        _write_pixels(image, answers)
+
+
+def _tell(answers: BinaryIO, **message: Any) -> None:
+    answers.write(json.dumps(message).encode() + b"\n")
+
+
+def _write_pixels(image: Image.Image, answers: BinaryIO) -> None:
+    rows = band_rows(image.width)
+    for top in range(0, image.height, rows):
+        answers.write(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
+
+
+def _limit(*, cpu_s: float, memory_bytes: int) -> None:
+    """From now on. The kernel ends the process (SIGXCPU), or refuses it memory (MemoryError)."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    end_s = math.ceil(used.ru_utime + used.ru_stime + cpu_s)
+    resource.setrlimit(resource.RLIMIT_CPU, (end_s, resource.RLIM_INFINITY))
+    if sys.platform == "linux":
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, resource.RLIM_INFINITY))
+
+
+def _offer_to_the_oom_killer() -> None:
+    """If a container runs out of memory, this process ends, not one that serves others."""
+    if sys.platform == "linux":
+        Path("/proc/self/oom_score_adj").write_text("1000")

@@ -1,0 +1,222 @@
+"""The processes that decode what is expensive or not to be trusted. They start when they are first needed."""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+from django.conf import settings
+from PIL import Image
+
+from moon_vision_challenge.classification import exceptions
+from moon_vision_challenge.classification.exceptions import (
+    DamagedImageError,
+    DecoderBusyError,
+    ImageTooExpensiveError,
+    InvalidImageError,
+)
+from moon_vision_challenge.classification.images.pixels import Request
+from moon_vision_challenge.classification.images.structure import Parts
+
+OUT_OF_MEMORY = 12
+"""The status with which the process ends."""
+
+BAND_PIXELS = 1_000_000
+"""As many pixels are written and read at once."""
+
+_PROGRAM = "from moon_vision_challenge.classification.images.decoder import main; main()"
+
+_SLACK = 1.5
+"""The estimate decides what is decoded. The kernel's limits are for what it did not foresee."""
+_SLACK_BYTES = 64 * 1024 * 1024
+_WALL_FACTOR = 10
+"""How much longer than its CPU time a decode may last, on a machine that is busy with other work."""
+
+
+def band_rows(width: int) -> int:
+    return max(1, BAND_PIXELS // width)
+
+
+class DecoderPool:
+    """At most INFERENCE_DECODER_PROCESSES decoders, for the threads of one process."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """For a forked process: the decoders are its parent's."""
+        self._lock = threading.Lock()
+        self._idle: list[_Decoder] = []
+        self._places: threading.Semaphore | None = None
+
+    def decode(self, parts: Parts, request: Request, *, memory_bytes: int) -> Image.Image:
+        """As `pixels.decode`, in another process.
+
+        Raises:
+            InvalidImageError: it cannot be decoded, or not within the limits of CPU time and memory.
+            DecoderBusyError: no decoder became free within INFERENCE_DECODE_WAIT_S.
+        """
+        image = self._ask(parts, {**request._asdict(), "wants_pixels": True}, memory_bytes)
+        assert image is not None  # noqa: S101  # asked for
+        return image
+
+    def check(self, parts: Parts, request: Request, *, memory_bytes: int) -> None:
+        """Decode, and leave the pixels there. Raises as `decode` does."""
+        self._ask(parts, {**request._asdict(), "wants_pixels": False}, memory_bytes)
+
+    def close(self) -> None:
+        """End the decoders that have no work."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for decoder in idle:
+            decoder.close()
+
+    def _ask(self, parts: Parts, request: dict[str, Any], memory_bytes: int) -> Image.Image | None:
+        places = self._find_places()
+        if not places.acquire(timeout=settings.INFERENCE_DECODE_WAIT_S):
+            raise DecoderBusyError("all decoder processes are at work")
+        try:
+            decoder = self._take()
+            try:
+                return decoder.ask(parts, request, memory_bytes)
+            finally:
+                self._put_back(decoder)
+        finally:
+            places.release()
+
+    def _find_places(self) -> threading.Semaphore:
+        with self._lock:
+            if self._places is None:
+                self._places = threading.BoundedSemaphore(settings.INFERENCE_DECODER_PROCESSES)
+            return self._places
+
+    def _take(self) -> "_Decoder":
+        with self._lock:
+            while self._idle:
+                decoder = self._idle.pop()
+                if decoder.is_usable:
+                    return decoder
+                decoder.close()
+        return _Decoder()
+
+    def _put_back(self, decoder: "_Decoder") -> None:
+        if not decoder.is_usable:
+            decoder.close()
+            return
+        with self._lock:
+            self._idle.append(decoder)
+
+
+class _Decoder:
+    def __init__(self) -> None:
+        # No secrets of the service's environment, and the same packages.
+        environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._is_between_images = True
+
+    @property
+    def is_usable(self) -> bool:
+        return self._is_between_images and self._process.poll() is None
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(BrokenPipeError):  # of bytes that were not sent
+                pipe.close()  # type: ignore[union-attr]  # both are pipes
+
+    def ask(self, parts: Parts, request: dict[str, Any], memory_bytes: int) -> Image.Image | None:
+        cpu_s = settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK
+        request |= {
+            "size": sum(map(len, parts)),
+            "cpu_s": cpu_s,
+            "memory_bytes": int(memory_bytes * _SLACK) + _SLACK_BYTES,
+        }
+        self._is_between_images = False
+        watchdog = threading.Timer(cpu_s * _WALL_FACTOR, self._process.kill)
+        watchdog.start()
+        try:
+            image = self._exchange(parts, request)
+        except (EOFError, BrokenPipeError) as error:
+            raise self._why_it_died() from error
+        finally:
+            watchdog.cancel()
+        self._is_between_images = True
+        if isinstance(image, InvalidImageError):
+            raise image
+        return image
+
+    def _exchange(self, parts: Parts, request: dict[str, Any]) -> Image.Image | InvalidImageError | None:
+        requests = self._process.stdin
+        assert requests is not None  # noqa: S101  # it is a pipe
+        requests.write(json.dumps(request).encode() + b"\n")
+        for part in parts:
+            requests.write(part)
+        requests.flush()
+        answer = json.loads(self._read_line())
+        if "error" in answer:
+            return _error(**answer)
+        return self._read_pixels(answer["width"], answer["height"]) if request["wants_pixels"] else None
+
+    def _read_line(self) -> bytes:
+        line = self._process.stdout.readline()  # type: ignore[union-attr]  # it is a pipe
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return line
+
+    def _read_pixels(self, width: int, height: int) -> Image.Image:
+        image = Image.new("RGB", (width, height))
+        rows = band_rows(width)
+        for top in range(0, height, rows):
+            size = (width, min(rows, height - top))
+            data = self._process.stdout.read(size[0] * size[1] * 3)  # type: ignore[union-attr]  # it is a pipe
+            if len(data) < size[0] * size[1] * 3:
+                raise EOFError
+            image.paste(Image.frombuffer("RGB", size, data, "raw", "RGB", 0, 1), (0, top))
+        return image
+
+    def _why_it_died(self) -> InvalidImageError:
+        self._process.kill()
+        code = self._process.wait()
+        if code in (-signal.SIGXCPU, -signal.SIGKILL):
+            return too_much_time(f"the decoder was ended by signal {-code}")
+        if code == OUT_OF_MEMORY:
+            return too_much_memory("the decoder had no more memory")
+        return DamagedImageError(f"the decoder ended with {code}")
+
+
+def too_much_time(log_text: str) -> ImageTooExpensiveError:
+    limit = settings.INFERENCE_MAX_DECODE_CPU_S
+    return ImageTooExpensiveError(
+        log_text,
+        detail=f"This image takes too much time to decode. At most {limit:g} s of CPU time are spent on one "
+        "(INFERENCE_MAX_DECODE_CPU_S). Send it smaller, or ask the operator to raise the limit.",
+    )
+
+
+def too_much_memory(log_text: str) -> ImageTooExpensiveError:
+    limit = settings.INFERENCE_MAX_DECODE_BYTES
+    return ImageTooExpensiveError(
+        log_text,
+        detail=f"This image takes too much memory to decode. At most {limit:,} bytes are spent on one "
+        "(INFERENCE_MAX_DECODE_BYTES). Send it smaller, or ask the operator to raise the limit.",
+    )
+
+
+def _error(error: str, text: str, detail: str) -> InvalidImageError:
+    kind: type[InvalidImageError] = getattr(exceptions, error)
+    return kind(text, detail=detail)
+
+
+decoders = DecoderPool()
+"""Of this process."""
+
+os.register_at_fork(after_in_child=decoders.forget)
+atexit.register(decoders.close)

@@ -1,0 +1,98 @@
+"""Pixels of more than 8 bits → 8 bits, by a rule that shows a picture whatever part of the range it uses.
+
+Unsigned integers of 16 bits: white is the largest value of 8, 10, 12, 14 or 16 bits, whichever is the first that holds
+all values. A camera of 12 bits that stores them in 16 gives the picture that it shows.
+Colours of 16 bits: the same, with one white for all three.
+Floats from 0 to 1: 1 is white. Floats and longer integers within 0 to 65,535: as integers of 16 bits.
+All others, negative ones among them: stretched from the smallest value, black, to the largest, white.
+"""
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageFile
+
+from moon_vision_challenge.classification.exceptions import UnsupportedFormatError
+
+_BITS = (8, 10, 12, 14, 16)
+MAX_BITS = _BITS[-1]
+LOW_BYTES = {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBX", "RGBA")
+    for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
+}
+"""Pillow keeps the high byte of a colour. In the other byte order it keeps the low one."""
+
+_BAND_PIXELS = 1_000_000
+"""As many are brought to 8 bits at once: a band of float64 takes 8 MB."""
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether a pixel is one number of more than 8 bits."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def to_grey(image: Image.Image) -> Image.Image:
+    """One number a pixel → mode L. Raises UnsupportedFormatError for values that are not finite."""
+    extrema = [(float(band.min()), float(band.max())) for _, band in _bands(image)]
+    low, high = min(low for low, _ in extrema), max(high for _, high in extrema)
+    if not all(np.isfinite(value) for pair in extrema for value in pair):
+        raise UnsupportedFormatError(
+            "NaN or infinity", detail="This image has values that are not finite numbers. Save it with 8 or 16 bits."
+        )
+    black, factor = _scale(low, high, is_float=image.mode == "F")
+    grey = Image.new("L", image.size)
+    for top, band in _bands(image):
+        values = np.clip((band - black) * factor, 0, 255).astype(np.uint8)
+        grey.paste(Image.fromarray(values), (0, top))
+    return grey
+
+
+def rawmode(image: ImageFile.ImageFile) -> str:
+    """How Pillow unpacks the pixels of an opened image; empty if not all tiles are the same."""
+    found = {tile.args if isinstance(tile.args, str) else str(tile.args[0]) for tile in image.tile if tile.args}
+    return found.pop() if len(found) == 1 else ""
+
+
+def take_low_bytes(tile: "ImageFile._Tile") -> "ImageFile._Tile":
+    """The tile of an image whose `rawmode` is in LOW_BYTES."""
+    if isinstance(tile.args, str):
+        return tile._replace(args=LOW_BYTES[tile.args])
+    assert tile.args is not None  # noqa: S101  # it has a rawmode
+    return tile._replace(args=(LOW_BYTES[tile.args[0]], *tile.args[1:]))
+
+
+def white_bits_of_high_bytes(image: Image.Image) -> int:
+    """`white_bits` of all colours of 16 bits, of which the image has the high bytes."""
+    highest = max(int(high) for _, high in image.getextrema()[:3])  # type: ignore[misc]  # a pair of each band
+    return white_bits(highest << 8 | 0xFF)
+
+
+def combine(high: Image.Image, low: Image.Image, bits: int) -> Image.Image:
+    """The high and the low bytes of colours of which `bits` are used → 8 bits."""
+    upper = high.convert("RGB").point(lambda value: value << (16 - bits) & 0xFF)
+    lower = low.convert("RGB").point(lambda value: value >> (bits - 8))
+    return ImageChops.add(upper, lower)
+
+
+def white_bits(high: float) -> int:
+    """The bits of the value that is white, of integers up to 65,535."""
+    return next(bits for bits in _BITS if high < 1 << bits)
+
+
+def _scale(low: float, high: float, *, is_float: bool) -> tuple[float, float]:
+    """The value that becomes 0, and what the distance from it is multiplied by."""
+    if low >= 0 and is_float and high <= 1:
+        return 0.0, 255.999
+    if low >= 0 and high < 1 << 16:
+        return 0.0, 256 / (1 << white_bits(high))
+    return low, 255.999 / max(high - low, 1e-30)
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        yield top, np.asarray(image.crop(box)).astype(np.float64)

@@ -1,0 +1,142 @@
+"""Bytes of a known format → an upright RGB image, in this process. No limits in here: encoded.py has checked them."""
+
+import io
+import struct
+import zlib
+from typing import NamedTuple
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from moon_vision_challenge.classification.exceptions import (
+    DamagedImageError,
+    InvalidImageError,
+    TruncatedImageError,
+    UnsupportedFormatError,
+)
+from moon_vision_challenge.classification.images import deep, exif
+
+PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+}
+"""The class is named, not looked up: no other decoder can be made to run. decoder.py adds HEIC, in its own process."""
+
+# What Pillow's decoders raise for damaged files, as mutating files of every format has shown.
+_DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    IndexError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    Image.DecompressionBombError,
+    struct.error,
+    zlib.error,
+)
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what makes the image upright (Exif 2.32, tag 0x0112). 1 is upright."""
+
+
+_UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "unsupported")
+"""How Pillow's reasons begin, in small letters, for what is sound and of a kind that it cannot decode."""
+
+
+class Request(NamedTuple):
+    """What is to be decoded, as the structure of the file told it."""
+
+    format: str
+    pixel_count: int
+    orientation: int
+    min_side: int | None
+
+
+def decode(data: bytes, request: Request) -> Image.Image:
+    """Decode the first image: mode RGB, upright.
+
+    Transparency is dropped: a pixel has the colour that is stored under it. Pixels of more than 8 bits follow the rule
+    of deep.py.
+
+    Raises:
+        DamagedImageError, TruncatedImageError, UnsupportedFormatError: the decoder cannot read it, or not whole.
+    """
+    try:
+        image, orientation = _load(data, request)
+        if deep.is_deep(image):
+            image = deep.to_grey(image)
+        if (transpose := _UPRIGHT.get(orientation)) is not None:
+            image = image.transpose(transpose)
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except _DECODER_ERRORS as error:
+        raise _translate(error) from error
+
+
+def _translate(error: Exception) -> InvalidImageError:
+    reason = str(error).lower()
+    if isinstance(error, EOFError) or "truncated" in reason:
+        return TruncatedImageError(f"pixels: {error!r}")
+    if reason.startswith(_UNSUPPORTED):
+        detail = "This kind of pixels is not accepted. Save the image with 8 bits per channel, grey or RGB."
+        return UnsupportedFormatError(f"pixels: {error!r}", detail=detail)
+    return DamagedImageError(f"pixels: {error!r}")
+
+
+def reduction(size: tuple[int, int], min_side: int | None) -> int:
+    """Of 1, 2, 4 and 8, the largest divisor of a JPEG's size that keeps `min_side` pixels of the shorter side."""
+    if not min_side:
+        return 1
+    return next(divisor for divisor in (8, 4, 2, 1) if divisor == 1 or min(size) // min_side >= divisor)
+
+
+def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
+    """The image and its orientation."""
+    image = _open(data, request)
+    if request.format == "JPEG":
+        # All at once. In blocks, libjpeg goes back to the last marker whenever one ends: quadratic in fill bytes.
+        image.decodermaxblock = len(data)
+        if min_side := request.min_side:
+            shorter = min(image.size)
+            image.draft("RGB", (image.width * min_side // shorter, image.height * min_side // shorter))
+    orientation = request.orientation
+    if request.format == "AVIF":  # Pillow makes EXIF of what the container says
+        orientation = exif.read_orientation(image.info.get("exif", b"")) or 1
+    rawmode = deep.rawmode(image)
+    image.load()
+    if rawmode not in deep.LOW_BYTES or (bits := deep.white_bits_of_high_bytes(image)) == deep.MAX_BITS:
+        return image, orientation
+    low = _open(data, request)
+    low.tile = [deep.take_low_bytes(tile) for tile in low.tile]
+    low.load()
+    return deep.combine(image, low, bits), orientation
+
+
+def _open(data: bytes, request: Request) -> ImageFile.ImageFile:
+    image = PLUGINS[request.format](io.BytesIO(data))
+    if image.width * image.height > request.pixel_count:
+        raise DamagedImageError("larger than its structure says")
+    return image

@@ -1,0 +1,45 @@
+"""Every case of the corpus: the verdict, the same for v0, for v1's check and for the worker."""
+
+import pytest
+
+from chaos.corpus import CASES, Case, Verdict
+from moon_vision_challenge.classification import images
+from moon_vision_challenge.classification.exceptions import (
+    DamagedImageError,
+    ImageTooExpensiveError,
+    ImageTooLargeError,
+    InvalidImageError,
+    TruncatedImageError,
+    UnsupportedFormatError,
+)
+
+_VERDICTS: dict[type[InvalidImageError], Verdict] = {
+    UnsupportedFormatError: Verdict.UNSUPPORTED,
+    DamagedImageError: Verdict.DAMAGED,
+    TruncatedImageError: Verdict.CUT_SHORT,
+    ImageTooLargeError: Verdict.TOO_LARGE,
+    ImageTooExpensiveError: Verdict.TOO_EXPENSIVE,
+}
+
+
+def judge(data: bytes, *, only_check: bool) -> Verdict:
+    try:
+        image = images.open_image(data)
+        if only_check:
+            image.check()
+        else:
+            image.decode(min_side=512).close()
+    except InvalidImageError as error:
+        return _VERDICTS[type(error)]
+    return Verdict.ACCEPTED
+
+
+def test_the_corpus_is_large_and_each_name_is_unique() -> None:
+    assert len({case.name for case in CASES}) == len(CASES) >= 250
+    assert {case.verdict for case in CASES} == set(Verdict)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_picture_gets_its_verdict_from_v0_and_from_v1(case: Case) -> None:
+    data = case.make()
+    assert [judge(data, only_check=True), judge(data, only_check=False)] == [case.verdict] * 2
