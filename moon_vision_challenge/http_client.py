@@ -9,7 +9,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
 import certifi
 import idna
@@ -38,11 +38,6 @@ class RefusedURLError(RequestFailedError):
     """A guarded request does not go to this URL. The text is for the client that gave it."""
 
 
-class Response(NamedTuple):
-    status: int
-    body: bytes
-
-
 class Pool:
     """Sends requests to our own services over connections that stay open.
 
@@ -57,8 +52,10 @@ class Pool:
         # requests: it runs Django's checks first.
         os.register_at_fork(after_in_child=self._idle.clear)
 
-    def request(self, url: str, data: bytes | None, *, connect_timeout_s: float, timeout_s: float) -> Response:
+    def request(self, url: str, data: bytes | None, *, connect_timeout_s: float, timeout_s: float) -> tuple[int, bytes]:
         """POST `data` to the URL, or GET the URL if there is none. `timeout_s` bounds the whole request.
+
+        Returns the response's status and body.
 
         Raises:
             DeadlineExceededError: the request was sent, and the response is not complete within `timeout_s`.
@@ -70,11 +67,11 @@ class Pool:
             curl = self._new_handle()
         try:
             curl.setopt(pycurl.URL, _quoted(url))
-            curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(connect_timeout_s))
-            curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(timeout_s))
+            curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout_s * 1000) or 1)
+            curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000) or 1)  # 0 would be no limit
             _set_body(curl, data)
             body = curl.perform_rb()
-            return Response(curl.getinfo(pycurl.RESPONSE_CODE), body)
+            return curl.getinfo(pycurl.RESPONSE_CODE), body
         except pycurl.error as error:
             was_sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0  # otherwise it is the connection that took too long
             timed_out = was_sent and error.args[0] == pycurl.E_OPERATION_TIMEDOUT
@@ -105,13 +102,14 @@ def guarded_request(
     deadline_s: float,
     max_body_bytes: int,
     allow_private: bool = False,
-) -> Response:
+) -> tuple[int, bytes]:
     """POST `data` to a URL that a client gave, or GET the URL. Connects to a public address or not at all.
 
     The guard judges the very address that the socket connects to, so it does not matter what the name resolves to
     before or after. The connection is new and direct, never a proxy's; redirects are not followed; no credentials are
     sent. `deadline_s` bounds the whole request, from the name's lookup to the last byte. `max_body_bytes` bounds the
-    response's body; 0 reads none of it and returns after the headers.
+    response's body; 0 reads none of it and returns after the headers. Returns the response's status
+    and body.
 
     Raises:
         RefusedURLError: the URL cannot be requested, or does not lead to a public address.
@@ -127,7 +125,7 @@ def guarded_request(
         curl.setopt(pycurl.OPENSOCKETFUNCTION, guard.open_socket)
         curl.setopt(pycurl.FRESH_CONNECT, 1)
         curl.setopt(pycurl.FORBID_REUSE, 1)
-        curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(deadline_s))
+        curl.setopt(pycurl.TIMEOUT_MS, int(deadline_s * 1000) or 1)
         curl.setopt(_QUICK_EXIT, 1)  # without it, close() waits for a lookup that outlives the deadline
         if max_body_bytes:
             curl.setopt(pycurl.MAXFILESIZE_LARGE, max_body_bytes)
@@ -140,7 +138,7 @@ def guarded_request(
             if not head.is_complete:
                 raise _cause(error, curl, guard, deadline_s) from error
             body = b""
-        return Response(curl.getinfo(pycurl.RESPONSE_CODE), body)
+        return curl.getinfo(pycurl.RESPONSE_CODE), body
 
 
 class _Guard:
@@ -249,10 +247,6 @@ def _set_body(curl: pycurl.Curl, data: bytes | None) -> None:
     else:
         curl.setopt(pycurl.POSTFIELDSIZE, len(data))
         curl.setopt(pycurl.POSTFIELDS, data)
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))  # 0 means no limit to libcurl
 
 
 _quoted = functools.lru_cache(requests.utils.requote_uri)  # libcurl takes ASCII only, and nothing that must be quoted
