@@ -16,11 +16,10 @@ from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
 from moon_vision_challenge.classification.tests.pictures import photo
 from moon_vision_challenge.classification.tests.service import Service
-from moon_vision_challenge.tests.dns_server import DNSServer, dns_server
+from moon_vision_challenge.tests.dns_server import DNSServer, Resolve, dns_server
 from native.services import Services
 
 StartFake = Callable[[Answer], FakeModelServer]
-Resolve = Callable[..., DNSServer]
 
 
 @pytest.fixture(autouse=True)

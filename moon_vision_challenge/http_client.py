@@ -94,6 +94,14 @@ def check_url(url: str, *, allow_private: bool = False) -> None:
     _read_url(url, allow_private=allow_private)
 
 
+def host_of(url: str) -> str:
+    """The host that a guarded request would go to, in one spelling; empty if there is none."""
+    try:
+        return (_read_url(url, allow_private=True).host or "").lower().rstrip(".")
+    except RefusedURLError:
+        return ""
+
+
 def guarded_request(
     url: str,
     data: bytes | None = None,

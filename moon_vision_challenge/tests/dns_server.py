@@ -6,7 +6,7 @@ libcurl asks it instead of the system's resolver, whose configuration only root 
 import ssl
 import struct
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -76,6 +76,10 @@ def _name(question: bytes) -> str:
         labels.append(question[1 : 1 + length].decode())
         question = question[1 + length :]
     return ".".join(labels)
+
+
+Resolve = Callable[..., DNSServer]
+"""The fixture `resolve`."""
 
 
 @contextmanager

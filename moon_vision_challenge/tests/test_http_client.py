@@ -14,7 +14,6 @@ import pytest
 import trustme
 
 from moon_vision_challenge import http_client
-from moon_vision_challenge.conftest import Resolve
 from moon_vision_challenge.http_client import (
     DeadlineExceededError,
     Pool,
@@ -23,6 +22,7 @@ from moon_vision_challenge.http_client import (
     ResponseTooLargeError,
     check_url,
 )
+from moon_vision_challenge.tests.dns_server import Resolve
 from moon_vision_challenge.tests.peer import OK, Peer
 
 StartPeer = Callable[..., Peer]

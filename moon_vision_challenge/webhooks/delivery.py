@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Collection
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
+from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook
@@ -25,38 +27,80 @@ RETRY_DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 
 DEADLINE_S = 15
 """An attempt is over by then."""
 _LEASE_S = 120  # longer than an attempt takes
-CLAIM_SIZE = 4
+_TURN_S = 30  # with the attempt that ends it, below Celery's time limit
+ATTEMPTS_PER_HOST = 2
+"""At the same time, in one process: a host that does not answer holds no more threads than these."""
 
 
-def is_due() -> bool:
-    return WebhookDelivery.objects.filter(status=Status.PENDING, next_attempt_at__lte=Now()).exists()
+class HostSlots:
+    """Bounds how many attempts to one host run at the same time in this process."""
+
+    def __init__(self, per_host: int) -> None:
+        self._per_host = per_host
+        self._running: Counter[str] = Counter()
+        self._lock = Lock()
+
+    @property
+    def full(self) -> list[str]:
+        """The hosts to which no more attempts may start."""
+        return [host for host, count in list(self._running.items()) if count >= self._per_host]
+
+    def claim(self) -> WebhookDelivery | None:
+        """Claim the delivery that has been due longest, for a host that has a free slot. Call `release` after it."""
+        with self._lock:  # no other thread may take the slot between the look and the claim
+            delivery = claim_due(except_hosts=self.full)
+            if delivery:
+                self._running[delivery.host] += 1
+        return delivery
+
+    def release(self, delivery: WebhookDelivery) -> None:
+        with self._lock:
+            self._running -= Counter([delivery.host])
 
 
-def claim_due() -> list[WebhookDelivery]:
-    """Claim deliveries whose time has come. Until the claim is over nobody else tries them."""
-    due = (
-        WebhookDelivery.objects.select_for_update(skip_locked=True)
-        .filter(status=Status.PENDING, next_attempt_at__lte=Now())
-        .order_by("next_attempt_at")[:CLAIM_SIZE]
-    )
-    deliveries = list(due)
-    WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).update(
-        attempts=F("attempts") + 1, next_attempt_at=Now() + timedelta(seconds=_LEASE_S)
-    )
-    for delivery in deliveries:
-        delivery.attempts += 1
-    return deliveries
+_slots = HostSlots(ATTEMPTS_PER_HOST)
 
 
-def deliver(deliveries: Sequence[WebhookDelivery]) -> None:
-    """Try each once, all at the same time, and write what became of it.
+def is_due(*, except_hosts: Collection[str] = ()) -> bool:
+    return _due(except_hosts).exists()
 
-    2xx is success, 410 disables the URL, anything else is tried again.
+
+def claim_due(*, except_hosts: Collection[str] = ()) -> WebhookDelivery | None:
+    """Claim the delivery that has been due longest. Until its lease is over, nobody else attempts it."""
+    with transaction.atomic():
+        delivery = _due(except_hosts).select_for_update(skip_locked=True).order_by("next_attempt_at").first()
+        if delivery:
+            delivery.attempts += 1
+            lease_end = Now() + timedelta(seconds=_LEASE_S)
+            WebhookDelivery.objects.filter(pk=delivery.pk).update(attempts=delivery.attempts, next_attempt_at=lease_end)
+    return delivery
+
+
+def deliver_due(wake: Callable[[], None]) -> int:
+    """Attempt what is due, one after the other, for a turn. Returns how many.
+
+    2xx is success, 410 disables the URL, anything else is tried again. Calls `wake` to have another thread help while
+    more is due, and to have the rest done after the turn.
     """
-    with ThreadPoolExecutor(max_workers=CLAIM_SIZE) as threads:
-        attempts = list(threads.map(_attempt, deliveries))
-    for delivery, attempt in zip(deliveries, attempts, strict=True):
-        _record(delivery, attempt)
+    end = time.monotonic() + _TURN_S
+    attempted = 0
+    while delivery := _slots.claim():
+        try:
+            if attempted == 0 and is_due(except_hosts=_slots.full):
+                wake()
+            _record(delivery, _attempt(delivery))
+        finally:
+            _slots.release(delivery)
+        attempted += 1
+        if time.monotonic() >= end:
+            wake()
+            break
+    return attempted
+
+
+def _due(except_hosts: Collection[str]) -> QuerySet[WebhookDelivery]:
+    due = WebhookDelivery.objects.filter(status=Status.PENDING, next_attempt_at__lte=Now())
+    return due.exclude(host__in=except_hosts) if except_hosts else due
 
 
 def _attempt(delivery: WebhookDelivery) -> dict[str, Any]:
