@@ -62,7 +62,7 @@ def service(_web: Service, services: Services) -> Iterator[Service]:
     """The running web server, with nothing in the queue. A test starts its worker when it wants one."""
     Redis.from_url(django_settings.REDIS_URL).flushdb()
     yield _web
-    services.stop("beat", "worker")
+    services.stop("beat", "worker", "webhook_worker")
     if _web.is_altered:
         _web.start("web")
 
