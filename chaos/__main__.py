@@ -1,6 +1,6 @@
 """`python -m chaos`: inferences are posted while everything that can be killed is killed; none may be lost.
 
-All seven services run as in `make run`, with data of their own in .run/chaos. What happens, and when, follows from
+All eight services run as in `make run`, with data of their own in .run/chaos. What happens, and when, follows from
 the seed; what it meets does not, so a failure may need more than one run to show again.
 """
 
@@ -27,7 +27,7 @@ from native.process import poll
 from native.readiness import MODEL
 from native.services import Services, running
 
-NAMES = ("postgres", "redis", "model_server", "web", "worker", "beat", "flower")
+NAMES = ("postgres", "redis", "model_server", "web", "worker", "webhook_worker", "beat", "flower")
 CLIENTS = 8
 ACCEPT_TIMEOUT_S = 60  # from the last fault, until every inference must have been accepted
 FINISH_TIMEOUT_S = 150  # and from then, until every row must be final; more than the longest backoff and a lease

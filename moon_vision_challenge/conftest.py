@@ -2,7 +2,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import certifi
+import pycurl
 import pytest
+import trustme
 from django.conf import settings as django_settings
 from django.core.cache import cache
 from pytest_django import Settings
@@ -13,6 +16,7 @@ from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
 from moon_vision_challenge.classification.tests.pictures import photo
 from moon_vision_challenge.classification.tests.service import Service
+from moon_vision_challenge.tests.dns_server import DNSServer, Resolve, dns_server
 from native.services import Services
 
 StartFake = Callable[[Answer], FakeModelServer]
@@ -58,7 +62,7 @@ def service(_web: Service, services: Services) -> Iterator[Service]:
     """The running web server, with nothing in the queue. A test starts its worker when it wants one."""
     Redis.from_url(django_settings.REDIS_URL).flushdb()
     yield _web
-    services.stop("beat", "worker")
+    services.stop("beat", "worker", "webhook_worker")
     if _web.is_altered:
         _web.start("web")
 
@@ -66,3 +70,25 @@ def service(_web: Service, services: Services) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def jpeg() -> bytes:
     return photo("JPEG")
+
+
+@pytest.fixture
+def ca(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """The only certificate authority that the HTTP client trusts in this test."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "ca.pem"))
+    return authority
+
+
+@pytest.fixture
+def resolve(ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolve]:
+    """Have the HTTP client resolve names to these addresses: the first list at the first lookup, and so on."""
+    with ExitStack() as stack:
+
+        def start(*answers: list[str]) -> DNSServer:
+            server = stack.enter_context(dns_server(ca, answers))
+            monkeypatch.setattr(pycurl, "Curl", server.new_handle)
+            return server
+
+        yield start

@@ -81,6 +81,7 @@ def run(run_dir: Path, *, demo: bool) -> int:
             services.check()
             answers.append(classify(base_url))
         step("both answers are there")
+        services.start("webhook_worker")
         services.start("beat")
         services.start("flower")
         services.wait_until_ready("flower", timeout_s=READY_TIMEOUT_S)

@@ -60,5 +60,6 @@ _QUESTIONS: dict[str, Callable[[Mapping[str, str], Path], bool]] = {
     "model_server": _model_server,
     "web": lambda env, _log: _answers(f"http://{env['WEB_HOST']}:{env['WEB_PORT']}/readyz"),
     "worker": _worker,
+    "webhook_worker": _worker,
     "flower": lambda env, _log: _answers(f"http://127.0.0.1:{env['FLOWER_PORT']}/healthcheck"),
 }

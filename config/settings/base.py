@@ -198,7 +198,7 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # A worker without --queues serves these and those that classificators name. Inferences have a queue of their own: its
-# length tells whether a worker will wake. Receivers of webhooks may be slow; they can be given a worker of their own.
+# length tells whether a worker will wake. Receivers of webhooks may be slow, so webhooks have another worker.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue(INFERENCE_QUEUE), Queue("webhooks")]
 CELERY_TASK_ROUTES = {"moon_vision_challenge.webhooks.tasks.*": {"queue": "webhooks"}}
 # Below the lease: a worker that hangs is stopped before its rows go to another one. No soft limit: its exception would

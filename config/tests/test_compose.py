@@ -10,7 +10,7 @@ from django.conf import settings
 
 from moon_vision_challenge import __version__
 
-APP = {"django", "celeryworker", "celerybeat", "flower"}
+APP = {"django", "celeryworker", "webhookworker", "celerybeat", "flower"}
 SERVICES = APP | {"tensorflow-serving", "postgres", "redis"}
 FILES = {"local.yml": SERVICES, "production.yml": SERVICES | {"traefik"}}
 

@@ -1,27 +1,22 @@
 """Delivers webhooks, signed as https://www.standardwebhooks.com describes."""
 
-import http.client
-import ipaddress
 import logging
-import socket
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Collection
 from datetime import timedelta
-from threading import Timer
+from threading import Lock
 from typing import Any
 
-import certifi
-import urllib3
 from django.conf import settings
-from django.db.models import F
+from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from moon_vision_challenge import http_client
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
-from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_address
 
 logger = logging.getLogger(__name__)
 
@@ -31,57 +26,93 @@ Status = WebhookDelivery.Status
 RETRY_DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 DEADLINE_S = 15
 """An attempt is over by then."""
-_TIMEOUT_S = 5  # to connect, and for every pause of the receiver
-_LEASE_S = 120  # longer than an attempt and looking up a name take
-CLAIM_SIZE = 4
+_LEASE_S = 120  # longer than an attempt takes
+_TURN_S = 30  # with the attempt that ends it, below Celery's time limit
+ATTEMPTS_PER_HOST = 2
+"""At the same time, in one process: a host that does not answer holds no more threads than these."""
 
 
-def is_due() -> bool:
-    return WebhookDelivery.objects.filter(status=Status.PENDING, next_attempt_at__lte=Now()).exists()
+class HostSlots:
+    """Bounds how many attempts to one host run at the same time in this process."""
+
+    def __init__(self, per_host: int) -> None:
+        self._per_host = per_host
+        self._running: Counter[str] = Counter()
+        self._lock = Lock()
+
+    @property
+    def full(self) -> list[str]:
+        """The hosts to which no more attempts may start."""
+        return [host for host, count in list(self._running.items()) if count >= self._per_host]
+
+    def claim(self) -> WebhookDelivery | None:
+        """Claim the delivery that has been due longest, for a host that has a free slot. Call `release` after it."""
+        with self._lock:  # no other thread may take the slot between the look and the claim
+            delivery = claim_due(except_hosts=self.full)
+            if delivery:
+                self._running[delivery.host] += 1
+        return delivery
+
+    def release(self, delivery: WebhookDelivery) -> None:
+        with self._lock:
+            self._running -= Counter([delivery.host])
 
 
-def claim_due() -> list[WebhookDelivery]:
-    """Claim deliveries whose time has come. Until the claim is over nobody else tries them."""
-    due = (
-        WebhookDelivery.objects.select_for_update(skip_locked=True)
-        .filter(status=Status.PENDING, next_attempt_at__lte=Now())
-        .order_by("next_attempt_at")[:CLAIM_SIZE]
-    )
-    deliveries = list(due)
-    WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).update(
-        attempts=F("attempts") + 1, next_attempt_at=Now() + timedelta(seconds=_LEASE_S)
-    )
-    for delivery in deliveries:
-        delivery.attempts += 1
-    return deliveries
+_slots = HostSlots(ATTEMPTS_PER_HOST)
 
 
-def deliver(deliveries: Sequence[WebhookDelivery]) -> None:
-    """Try each once, all at the same time, and write what became of it.
+def is_due(*, except_hosts: Collection[str] = ()) -> bool:
+    return _due(except_hosts).exists()
 
-    2xx is success, 410 disables the URL, anything else is tried again.
+
+def claim_due(*, except_hosts: Collection[str] = ()) -> WebhookDelivery | None:
+    """Claim the delivery that has been due longest. Until its lease is over, nobody else attempts it."""
+    with transaction.atomic():
+        delivery = _due(except_hosts).select_for_update(skip_locked=True).order_by("next_attempt_at").first()
+        if delivery:
+            delivery.attempts += 1
+            lease_end = Now() + timedelta(seconds=_LEASE_S)
+            WebhookDelivery.objects.filter(pk=delivery.pk).update(attempts=delivery.attempts, next_attempt_at=lease_end)
+    return delivery
+
+
+def deliver_due(wake: Callable[[], None]) -> int:
+    """Attempt what is due, one after the other, for a turn. Returns how many.
+
+    2xx is success, 410 disables the URL, anything else is tried again. Calls `wake` to have another thread help while
+    more is due, and to have the rest done after the turn.
     """
-    with ThreadPoolExecutor(max_workers=CLAIM_SIZE) as threads:
-        attempts = list(threads.map(_attempt, deliveries))
-    for delivery, attempt in zip(deliveries, attempts, strict=True):
-        _record(delivery, attempt)
+    end = time.monotonic() + _TURN_S
+    attempted = 0
+    while delivery := _slots.claim():
+        try:
+            if attempted == 0 and is_due(except_hosts=_slots.full):
+                wake()
+            _record(delivery, _attempt(delivery))
+        finally:
+            _slots.release(delivery)
+        attempted += 1
+        if time.monotonic() >= end:
+            wake()
+            break
+    return attempted
+
+
+def _due(except_hosts: Collection[str]) -> QuerySet[WebhookDelivery]:
+    due = WebhookDelivery.objects.filter(status=Status.PENDING, next_attempt_at__lte=Now())
+    return due.exclude(host__in=except_hosts) if except_hosts else due
 
 
 def _attempt(delivery: WebhookDelivery) -> dict[str, Any]:
-    """An entry of the delivery's log."""
+    """Returns an entry of the delivery's log."""
     begin = time.monotonic()
     status, error = None, ""
     try:
         status = _post(delivery)
-    # ValueError: a name or a port that cannot be written into a request.
-    except (OSError, ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError) as problem:
-        error = f"{type(problem).__name__}: {problem}"[:300]
-    except UnacceptableWebhookURLError as refusal:
-        error = str(refusal)
-    took_s = time.monotonic() - begin
-    if took_s >= DEADLINE_S:
-        status, error = None, f"There was no whole answer within {DEADLINE_S} s."
-    return {"at": timezone.now().isoformat(), "status": status, "error": error, "ms": round(1000 * took_s)}
+    except http_client.RequestFailedError as failure:
+        error = str(failure)[:300]
+    took_ms = round(1000 * (time.monotonic() - begin))
+    return {"at": timezone.now().isoformat(), "status": status, "error": error, "ms": took_ms}
 
 
 def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
@@ -103,54 +134,21 @@ def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
 
 
 def _post(delivery: WebhookDelivery) -> int:
-    """POST to the address that was checked, and no other: not what the name resolves to later, nor a redirect's."""
-    url = urllib3.util.parse_url(delivery.url)
-    hostname = (url.host or "").strip("[]")
-    port = url.port or (443 if url.scheme == "https" else 80)
-    address = _resolve(hostname, port)
+    """Returns the status of the response, of which nothing else matters."""
     message_id, now = str(delivery.pk), timezone.now()
     headers = {
-        "Host": url.netloc or "",
         "Content-Type": "application/json",
         "User-Agent": "moon-vision-challenge",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Webhook(settings.WEBHOOK_SECRET).sign(message_id, now, delivery.body),
     }
-    connection = urllib3.connection.HTTPConnection(address, port, timeout=_TIMEOUT_S)
-    if url.scheme == "https":
-        connection = urllib3.connection.HTTPSConnection(
-            address,
-            port,
-            timeout=_TIMEOUT_S,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=certifi.where(),
-            server_hostname=hostname,
-            assert_hostname=hostname,
-        )
-
-    def hang_up() -> None:
-        if connection.sock:
-            with suppress(OSError):  # it has just ended by itself
-                connection.sock.shutdown(socket.SHUT_RDWR)
-
-    # The socket's timeout starts again with every byte, and a receiver can send one every few seconds.
-    deadline = Timer(DEADLINE_S, hang_up)
-    deadline.start()
-    try:
-        # The answer's body is nobody's concern, and could be endless.
-        connection.request("POST", url.request_uri, delivery.body.encode(), headers, preload_content=False)
-        response = connection.getresponse()
-        response.close()
-        return response.status
-    finally:
-        deadline.cancel()
-        connection.close()
-
-
-def _resolve(hostname: str, port: int) -> str:
-    """An address of this name; all of them must be public, or the receiver could choose which one we try."""
-    addresses = [str(info[4][0]) for info in socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)]
-    for address in addresses:
-        check_address(ipaddress.ip_address(address))
-    return addresses[0]
+    status, _ = http_client.guarded_request(
+        delivery.url,
+        delivery.body.encode(),
+        headers=headers,
+        deadline_s=DEADLINE_S,
+        max_body_bytes=0,
+        allow_private=settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES,
+    )
+    return status

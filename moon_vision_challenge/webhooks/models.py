@@ -16,6 +16,8 @@ class WebhookDelivery(models.Model):
     # What the event is about. Not a foreign key: this app knows nothing of the rows of other apps.
     subject_id = models.BigIntegerField(db_index=True)
     url = models.URLField(max_length=2000)
+    # The URL's, since the attempts per host are limited. In the database too, an older release writes rows without it.
+    host = models.CharField(max_length=255, editable=False, default="", db_default="")
     event = models.CharField(max_length=50)
     body = models.TextField(editable=False)  # each attempt sends the same bytes
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.PENDING)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.db import transaction
 from django.utils import timezone
 
+from moon_vision_challenge import http_client
 from moon_vision_challenge.webhooks import tasks
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
 
@@ -36,6 +37,7 @@ def announce(events: Collection[Event]) -> None:
         WebhookDelivery(
             subject_id=event.subject_id,
             url=event.url,
+            host=http_client.host_of(event.url)[:255],
             event=event.type,
             body=json.dumps({"type": event.type, "timestamp": now, "data": event.data}),
         )

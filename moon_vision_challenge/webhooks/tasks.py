@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as QueueError
 
@@ -26,12 +25,7 @@ def deliver_soon() -> None:
 @shared_task
 def deliver() -> int:
     """Deliver what is due. Returns how many deliveries were attempted."""
-    with transaction.atomic():
-        deliveries = delivery.claim_due()
-    if len(deliveries) == delivery.CLAIM_SIZE:
-        deliver_soon()
-    delivery.deliver(deliveries)
-    return len(deliveries)
+    return delivery.deliver_due(wake=deliver_soon)
 
 
 @shared_task(name="moon_vision_challenge.classification.tasks.deliver_webhooks")

@@ -1,4 +1,4 @@
-"""The runner itself, with all seven services and the real model."""
+"""The runner itself, with all eight services and the real model."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def test_run_stays_until_ctrl_c_and_leaves_no_process(run_dir: Path) -> None:
     with runner("run", run_dir) as process:
         wait_for("Ctrl-C stops everything", run_dir, process)
         started = groups(run_dir)
-        assert len(started) == 7
+        assert len(started) == 8
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
     assert not any(group_members(group) for group in started)

@@ -1,11 +1,10 @@
 import base64
-import ipaddress
 import json
-import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from threading import Event, Thread
 from typing import Any
 
@@ -16,16 +15,19 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 from standardwebhooks import Webhook
 
+from moon_vision_challenge import http_client
 from moon_vision_challenge.classification import events
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, sweep, worker
 from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.waiting import wait_for
+from moon_vision_challenge.tests.dns_server import Resolve
 from moon_vision_challenge.webhooks import delivery as webhook_delivery
 from moon_vision_challenge.webhooks import tasks
-from moon_vision_challenge.webhooks.delivery import RETRY_DELAYS_S, claim_due
+from moon_vision_challenge.webhooks.delivery import RETRY_DELAYS_S, HostSlots, claim_due, is_due
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
+from moon_vision_challenge.webhooks.target import check_url
 
 pytestmark = pytest.mark.django_db
 
@@ -163,7 +165,7 @@ def test_nobody_listening_is_tried_again_and_logged(receiver: Receiver) -> None:
 def test_a_receiver_that_drips_is_given_up_at_the_deadline_and_delays_no_other(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_delivery, "DEADLINE_S", 1)
+    monkeypatch.setattr(webhook_delivery, "DEADLINE_S", 0.3)
     for number in range(3):
         final_inference(f"http://127.0.0.1:{receiver.server_port}/drip?{number}")
     final_inference(receiver.url)
@@ -173,7 +175,7 @@ def test_a_receiver_that_drips_is_given_up_at_the_deadline_and_delays_no_other(
     assert WebhookDelivery.objects.get(url=receiver.url).status == STATUS.DELIVERED
     for delivery in WebhookDelivery.objects.exclude(url=receiver.url):
         assert (delivery.status, delivery.log[0]["status"]) == (STATUS.PENDING, None)
-        assert "1 s" in delivery.log[0]["error"]
+        assert "0.3 s" in delivery.log[0]["error"]
     wait_for(lambda: len(receiver.hung_up) == 3, "the receiver to notice that nobody listens any more")
 
 
@@ -201,8 +203,8 @@ def test_replay_from_the_admin_sends_the_same_event_again(receiver: Receiver, ad
 
 def test_racing_deliverers_send_once(receiver: Receiver) -> None:
     final_inference(receiver.url)
-    claimed = claim_due()
-    assert (len(claimed), claim_due()) == (1, [])
+    assert claim_due()
+    assert claim_due() is None
 
 
 @pytest.mark.parametrize("status", ["pending", "processing"])
@@ -257,6 +259,18 @@ PRIVATE = [
     "http://[::ffff:127.0.0.1]/",
     "http://0.0.0.0/",
     "http://224.0.0.1/",
+    "http://2130706433/",
+    "http://0x7f.1/",
+    "http://0177.0.0.1/",
+    "http://127.1/",
+    "http://127.0.0.1./",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[64:ff9b:1::7f00:1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[2001:0:1::1]/",
+    "http://[::127.0.0.1]/",
+    "http://[::ffff:0:7f00:1]/",
+    "http://[fec0::1]/",
 ]
 
 
@@ -285,40 +299,43 @@ def test_without_a_secret_there_are_no_webhooks(client: APIClient, jpeg: bytes, 
 
 
 def test_a_name_that_leads_to_a_private_address_is_refused_when_it_is_delivered(
-    receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, settings: Settings, resolve: Resolve
 ) -> None:
     settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES = False
-    public_then_private = [
-        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("93.184.215.14", "127.0.0.1")
-    ]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: public_then_private)
-    final_inference(f"http://rebinding.example:{receiver.server_port}/")
+    dns = resolve(["127.0.0.1", "::1", "10.1.2.3"])
+    final_inference(f"http://private.example:{receiver.server_port}/")
     delivery = deliver_due()
     assert "not public" in delivery.log[0]["error"]
+    assert delivery.status == STATUS.PENDING  # the name may lead elsewhere the next time
     assert receiver.received == []
+    assert dns.lookups["private.example", 4] == 1
 
 
-def test_it_connects_to_the_address_that_was_checked(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolved = []
+def test_a_name_that_becomes_private_after_the_check_is_refused(
+    receiver: Receiver, settings: Settings, resolve: Resolve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEBHOOK_ALLOW_PRIVATE_ADDRESSES = False
+    public = ip_address("127.0.0.1")  # for this test, which cannot listen on a public address
+    monkeypatch.setattr(http_client, "is_public", lambda address: ip_address(address) == public)
+    resolve(["127.0.0.1", "10.1.2.3"], ["::1", "127.0.0.2"])
+    url = f"http://rebinding.example:{receiver.server_port}/"
+    check_url(url)
+    final_inference(url)
+    assert deliver_due().status == STATUS.DELIVERED
+    assert receiver.received[0][0]["Host"] == f"rebinding.example:{receiver.server_port}"
+    WebhookDelivery.objects.all().delete()
+    final_inference(url)
+    assert "not public" in deliver_due().log[0]["error"]
+    assert len(receiver.received) == 1
 
-    def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-        if not _is_ip(host):
-            resolved.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+def test_it_connects_to_the_address_that_was_checked(receiver: Receiver, resolve: Resolve) -> None:
+    dns = resolve(["127.0.0.1"])
     final_inference(f"http://consumer.example:{receiver.server_port}/")
     assert deliver_due().status == STATUS.DELIVERED
-    assert resolved == ["consumer.example"]  # a second look-up could lead elsewhere
+    assert set(dns.lookups.elements()) == {("consumer.example", 4), ("consumer.example", 6)}
+    assert dns.lookups.total() == 2  # one lookup: a second one could lead elsewhere
     assert receiver.received[0][0]["Host"] == f"consumer.example:{receiver.server_port}"
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def test_deliveries_past_their_time_are_deleted_unless_they_wait() -> None:
@@ -337,5 +354,60 @@ def test_deliveries_past_their_time_are_deleted_unless_they_wait() -> None:
 def test_a_message_that_an_older_release_sent_is_still_served(receiver: Receiver) -> None:
     final_inference(receiver.url)
     task = current_app.tasks["moon_vision_challenge.classification.tasks.deliver_webhooks"]
-    assert task.apply().result == 1
+    assert task() == 1
     assert len(receiver.received) == 1
+
+
+def pending(host: str) -> WebhookDelivery:
+    return WebhookDelivery.objects.create(subject_id=1, url=f"http://{host}/", host=host, event="x", body="{}")
+
+
+def test_a_host_that_is_slow_holds_only_its_slots() -> None:
+    for host in ("slow", "slow", "slow", "quick"):
+        pending(host)
+    slots = HostSlots(2)
+    claimed = [slots.claim() for _ in range(4)]
+    assert [delivery.host if delivery else None for delivery in claimed] == ["slow", "slow", "quick", None]
+    assert is_due()  # for another process
+    assert not is_due(except_hosts=slots.full)
+    assert claimed[0]
+    slots.release(claimed[0])
+    last = slots.claim()
+    assert last
+    assert last.host == "slow"
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        ["http://Consumer.example/a", "https://consumer.EXAMPLE.:8443/b?c", "http://%63onsumer.example/"],
+        ["http://127.0.0.1/", "http://2130706433:8000/", "http://0x7f.1/"],
+        ["http://b\u00fccher.example/", "http://xn--bcher-kva.example/"],
+    ],
+)
+def test_the_spellings_of_a_host_share_its_slots(settings: Settings, urls: list[str]) -> None:
+    for url in urls:
+        final_inference(url)
+    assert WebhookDelivery.objects.values("host").distinct().count() == 1
+
+
+def test_one_message_wakes_a_second_thread_while_more_is_due(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[bool] = []
+    monkeypatch.setattr(tasks, "deliver_soon", lambda: woken.append(True))
+    for _ in range(3):
+        final_inference(receiver.url)
+    assert tasks.deliver() == 3
+    assert len(woken) == 1
+
+
+def test_a_turn_ends_and_a_message_has_the_rest_done(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[bool] = []
+    monkeypatch.setattr(tasks, "deliver_soon", lambda: woken.append(True))
+    monkeypatch.setattr(webhook_delivery, "_TURN_S", 0)
+    for _ in range(2):
+        final_inference(receiver.url)
+    assert tasks.deliver() == 1
+    assert len(woken) == 2
+    assert tasks.deliver() == 1
