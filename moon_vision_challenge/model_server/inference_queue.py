@@ -1,6 +1,6 @@
-"""Who may run a model now: as many runs as there are cores, in the order they came."""
+"""Decides which request may run a model now: as many runs at a time as there are cores, in order of arrival."""
 
-import threading
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,39 +10,44 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-class QueueFullError(RuntimeError):
-    """Too many requests wait already."""
+class OverloadedError(RuntimeError):
+    """The server has as much to do as it accepts."""
 
 
 class InferenceQueue:
-    """A bounded queue in front of the threads that run models.
+    """A bounded queue in front of the threads that run models. All methods belong to one event loop.
 
-    They go from one run to the next without a pause, while others read and write requests. When each request's own
-    thread ran the model, a core idled between one thread's end and the next one's waking: an eighth of the time.
+    These threads go from one run to the next without a pause, while the event loop reads and writes requests. When
+    each request ran the model in a thread that also spoke HTTP, a core idled for an eighth of the time, between the
+    end of one thread and the start of the next.
     """
 
     def __init__(self, threads: int, max_waiting: int) -> None:
         self._threads = threads
-        self._places = threading.Semaphore(threads + max_waiting)
+        self._max_requests = threads + max_waiting
+        self._requests = 0
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
 
-    def run(self, function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
-        """What the function returns for each part of a request, or raises for the first that fails.
+    async def run(self, function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+        """Return what the function returns for each part of a request, or raise what it raises for the first failure.
 
-        Several cores share a request of many parts. It has only as many of them in the queue as keep the threads busy:
-        who comes after it waits for those, not for all. Raises QueueFullError at once when the request would not fit.
+        Several cores share a request of many parts. Only as many of its parts are queued as keep the threads busy, so
+        that the next request waits for those and not for all. Raises OverloadedError at once when the queue is full.
         """
-        if not self._places.acquire(blocking=False):
-            raise QueueFullError("The queue of requests waiting for inference is full")
+        if self._requests >= self._max_requests:
+            raise OverloadedError("Too many requests are waiting for inference. Try again later.")
+        self._requests += 1
         results: list[Result] = []
         queued: deque[Future[Result]] = deque()
         try:
             for part in parts:
                 if len(queued) > self._threads:
-                    results.append(queued.popleft().result())
+                    results.append(await asyncio.wrap_future(queued.popleft()))
                 queued.append(self._executor.submit(function, part))
-            return results + [future.result() for future in queued]
+            while queued:
+                results.append(await asyncio.wrap_future(queued.popleft()))
+            return results
         finally:
             for future in queued:
-                future.cancel()  # after a failure, what has not begun
-            self._places.release()
+                future.cancel()  # after a failure, the parts that have not begun
+            self._requests -= 1

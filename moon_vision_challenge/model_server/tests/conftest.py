@@ -114,12 +114,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def command(folder: Path, port: int, *flags: str, module: str = "moon_vision_challenge.model_server") -> list[str]:
+def command(folder: Path, port: int, *flags: str) -> list[str]:
     """The folder holds models.config and models/."""
     return [
         sys.executable,
         "-m",
-        module,
+        "moon_vision_challenge.model_server",
         f"--model_config_file={folder / 'models.config'}",
         "--rest_api_port",
         str(port),
@@ -151,7 +151,7 @@ def start_server(folder: Path, *flags: str, deadline_s: float = DEADLINE_S) -> S
     log = folder / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command(folder, port, *flags, module="moon_vision_challenge.model_server.tests.traced"),
+            command(folder, port, *flags),
             stderr=file,
             stdout=file,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moon_vision_challenge.model_server.runtime import ModelLoadError, load_runtime
+from moon_vision_challenge.model_server.loading import load_runtime
+from moon_vision_challenge.model_server.runtime import ModelLoadError
 from moon_vision_challenge.model_server.tests.conftest import Server, models_config, save_half, start_server
 
 IMPORT_DEADLINE_S = 180  # TensorFlow's import alone takes seconds, and half a minute on a busy machine
