@@ -18,7 +18,7 @@ from granian.log import LogLevels
 
 from moon_vision_challenge import __version__
 from moon_vision_challenge.model_server.application import Application
-from moon_vision_challenge.model_server.bodies import BodyReceiver
+from moon_vision_challenge.model_server.bodies import BODY_TIMEOUT_S
 from moon_vision_challenge.model_server.config import ModelConfig, read_models_config
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
 from moon_vision_challenge.model_server.registry import ModelRegistry
@@ -135,7 +135,7 @@ def load_application(configs: list[ModelConfig], flags: argparse.Namespace) -> A
     logger.info("REST API at http://%s:%d", flags.rest_api_host, flags.rest_api_port)
     queue = InferenceQueue(flags.inference_threads, MAX_WAITING_REQUESTS)
     api = RestApi(registry, queue, max_body_bytes=flags.rest_api_max_body_bytes)
-    return Application(api, BodyReceiver(flags.rest_api_max_body_bytes))
+    return Application(api, max_body_bytes=flags.rest_api_max_body_bytes, body_timeout_s=BODY_TIMEOUT_S)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,10 +9,16 @@ from http import HTTPStatus
 import orjson
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope
 
-from moon_vision_challenge.model_server.bodies import BodyReceiver, BodyTimeoutError, BodyTooLargeError
+from moon_vision_challenge.model_server.bodies import (
+    BODY_TIMEOUT_S,
+    Body,
+    BodyMemory,
+    BodyTimeoutError,
+    BodyTooLargeError,
+)
 from moon_vision_challenge.model_server.inference_queue import OverloadedError
 from moon_vision_challenge.model_server.registry import ServableNotFoundError, UnknownLabelError
-from moon_vision_challenge.model_server.rest import Body, MethodNotImplementedError, NotFoundError, RestApi
+from moon_vision_challenge.model_server.rest import MethodNotImplementedError, NotFoundError, RestApi
 from moon_vision_challenge.model_server.runtime import InvalidInputError
 
 logger = logging.getLogger(__name__)
@@ -40,13 +46,19 @@ def status_of(error: Exception) -> HTTPStatus:
 
 
 class Application:
-    def __init__(self, api: RestApi, bodies: BodyReceiver) -> None:
+    def __init__(self, api: RestApi, *, max_body_bytes: int, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
         self._api = api
-        self._bodies = bodies
+        self._memory = BodyMemory(max_body_bytes)
+        self._body_timeout_s = body_timeout_s
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        received = self._bodies.receive(protocol, _content_length(scope))
-        body = Body(received, is_gzip="gzip" in scope.headers.get("content-encoding", ""))
+        body = Body(
+            protocol,
+            self._memory,
+            content_length=_content_length(scope),
+            is_gzip="gzip" in scope.headers.get("content-encoding", ""),
+            timeout_s=self._body_timeout_s,
+        )
         try:
             status, content = HTTPStatus.OK, await self._api.answer(scope.method, scope.path, body)
         except ProtocolClosed:  # the client is gone

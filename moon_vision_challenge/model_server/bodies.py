@@ -3,7 +3,6 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Protocol
 
 from moon_vision_challenge.model_server.inference_queue import OverloadedError
@@ -35,60 +34,75 @@ class BodySource(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
-class BodyReceiver:
-    """Receives all bodies of one event loop, and limits the memory that they occupy together."""
+class BodyMemory:
+    """The memory for large bodies that are being received or answered. Belongs to one event loop."""
 
-    def __init__(self, max_bytes: int, *, timeout_s: float = BODY_TIMEOUT_S) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_body_bytes: int) -> None:
+        self.max_body_bytes = max_body_bytes
+        self.free_bytes = _MAX_BODIES * max_body_bytes
+
+
+class Body:
+    """The body of one request. `read` it once, then `release` the memory that it occupies."""
+
+    def __init__(
+        self,
+        source: BodySource,
+        memory: BodyMemory,
+        *,
+        content_length: int | None,
+        is_gzip: bool = False,
+        timeout_s: float = BODY_TIMEOUT_S,
+    ) -> None:
+        """`content_length` is None for a chunked body."""
+        self.is_gzip = is_gzip
+        self._source = source
+        self._memory = memory
+        self._content_length = content_length
         self._timeout_s = timeout_s
-        self._free_bytes = _MAX_BODIES * max_bytes
+        self._reserved_bytes = 0
 
-    @asynccontextmanager
-    async def receive(self, source: BodySource, content_length: int | None) -> AsyncIterator[bytes]:
-        """Give the body as it was sent, which occupies memory until the end of the block.
-
-        `content_length` is None for a chunked body. Raises BodyTooLargeError, BodyTimeoutError or OverloadedError.
-        """
-        reserved: list[int] = []
+    async def read(self) -> bytes:
+        """Return the bytes as they were sent. Raises BodyTooLargeError, BodyTimeoutError or OverloadedError."""
+        limit, length = self._memory.max_body_bytes, self._content_length
+        expected = limit if length is None else min(length, limit)
         try:
-            try:
-                async with asyncio.timeout(self._time_for(content_length)):
-                    body = await self._read(source, content_length, reserved)
-            except TimeoutError as error:
-                raise BodyTimeoutError("The request's body did not arrive in time.") from error
-            yield body
-        finally:
-            self._free_bytes += sum(reserved)
+            async with asyncio.timeout(self._timeout_s + expected / _MIN_BYTES_PER_S):
+                if length is not None and length <= min(SMALL_BODY_BYTES, limit):
+                    return await self._source()
+                return await self._read_pieces()
+        except TimeoutError as error:
+            raise BodyTimeoutError("The request's body did not arrive in time.") from error
 
-    def _time_for(self, content_length: int | None) -> float:
-        expected = self._max_bytes if content_length is None else min(content_length, self._max_bytes)
-        return self._timeout_s + expected / _MIN_BYTES_PER_S
-
-    async def _read(self, source: BodySource, content_length: int | None, reserved: list[int]) -> bytes:
-        if content_length is not None and content_length <= min(SMALL_BODY_BYTES, self._max_bytes):
-            return await source()
+    async def _read_pieces(self) -> bytes:
+        limit = self._memory.max_body_bytes
         pieces: list[bytes] = []
         received = 0
-        too_large = content_length is not None and content_length > self._max_bytes
-        async for piece in source:
+        too_large = self._content_length is not None and self._content_length > limit
+        async for piece in self._source:
             received += len(piece)
-            too_large = too_large or received > self._max_bytes
-            if received > 2 * self._max_bytes:
+            too_large = too_large or received > limit
+            if received > 2 * limit:
                 break
             if too_large:  # read to the end, within reason: most clients look for an answer only after that
                 pieces.clear()
+                self.release()
             else:
-                reserved.append(self._reserve(len(piece)))
+                self._reserve(len(piece))
                 pieces.append(piece)
         if too_large:
-            raise BodyTooLargeError(f"The request's body is larger than {self._max_bytes} bytes")
+            raise BodyTooLargeError(f"The request's body is larger than {limit} bytes")
         return b"".join(pieces)
 
-    def _reserve(self, size: int) -> int:
-        if size > self._free_bytes:
+    def _reserve(self, size: int) -> None:
+        if size > self._memory.free_bytes:
             raise OverloadedError("Too many large requests are being received. Try again later.")
-        self._free_bytes -= size
-        return size
+        self._memory.free_bytes -= size
+        self._reserved_bytes += size
+
+    def release(self) -> None:
+        self._memory.free_bytes += self._reserved_bytes
+        self._reserved_bytes = 0
 
 
 def inflate(body: bytes, max_bytes: int) -> bytes:

@@ -1,10 +1,12 @@
 """Decides which request may run a model now: as many runs at a time as there are cores, in order of arrival."""
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -14,19 +16,55 @@ class OverloadedError(RuntimeError):
     """The server has as much to do as it accepts."""
 
 
+class _Run(NamedTuple):
+    function: Callable[[Any], Any]
+    part: Any
+    future: "asyncio.Future[Any]"
+
+    def perform(self) -> None:
+        """Called in an inference thread. The future belongs to the event loop's thread."""
+        if self.future.cancelled():
+            return
+        result, error = None, None
+        try:
+            result = self.function(self.part)
+        except BaseException as caught:  # noqa: BLE001 - the one who waits for the future gets it
+            error = caught
+        with suppress(RuntimeError):  # the loop is closed: the server stops
+            self.future.get_loop().call_soon_threadsafe(_finish, self.future, result, error)
+
+
+def _finish(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
+    if future.done():  # cancelled meanwhile
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
 class InferenceQueue:
-    """A bounded queue in front of the threads that run models. All methods belong to one event loop.
+    """A bounded queue in front of the threads that run models. It belongs to one event loop.
 
     These threads go from one run to the next without a pause, while the event loop reads and writes requests. When
     each request ran the model in a thread that also spoke HTTP, a core idled for an eighth of the time, between the
     end of one thread and the start of the next.
+
+    The threads and futures are simpler than those of concurrent.futures, which cost 0.1 ms of CPU more per request.
     """
 
     def __init__(self, threads: int, max_waiting: int) -> None:
         self._threads = threads
         self._max_requests = threads + max_waiting
         self._requests = 0
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
+        self._runs: SimpleQueue[_Run] = SimpleQueue()
+        for number in range(threads):
+            threading.Thread(target=self._perform_runs, name=f"inference-{number}", daemon=True).start()
+
+    @property
+    def waiting_runs(self) -> int:
+        """How many runs no thread has begun."""
+        return self._runs.qsize()
 
     async def run(self, function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
         """Return what the function returns for each part of a request, or raise what it raises for the first failure.
@@ -38,16 +76,26 @@ class InferenceQueue:
             raise OverloadedError("Too many requests are waiting for inference. Try again later.")
         self._requests += 1
         results: list[Result] = []
-        queued: deque[Future[Result]] = deque()
+        queued: deque[asyncio.Future[Result]] = deque()
         try:
             for part in parts:
                 if len(queued) > self._threads:
-                    results.append(await asyncio.wrap_future(queued.popleft()))
-                queued.append(self._executor.submit(function, part))
+                    results.append(await queued.popleft())
+                queued.append(self._submit(function, part))
             while queued:
-                results.append(await asyncio.wrap_future(queued.popleft()))
+                results.append(await queued.popleft())
             return results
         finally:
-            for future in queued:
-                future.cancel()  # after a failure, the parts that have not begun
+            for future in queued:  # after a failure: the parts that have not begun are not run
+                if not future.cancel():
+                    future.exception()  # one failure is reported
             self._requests -= 1
+
+    def _submit(self, function: Callable[[Part], Result], part: Part) -> "asyncio.Future[Result]":
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._runs.put(_Run(function, part, future))
+        return future
+
+    def _perform_runs(self) -> None:
+        while True:
+            self._runs.get().perform()

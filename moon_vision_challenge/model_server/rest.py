@@ -5,13 +5,12 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
-from moon_vision_challenge.model_server.bodies import SMALL_BODY_BYTES, inflate
+from moon_vision_challenge.model_server.bodies import SMALL_BODY_BYTES, Body, inflate
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
 from moon_vision_challenge.model_server.registry import ModelRegistry, ModelVersion
 from moon_vision_challenge.model_server.runtime import DEFAULT_SIGNATURE, InvalidInputError, Runtime, TensorSpec
@@ -31,13 +30,6 @@ class MethodNotImplementedError(NotImplementedError):
 
 class NotFoundError(LookupError):
     """The path is outside the API."""
-
-
-class Body(NamedTuple):
-    """The body of a request that has not been read yet."""
-
-    received: AbstractAsyncContextManager[bytes]
-    is_gzip: bool
 
 
 class PredictCall(NamedTuple):
@@ -74,10 +66,12 @@ class RestApi:
         raise InvalidInputError(message) if path.lower().startswith("/v1/") else NotFoundError(message)
 
     async def _predict(self, match: re.Match[str], body: Body) -> bytes:
-        async with body.received as content:
-            call = await self._read_call(match, content, is_gzip=body.is_gzip)
+        try:
+            call = await self._read_call(match, await body.read(), is_gzip=body.is_gzip)
             run = functools.partial(call.runtime.run, call.signature_name)
             outputs = await self._queue.run(run, call.runtime.split(call.signature_name, call.inputs))
+        finally:
+            body.release()
         return write_outputs(_joined(outputs), row_format=call.row_format)
 
     async def _read_call(self, match: re.Match[str], content: bytes, *, is_gzip: bool) -> PredictCall:

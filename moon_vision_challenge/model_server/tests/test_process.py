@@ -127,10 +127,6 @@ def test_status_answers_while_every_inference_thread_is_busy_and_others_wait(fol
     assert server.stop() == 0
 
 
-def waiting_runs(queue: InferenceQueue) -> int:
-    return queue._executor._work_queue.qsize()
-
-
 def test_runs_are_made_in_the_order_of_arrival() -> None:
     begun, released = threading.Event(), threading.Event()
     order: list[int] = []
@@ -147,7 +143,7 @@ def test_runs_are_made_in_the_order_of_arrival() -> None:
             for number in range(3):
                 requests.create_task(queue.run(order.append, [number]))
                 await asyncio.sleep(0)
-                assert waiting_runs(queue) == number + 1
+                assert queue.waiting_runs == number + 1
             assert order == []
             released.set()
 
@@ -169,10 +165,10 @@ def test_a_request_of_many_parts_lets_one_that_comes_after_it_go_first() -> None
         queue = InferenceQueue(threads=1, max_waiting=3)
         large = asyncio.create_task(queue.run(note, ["a", "b", "c", "d", "e"]))
         assert await asyncio.to_thread(begun.wait, DEADLINE_S)
-        assert waiting_runs(queue) == 1  # b
+        assert queue.waiting_runs == 1  # b
         small = asyncio.create_task(queue.run(note, ["small"]))
         await asyncio.sleep(0)
-        assert waiting_runs(queue) == 2
+        assert queue.waiting_runs == 2
         released.set()
         return [await large, await small]
 
