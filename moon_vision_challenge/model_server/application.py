@@ -51,7 +51,7 @@ class Application:
         self._memory = BodyMemory(max_body_bytes)
         self._body_timeout_s = body_timeout_s
 
-    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+    async def __call__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         body = Body(
             protocol,
             self._memory,

@@ -12,9 +12,10 @@ import orjson
 
 from moon_vision_challenge.model_server.bodies import SMALL_BODY_BYTES, Body, inflate
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
-from moon_vision_challenge.model_server.registry import ModelRegistry, ModelVersion
+from moon_vision_challenge.model_server.registry import ModelRegistry
 from moon_vision_challenge.model_server.runtime import DEFAULT_SIGNATURE, InvalidInputError, Runtime, TensorSpec
 from moon_vision_challenge.model_server.tensors import parse_request, read_inputs, write_outputs
+from moon_vision_challenge.model_server.versions import ModelVersion
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.IGNORECASE)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,12 +114,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def command(folder: Path, port: int, *flags: str) -> list[str]:
-    """The folder holds models.config and models/."""
+def command(folder: Path, port: int, *flags: str, constants: Mapping[str, float] | None = None) -> list[str]:
+    """The folder holds models.config and models/. The server's constants may be given other values."""
+    module = "moon_vision_challenge.model_server"
+    start = f"import sys; from {module} import __main__ as it; vars(it).update({constants}); sys.exit(it.main())"
     return [
         sys.executable,
-        "-m",
-        "moon_vision_challenge.model_server",
+        *(["-c", start] if constants else ["-m", module]),
         f"--model_config_file={folder / 'models.config'}",
         "--rest_api_port",
         str(port),
@@ -146,12 +147,14 @@ class Server:
         return self.process.wait(DEADLINE_S)
 
 
-def start_server(folder: Path, *flags: str, deadline_s: float = DEADLINE_S) -> Server:
+def start_server(
+    folder: Path, *flags: str, deadline_s: float = DEADLINE_S, constants: Mapping[str, float] | None = None
+) -> Server:
     port = free_port()
     log = folder / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command(folder, port, *flags),
+            command(folder, port, *flags, constants=constants),
             stderr=file,
             stdout=file,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
