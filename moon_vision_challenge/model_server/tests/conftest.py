@@ -17,6 +17,8 @@ import pytest
 import requests
 from onnx import TensorProto, helper
 
+from native.environment import free_port
+
 DEADLINE_S = 30
 
 
@@ -106,12 +108,6 @@ def save_slow(path: Path) -> None:
 def models_config(*names: str, extra: str = "") -> str:
     configs = "\n".join(f"config {{ name: '{name}' base_path: '/models/{name}/' {extra} }}" for name in names)
     return f"model_config_list {{\n{configs}\n}}\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def command(folder: Path, port: int, *flags: str, constants: Mapping[str, float] | None = None) -> list[str]:

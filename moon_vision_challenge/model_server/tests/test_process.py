@@ -17,12 +17,12 @@ from moon_vision_challenge.model_server.tests.conftest import (
     DEADLINE_S,
     Server,
     command,
-    free_port,
     models_config,
     save_half,
     save_slow,
     start_server,
 )
+from native.environment import free_port
 
 ABOUT_A_SECOND = 4_000  # steps of the slow model
 
