@@ -1,7 +1,6 @@
 """The services under measurement, as `make run` starts them, with data of their own in .run/bench."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from native.environment import ROOT, RUN_DIR
+from native.environment import ROOT, RUN_DIR, free_port
 from native.process import poll
 from native.services import Services, running
 
@@ -68,13 +67,6 @@ def null_model_server() -> Iterator[str]:
     command = ("-m", "granian", "--interface", "rsgi", "--no-ws", "--log-level", "error", "--port", str(port))
     with process(sys.executable, *command, "bench.null_model_server:application", ready=f"{url}/v1/models/any"):
         yield url
-
-
-def free_port() -> int:
-    """A port of this machine that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def photo_request(url: str, path: str, image: bytes) -> bytes:

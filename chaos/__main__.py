@@ -19,10 +19,9 @@ import requests
 from redis import Redis
 
 from bench.persistent_clients import TIMEOUT_S, Posted, pictures, post, post_until_accepted
-from bench.running_services import free_port
 from bench.table import table
 from chaos import faults
-from native.environment import ROOT, RUN_DIR, CannotRunError
+from native.environment import ROOT, RUN_DIR, CannotRunError, free_port
 from native.process import poll
 from native.readiness import MODEL
 from native.services import Services, running

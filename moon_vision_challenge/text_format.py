@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 
 class ConfigError(ValueError):
-    """The file is not what it should be; the message starts with the line number."""
+    """The file contains a mistake. The message says where and what."""
 
 
 class Scalar(NamedTuple):
-    """A string (quoted) or a bare word, that is an identifier or number."""
+    """A quoted string, or a bare word: an identifier or a number."""
 
     text: str
     quoted: bool
@@ -42,6 +42,7 @@ _TOKEN = re.compile(
 )
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
 _CLOSING = {"{": "}", "<": ">"}
+_MAX_DEPTH = 100  # as in the parser of the Protocol Buffers library
 
 
 def _unquote(token: _Token) -> str:
@@ -72,13 +73,14 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._tokens = _tokenize(text)
         self._position = 0
+        self._depth = 0
 
     @property
     def _next(self) -> _Token:
         return self._tokens[self._position]
 
     def _take(self, *texts: str) -> bool:
-        """Steps over the next token if it is one of these symbols."""
+        """Step over the next token if it is one of these symbols."""
         if self._next.kind == "symbol" and self._next.text in texts:
             self._position += 1
             return True
@@ -88,7 +90,7 @@ class _Parser:
         return ConfigError(f"line {self._next.line}: expected {expected}, found {self._next.text}")
 
     def fields(self, closing: str = "") -> list[Field]:
-        """Everything up to the closing bracket, or to the end of the file."""
+        """Everything up to the closing bracket or the end of the file."""
         fields: list[Field] = []
         while not (self._take(closing) if closing else self._next.kind == "end"):
             if self._next.kind != "word":
@@ -101,6 +103,14 @@ class _Parser:
             else:
                 fields.append(Field(name.text, self._value(colon=colon), name.line))
             self._take(",", ";")
+        return fields
+
+    def _message(self, closing: str) -> list[Field]:
+        if self._depth == _MAX_DEPTH:
+            raise ConfigError(f"line {self._next.line}: messages are nested more than {_MAX_DEPTH} deep")
+        self._depth += 1
+        fields = self.fields(closing)
+        self._depth -= 1
         return fields
 
     def _list(self, name: _Token) -> list[Field]:
@@ -116,14 +126,14 @@ class _Parser:
     def _value(self, *, colon: bool) -> Scalar | list[Field]:
         opening = self._next.text
         if self._take(*_CLOSING):
-            return self.fields(_CLOSING[opening])
+            return self._message(_CLOSING[opening])
         if not colon:
             raise self._fail(": or {")
         if self._next.kind == "word":
             self._position += 1
             return Scalar(opening, quoted=False)
         parts = []
-        while self._next.kind == "string":  # neighbouring strings are one string, as in C
+        while self._next.kind == "string":  # adjacent strings are one string, as in C
             parts.append(_unquote(self._next))
             self._position += 1
         if not parts:
@@ -132,7 +142,7 @@ class _Parser:
 
 
 def parse_text_format(text: str) -> list[Field]:
-    """The fields of the outermost message in order; a repeated field is there once for each value.
+    """The fields of the outermost message, in order. A repeated field occurs once for each value.
 
     Raises ConfigError.
     """

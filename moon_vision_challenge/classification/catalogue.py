@@ -17,7 +17,7 @@ from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
 from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.serving.address import ModelAddress
-from moon_vision_challenge.classification.serving.metadata import VersionStatus
+from moon_vision_challenge.classification.serving.metadata import ModelStatus, VersionStatus
 from moon_vision_challenge.classification.serving.models_config import read_version_labels
 from moon_vision_challenge.text_format import ConfigError
 
@@ -47,6 +47,8 @@ class CatalogueEntry:
     """Height and width of the model's input, in pixels. None: its classificator does not say."""
     labels: Sequence[str] | None
     """The label of each class. None: its classificator does not say."""
+    reason: str
+    """Why the model is not ready, or what its operator should know. Empty: the model server does not say."""
 
     @property
     def is_ready(self) -> bool:
@@ -84,23 +86,25 @@ def served_name(classificator: Classificator) -> str | None:
 
 def _entry(model_type: str, version_labels: dict[str, dict[str, int]]) -> CatalogueEntry:
     classificator = dispatcher[model_type]
-    versions = metadata.statuses[classificator.model_url].versions
-    states = {one.state for one in versions or []}
-    if versions is None:
-        state = ModelState.UNKNOWN
-    elif "AVAILABLE" in states:
-        state = ModelState.AVAILABLE
-    else:
-        state = ModelState.LOADING if states & {"START", "LOADING"} else ModelState.UNAVAILABLE
+    status = metadata.statuses[classificator.model_url]
     served = classificator if isinstance(classificator, ServedModelClassificator) else None
     return CatalogueEntry(
         model_type=model_type,
-        state=state,
-        versions=versions or [],
+        state=_state(status),
+        versions=status.versions or [],
         version_labels=version_labels.get(served_name(classificator) or "", {}),
         input_size=served.input_size if served else None,
         labels=served.labels if served else None,
+        reason=status.reason,
     )
+
+
+def _state(status: ModelStatus) -> ModelState:
+    if status.versions is None:
+        return ModelState.UNKNOWN
+    if status.newest is not None:
+        return ModelState.AVAILABLE
+    return ModelState.LOADING if status.is_loading else ModelState.UNAVAILABLE
 
 
 def _read_version_labels() -> dict[str, dict[str, int]]:

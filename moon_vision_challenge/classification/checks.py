@@ -12,13 +12,16 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # Django's name
 
 from moon_vision_challenge.classification import catalogue
+from moon_vision_challenge.classification.abstract_classificator import Classificator
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
+    ModelNotAvailableError,
     ModelServerTimeoutError,
     ModelServerUnavailableError,
 )
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
+from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.serving.models_config import read_version_labels
 from moon_vision_challenge.text_format import ConfigError
 
@@ -50,7 +53,7 @@ def check_models_config(**_: Any) -> Iterable[CheckMessage]:
 def check_labels(**_: Any) -> Iterable[CheckMessage]:
     """A classificator has as many labels as its model has outputs, one more output for a background allowed.
 
-    Only the model server knows: without it, or for a model that it does not serve, nothing is found.
+    Only the model server knows: without it, nothing is found. A model that it could not load is reported.
     """
     for model_type in dispatcher:
         classificator = dispatcher[model_type]
@@ -60,6 +63,9 @@ def check_labels(**_: Any) -> Iterable[CheckMessage]:
             outputs = classificator.wire_form.classes_count
         except (ModelServerUnavailableError, ModelServerTimeoutError):
             return  # the others would wait for it, too
+        except ModelNotAvailableError:
+            yield from _why_not_loaded(classificator)
+            continue
         except ClassificationError:
             continue
         labels = len(classificator.labels)
@@ -70,3 +76,14 @@ def check_labels(**_: Any) -> Iterable[CheckMessage]:
                 obj=type(classificator),
                 id="classification.E001",
             )
+
+
+def _why_not_loaded(classificator: Classificator) -> Iterable[CheckMessage]:
+    status = metadata.statuses[classificator.model_url]
+    if status.versions and status.newest is None and status.reason:
+        yield Warning(
+            f"{classificator.model_type}: the model server could not load this model: {status.reason}",
+            hint="Repair this version or add another one. The model server finds either by itself.",
+            obj=type(classificator),
+            id="classification.W006",
+        )

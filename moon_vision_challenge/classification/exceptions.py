@@ -13,6 +13,8 @@ class ClassificationError(Exception):
     retryable: ClassVar[bool] = False
     is_outage: ClassVar[bool] = False
     """A neighbour is away, whatever image it is asked about: v1 waits for it and counts no attempt."""
+    retry_after_s: int = 5
+    """How soon a client may try again, where the answer is 503."""
     detail: str
 
     def __init__(self, log_text: str = "", *, detail: str | None = None) -> None:
@@ -123,6 +125,8 @@ class ModelNotAvailableError(ClassificationError):
     code = "model_not_available"
     retryable = True
     is_outage = True
+    reason: str = ""
+    """What the model server says about it, for the operator."""
     detail = "The model server does not serve this model now. Try again later, or choose another model_type."
 
 

@@ -9,11 +9,13 @@ from PIL import Image
 from moon_vision_challenge.classification.abstract_classificator import Classification, Classificator
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
+    ModelNotAvailableError,
     ModelVersionNotAvailableError,
     UnknownVersionLabelError,
     VersionNotSelectableError,
 )
 from moon_vision_challenge.classification.serving import client, metadata
+from moon_vision_challenge.classification.serving.metadata import ModelStatus
 
 
 class VersionChoice(NamedTuple):
@@ -25,17 +27,39 @@ class VersionChoice(NamedTuple):
 
 NEWEST = VersionChoice()
 
+_OPERATOR_RETRY_AFTER_S = 60  # until somebody has repaired a model
+
 
 def classify(
     classificator: Classificator, rgb_images: Sequence[Image.Image], *, version: VersionChoice = NEWEST, top_k: int = 0
 ) -> list[Classification]:
     """What the chosen version of the model says about images. Raises ClassificationError."""
+    model_url = classificator.model_url
     if version != NEWEST:
         classificator = classificator.at_version(version.number, label=version.label)
     try:
         return classificator.classify(rgb_images, top_k=top_k)
+    except ModelNotAvailableError as error:
+        _tell_state(error, metadata.statuses[model_url], version)
+        raise
     except requests.RequestException as error:  # from a classificator that calls its model server itself
         raise client.translate_error(error) from error
+
+
+def _tell_state(error: ModelNotAvailableError, status: ModelStatus, version: VersionChoice) -> None:
+    """Say what the model server is doing. Trying again is suggested only where that helps without an operator."""
+    if status.versions is None or status.serves(version.number):  # the cause has just ended, or is not known
+        return
+    if status.is_loading:
+        error.detail = "The model server is loading this model. Try again later."
+        return
+    error.retry_after_s = _OPERATOR_RETRY_AFTER_S
+    if version != NEWEST:
+        error.detail = "The model server does not serve this version of the model. Ask for another version."
+    elif status.versions:
+        error.detail = "The model server could not load this model. Choose another model_type, or tell the operator."
+    else:
+        error.detail = "The model server does not serve this model. Choose another model_type, or tell the operator."
 
 
 def classify_and_tell_version(

@@ -4,6 +4,7 @@ import argparse
 import functools
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -12,10 +13,13 @@ from pathlib import Path
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from moon_vision_challenge import __version__
-from moon_vision_challenge.model_server.config import ModelConfig, parse_models_config
+from moon_vision_challenge.model_server.application import Application
+from moon_vision_challenge.model_server.bodies import BODY_TIMEOUT_S
+from moon_vision_challenge.model_server.config import ModelConfig, read_models_config
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
 from moon_vision_challenge.model_server.registry import ModelRegistry
 from moon_vision_challenge.model_server.reload import Reloader
@@ -24,13 +28,17 @@ from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger("moon_vision_challenge.model_server")
 
-# Threads that may wait for inference, and threads that remain for status and metadata while they do.
-WAITING_THREADS, SPARE_THREADS = 48, 4
+# Requests that may wait for inference. More of them get 503.
+MAX_WAITING_REQUESTS = 48
+# Open connections. More of them wait for one to end, in the operating system's queue. Each may hold one small body.
+MAX_CONNECTIONS = 2048
+# For the whole header of a request, from the connection's start or from the last answer. Clients reconnect.
+HEADER_TIMEOUT_S = 20
 SHUTDOWN_TIMEOUT_S = 30
 
 
 def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Flags are spelt as tensorflow_model_server spells them; --flag=value and --flag value are the same."""
+    """Parse the flags, which have the names that tensorflow_model_server gives them."""
     parser = argparse.ArgumentParser(
         prog="model_server", allow_abbrev=False, description="TensorFlow Serving's REST API for ONNX models."
     )
@@ -42,26 +50,31 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=float,
         default=0,
         metavar="SECONDS",
-        help="between looks at models.config for changes (default: %(default)s, never)",
+        help="time between checks of models.config for changes; 0 means never (default: %(default)s)",
     )
     add(
         "--file_system_poll_wait_seconds",
         type=float,
         default=1,
         metavar="SECONDS",
-        help="between looks for new versions of the models; 0 is never (default: %(default)s)",
+        help="time between checks for new versions of the models; 0 means never (default: %(default)s)",
     )
-    add("--rest_api_port", type=int, default=8501, help="(default: %(default)s)")
+    add("--rest_api_port", type=int, default=8501, help="port to listen on (default: %(default)s)")
     add("--rest_api_host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--model_root", type=Path, help="folder that stands in for a leading /models in base_path")
+    add("--model_root", type=Path, help="folder that replaces a leading /models in base_path")
     add(
-        "--rest_api_max_body_bytes", type=int, default=64_000_000, help="larger requests get 413 (default: %(default)s)"
+        "--rest_api_max_body_bytes",
+        type=int,
+        default=64_000_000,
+        metavar="BYTES",
+        help="larger requests get status 413 (default: %(default)s)",
     )
     add(
         "--inference_threads",
         type=int,
         default=len(os.sched_getaffinity(0)),
-        help="runs at a time (default: one a core, %(default)s)",
+        metavar="N",
+        help="how many models run at a time (default: the number of cores, %(default)s)",
     )
     return parser.parse_args(argv)
 
@@ -73,17 +86,24 @@ def check_port_is_free(host: str, port: int) -> None:
     """
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as servers do: connections that linger are no server
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection that lingers does not count
         probe.bind(address)
 
 
-def let_worker_be_stopped_while_it_loads() -> None:
-    """A forked worker has its parent's handlers, which only note a signal, until Granian installs the worker's own.
+def allow_open_files(count: int) -> None:
+    """Every connection is an open file, and the usual limit is 1024. Goes as far as the hard limit lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
-    A SIGTERM in between would be lost and the shutdown would wait for its timeout, so the worker starts with the
-    default action, and signals are held back until it does. Ctrl-C reaches both processes; the parent passes it on.
+
+def let_worker_be_stopped_while_it_loads() -> None:
+    """Give a forked worker the default handlers.
+
+    Until Granian installs the worker's handlers, it has those of its parent, which only note the signal. A SIGTERM in
+    between would be lost, and the shutdown would wait for its timeout. Ctrl-C reaches both processes, and the parent
+    passes it on, so the worker ignores it.
     """
     stopping = {signal.SIGTERM, signal.SIGINT}
 
@@ -101,8 +121,8 @@ def let_worker_be_stopped_while_it_loads() -> None:
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=reset)
 
 
-def load_application(configs: list[ModelConfig], flags: argparse.Namespace) -> RestApi:
-    """Runs in the worker before it listens: the port opens when every model is available or known not to be."""
+def load_application(configs: list[ModelConfig], flags: argparse.Namespace) -> Application:
+    """Runs in the worker before it listens: the port opens when every model is available or has failed to load."""
     registry = ModelRegistry(flags.model_root)
     registry.update(configs)
     Reloader(
@@ -113,21 +133,19 @@ def load_application(configs: list[ModelConfig], flags: argparse.Namespace) -> R
         versions_interval_s=flags.file_system_poll_wait_seconds,
     ).start()
     logger.info("REST API at http://%s:%d", flags.rest_api_host, flags.rest_api_port)
-    queue = InferenceQueue(flags.inference_threads, WAITING_THREADS)
-    return RestApi(registry, queue, max_body_bytes=flags.rest_api_max_body_bytes)
+    queue = InferenceQueue(flags.inference_threads, MAX_WAITING_REQUESTS)
+    api = RestApi(registry, queue, max_body_bytes=flags.rest_api_max_body_bytes)
+    return Application(api, max_body_bytes=flags.rest_api_max_body_bytes, body_timeout_s=BODY_TIMEOUT_S)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code."""
+    """Serves until SIGTERM or SIGINT. Returns the exit code."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     flags = parse_flags(argv)
     try:
-        configs = parse_models_config(flags.model_config_file.read_text(encoding="utf-8"))
-    except (ConfigError, UnicodeDecodeError) as error:
+        configs = read_models_config(flags.model_config_file)
+    except ConfigError as error:
         logger.error("%s: %s", flags.model_config_file, error)
-        return 1
-    except OSError as error:
-        logger.error("Cannot read %s: %s", flags.model_config_file, error.strerror)
         return 1
     try:
         check_port_is_free(flags.rest_api_host, flags.rest_api_port)
@@ -139,17 +157,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             error.strerror,
         )
         return 1
+    allow_open_files(MAX_CONNECTIONS + 256)
     let_worker_be_stopped_while_it_loads()
     server = Granian(
         "model_server",
         address=flags.rest_api_host,
         port=flags.rest_api_port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_S * 1000),
         websockets=False,
-        workers=1,
-        # One process holds the model once and balances perfectly: a thread that is free takes the next request.
-        blocking_threads=flags.inference_threads + WAITING_THREADS + SPARE_THREADS,
+        workers=1,  # one process holds each model once, and any free thread takes the next request
+        backpressure=MAX_CONNECTIONS,
         workers_kill_timeout=SHUTDOWN_TIMEOUT_S,
         log_level=LogLevels.error,
     )

@@ -1,4 +1,4 @@
-"""Reads models.config: the part of TensorFlow Serving's ModelServerConfig that says which models to serve.
+"""Reads models.config: the part of TensorFlow Serving's ModelServerConfig that lists the models to serve.
 
 The messages are those of tensorflow_serving/config/model_server_config.proto and
 tensorflow_serving/sources/storage_path/file_system_storage_path_source.proto.
@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moon_vision_challenge.text_format import ConfigError, Field, parse_text_format
+
+_MAX_BYTES = 1_000_000  # of the file
+_MAX_DIGITS = 18  # so that every number fits into an int64
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,10 @@ def _text(item: Field) -> str:
 
 
 def _integer(item: Field) -> int:
-    if isinstance(item.value, list) or item.value.quoted or not item.value.text.isdecimal():
-        raise ConfigError(f"line {item.line}: {item.name} must be a whole number")
-    return int(item.value.text)
+    text = "" if isinstance(item.value, list) or item.value.quoted else item.value.text
+    if not (text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS):
+        raise ConfigError(f"line {item.line}: {item.name} must be a whole number of at most {_MAX_DIGITS} digits")
+    return int(text)
 
 
 def _message(item: Field, *, allowed: set[str], repeated: frozenset[str] = frozenset()) -> list[Field]:
@@ -116,11 +120,22 @@ def parse_models_config(text: str) -> list[ModelConfig]:
     return list(models.values())
 
 
-def model_dir(config: ModelConfig, model_root: Path | None) -> Path:
-    """Where the versions of a model are.
+def read_models_config(path: Path) -> list[ModelConfig]:
+    """The models that a file lists. Raises ConfigError, whose message does not name the file."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ConfigError(f"the file is larger than {_MAX_BYTES} bytes")
+        return parse_models_config(content.decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the file is not UTF-8: {error}") from error
 
-    `model_root` stands in for a leading /models, which is what containers mount.
-    """
+
+def model_dir(config: ModelConfig, model_root: Path | None) -> Path:
+    """The folder of a model's versions. `model_root` replaces a leading /models, the folder that containers mount."""
     path = Path(config.base_path)
     if model_root is not None and path.is_relative_to("/models"):
         return model_root / path.relative_to("/models")

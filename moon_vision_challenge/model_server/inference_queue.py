@@ -1,48 +1,101 @@
-"""Who may run a model now: as many runs as there are cores, in the order they came."""
+"""Decides which request may run a model now: as many runs at a time as there are cores, in order of arrival."""
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-class QueueFullError(RuntimeError):
-    """Too many requests wait already."""
+class OverloadedError(RuntimeError):
+    """The server has as much to do as it accepts."""
+
+
+class _Run(NamedTuple):
+    function: Callable[[Any], Any]
+    part: Any
+    future: "asyncio.Future[Any]"
+
+    def perform(self) -> None:
+        """Called in an inference thread. The future belongs to the event loop's thread."""
+        if self.future.cancelled():
+            return
+        result, error = None, None
+        try:
+            result = self.function(self.part)
+        except BaseException as caught:  # noqa: BLE001 - the one who waits for the future gets it
+            error = caught
+        with suppress(RuntimeError):  # the loop is closed: the server stops
+            self.future.get_loop().call_soon_threadsafe(_finish, self.future, result, error)
+
+
+def _finish(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
+    if future.done():  # cancelled meanwhile
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 class InferenceQueue:
-    """A bounded queue in front of the threads that run models.
+    """A bounded queue in front of the threads that run models. It belongs to one event loop.
 
-    They go from one run to the next without a pause, while others read and write requests. When each request's own
-    thread ran the model, a core idled between one thread's end and the next one's waking: an eighth of the time.
+    These threads go from one run to the next without a pause, while the event loop reads and writes requests. When
+    each request ran the model in a thread that also spoke HTTP, a core idled for an eighth of the time, between the
+    end of one thread and the start of the next.
+
+    The threads and futures are simpler than those of concurrent.futures, which cost 0.1 ms of CPU more per request.
     """
 
     def __init__(self, threads: int, max_waiting: int) -> None:
         self._threads = threads
-        self._places = threading.Semaphore(threads + max_waiting)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="inference")
+        self._max_requests = threads + max_waiting
+        self._requests = 0
+        self._runs: SimpleQueue[_Run] = SimpleQueue()
+        for number in range(threads):
+            threading.Thread(target=self._perform_runs, name=f"inference-{number}", daemon=True).start()
 
-    def run(self, function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
-        """What the function returns for each part of a request, or raises for the first that fails.
+    @property
+    def waiting_runs(self) -> int:
+        """How many runs no thread has begun."""
+        return self._runs.qsize()
 
-        Several cores share a request of many parts. It has only as many of them in the queue as keep the threads busy:
-        who comes after it waits for those, not for all. Raises QueueFullError at once when the request would not fit.
+    async def run(self, function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+        """Return what the function returns for each part of a request, or raise what it raises for the first failure.
+
+        Several cores share a request of many parts. Only as many of its parts are queued as keep the threads busy, so
+        that the next request waits for those and not for all. Raises OverloadedError at once when the queue is full.
         """
-        if not self._places.acquire(blocking=False):
-            raise QueueFullError("The queue of requests waiting for inference is full")
+        if self._requests >= self._max_requests:
+            raise OverloadedError("Too many requests are waiting for inference. Try again later.")
+        self._requests += 1
         results: list[Result] = []
-        queued: deque[Future[Result]] = deque()
+        queued: deque[asyncio.Future[Result]] = deque()
         try:
             for part in parts:
                 if len(queued) > self._threads:
-                    results.append(queued.popleft().result())
-                queued.append(self._executor.submit(function, part))
-            return results + [future.result() for future in queued]
+                    results.append(await queued.popleft())
+                queued.append(self._submit(function, part))
+            while queued:
+                results.append(await queued.popleft())
+            return results
         finally:
-            for future in queued:
-                future.cancel()  # after a failure, what has not begun
-            self._places.release()
+            for future in queued:  # after a failure: the parts that have not begun are not run
+                if not future.cancel():
+                    future.exception()  # one failure is reported
+            self._requests -= 1
+
+    def _submit(self, function: Callable[[Part], Result], part: Part) -> "asyncio.Future[Result]":
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._runs.put(_Run(function, part, future))
+        return future
+
+    def _perform_runs(self) -> None:
+        while True:
+            self._runs.get().perform()

@@ -26,8 +26,8 @@ from moon_vision_challenge.model_server.runtime import (
     NUMPY_DTYPES,
     InvalidInputError,
     ModelLoadError,
-    Signature,
-    TensorInfo,
+    SignatureSpec,
+    TensorSpec,
 )
 
 SIGNATURES_PROPERTY = "serving_signatures"
@@ -61,13 +61,13 @@ _LOAD_ERRORS = (
 _RUN_ERRORS = (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.RuntimeException)
 
 
-def _tensor_info(argument: Any) -> TensorInfo:
+def _tensor_info(argument: Any) -> TensorSpec:
     if argument.type not in _DTYPES:
         raise ModelLoadError(
             f"the tensor {argument.name} has the type {argument.type}, which the REST API cannot carry"
         )
     shape = tuple(size if isinstance(size, int) else -1 for size in argument.shape)
-    return TensorInfo(argument.name, _DTYPES[argument.type], shape)
+    return TensorSpec(argument.name, _DTYPES[argument.type], shape)
 
 
 class OnnxModel:
@@ -87,14 +87,14 @@ class OnnxModel:
             self._outputs = {argument.name: _tensor_info(argument) for argument in self._session.get_outputs()}
             self._raw: dict[str, set[str]] = {}  # by signature, the inputs that come as bytes
             self._split: set[str] = set()  # signatures that take any number of items as bytes, and answer for each
-            self._signatures = {DEFAULT_SIGNATURE: Signature(self._inputs, self._outputs)}
+            self._signatures = {DEFAULT_SIGNATURE: SignatureSpec(self._inputs, self._outputs)}
             self._read_signatures()
             self._warm_up()
         except _LOAD_ERRORS as error:
             raise ModelLoadError(f"onnxruntime cannot load it: {error}") from error
 
     @property
-    def signatures(self) -> Mapping[str, Signature]:
+    def signatures(self) -> Mapping[str, SignatureSpec]:
         return self._signatures
 
     def _read_signatures(self) -> None:
@@ -114,9 +114,9 @@ class OnnxModel:
                         raise ModelLoadError(
                             f"its input {tensor.name} cannot be raw bytes: an item must have a fixed size"
                         )
-                    inputs[alias] = TensorInfo(tensor.name, "DT_STRING", tensor.shape[:1])
+                    inputs[alias] = TensorSpec(tensor.name, "DT_STRING", tensor.shape[:1])
                 self._raw[name] = raw
-                self._signatures[name] = Signature(inputs, outputs)
+                self._signatures[name] = SignatureSpec(inputs, outputs)
                 free = all(tensor.shape[:1] == (-1,) for tensor in [*inputs.values(), *outputs.values()])
                 if free and raw == set(inputs):
                     self._split.add(name)
@@ -133,7 +133,7 @@ class OnnxModel:
             zeros = {name: np.zeros(size, NUMPY_DTYPES[self._inputs[name].dtype]) for name, size in sizes.items()}
             self._session.run(None, zeros)
 
-    def _check_raw(self, tensor: TensorInfo, items: np.ndarray) -> None:
+    def _check_raw(self, tensor: TensorSpec, items: np.ndarray) -> None:
         expected = math.prod(tensor.shape[1:]) * NUMPY_DTYPES[tensor.dtype].itemsize
         if items.ndim != 1:
             raise InvalidInputError(

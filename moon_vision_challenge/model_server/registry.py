@@ -3,27 +3,14 @@
 import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from moon_vision_challenge.model_server.config import ModelConfig, model_dir
-from moon_vision_challenge.model_server.runtime import ModelLoadError, Runtime, load_runtime
+from moon_vision_challenge.model_server.runtime import Runtime
+from moon_vision_challenge.model_server.versions import ModelVersion, versions_on_disk
 
 logger = logging.getLogger(__name__)
-
-
-# Every file below a version folder: path, size, time of change.
-Content = frozenset[tuple[str, int, int]]
-
-
-class State(StrEnum):
-    """The states of tensorflow_serving/apis/get_model_status.proto that a version can be seen in."""
-
-    LOADING = "LOADING"
-    AVAILABLE = "AVAILABLE"
-    END = "END"
 
 
 class ServableNotFoundError(LookupError):
@@ -31,55 +18,7 @@ class ServableNotFoundError(LookupError):
 
 
 class UnknownLabelError(LookupError):
-    """The model has no such version label."""
-
-
-@dataclass
-class ModelVersion:
-    name: str
-    version: int
-    path: Path
-    state: State = State.LOADING
-    error: str = ""  # why it is not available
-    runtime: Runtime | None = None
-    content: Content = frozenset()  # of the folder, when loading began
-
-    def load(self) -> None:
-        """Ends in AVAILABLE with a runtime, or in END with an error, logged and not raised: the others are served."""
-        self.content = content_of(self.path)
-        try:
-            self.runtime = load_runtime(self.path)
-        except ModelLoadError as error:
-            self.state, self.error = State.END, str(error)
-            logger.error("Model %s version %d is NOT available (%s): %s", self.name, self.version, self.path, error)
-        else:
-            self.state = State.AVAILABLE
-            logger.info("Model %s version %d is available", self.name, self.version)
-
-    def unloaded(self) -> "ModelVersion":
-        """A request that holds the runtime keeps it until it is answered."""
-        if self.runtime is not None:
-            logger.info("Model %s version %d is unloaded", self.name, self.version)
-        return ModelVersion(self.name, self.version, self.path, State.END)
-
-
-def versions_on_disk(directory: Path) -> dict[int, Path]:
-    """Folders whose name is a whole number, leading zeros allowed; anything else is not a version. Raises OSError."""
-    return {
-        int(path.name): path
-        for path in directory.iterdir()
-        if path.name.isdecimal() and path.name.isascii() and path.is_dir()
-    }
-
-
-def content_of(directory: Path) -> Content:
-    """Tells whether files came, went or grew since a load failed: a folder may be seen while it is being copied."""
-    found = set()
-    for path in directory.rglob("*"):
-        with suppress(FileNotFoundError):  # it went in between
-            status = path.stat()
-            found.add((str(path), status.st_size, status.st_mtime_ns))
-    return frozenset(found)
+    """The model does not have this version label."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +33,13 @@ class ModelRegistry:
     def __init__(self, model_root: Path | None) -> None:
         self._model_root = model_root
         self._models: Mapping[str, _Model] = {}
-        self._problems: dict[str, str] = {}  # by model, so that one that lasts is logged once
+        self._problems: dict[str, str] = {}  # by model: why there is no version to load
 
     def update(self, configs: Iterable[ModelConfig]) -> None:
-        """Loads the versions that are wanted and not loaded, models beside each other, then unloads what is not wanted.
+        """Load the versions that are wanted and not loaded, several at a time, then unload what is not wanted.
 
         Returns when every new version is available or has failed. Until then all that is loaded serves. What was
-        available stays so as long as no version that is wanted is available.
+        available stays available as long as no wanted version is.
         """
         wanted = {config: self._wanted(config) for config in configs}
         new = {
@@ -112,10 +51,11 @@ class ModelRegistry:
         with ThreadPoolExecutor(max_workers=max(1, len(versions))) as pool:
             list(pool.map(ModelVersion.load, versions))
         self._models = {config.name: self._when_loaded(config, wanted[config], new[config.name]) for config in wanted}
+        self._problems = {name: self._problems[name] for name in self._models}
 
     def _wanted(self, config: ModelConfig) -> dict[int, ModelVersion]:
         directory = model_dir(config, self._model_root)
-        problem = f"{directory} holds no version folder to serve"
+        problem = f"{directory} contains no version folder to serve"
         paths: dict[int, Path] = {}
         try:
             on_disk = versions_on_disk(directory)
@@ -135,7 +75,11 @@ class ModelRegistry:
         known = self._known(version.name).get(version.version)
         if known is None or known.path != version.path:
             return True
-        return known.runtime is None and (not known.error or known.content != content_of(version.path))
+        if known.runtime is not None:
+            known.compare_files()
+            return False
+        version.last_error = known.error
+        return not known.error or known.has_other_files()
 
     def _while_loading(self, name: str, new: Mapping[int, ModelVersion]) -> _Model:
         known = self._known(name)
@@ -160,7 +104,7 @@ class ModelRegistry:
         return _Model(self._labels(config, versions), versions)
 
     def _labels(self, config: ModelConfig, versions: Mapping[int, ModelVersion]) -> Mapping[str, int]:
-        """A label moves only to a version that is available, if the one that it is on is."""
+        """A label does not move from a version that is available to one that is not."""
 
         def serves(number: int | None) -> bool:
             return number is not None and number in versions and versions[number].runtime is not None
@@ -179,9 +123,12 @@ class ModelRegistry:
         number = self._resolve(name, version, label)
         found = self._known(name)
         if number is None and not found:
-            raise ServableNotFoundError(f"Could not find any versions of model {name}")
+            problem = self._problems.get(name)
+            raise ServableNotFoundError(
+                f"Could not find any versions of model {name:.200}" + (f": {problem}" if problem else "")
+            )
         if number is not None and number not in found:
-            raise ServableNotFoundError(f"Could not find version {number} of model {name}")
+            raise ServableNotFoundError(f"Could not find version {number} of model {name:.200}")
         return [found[number]] if number is not None else [found[key] for key in sorted(found, reverse=True)]
 
     def available(self, name: str, version: int | None = None, label: str | None = None) -> tuple[int, Runtime]:
@@ -191,7 +138,7 @@ class ModelRegistry:
         for key in sorted(found, reverse=True) if number is None else [number]:
             if key in found and (runtime := found[key].runtime) is not None:
                 return key, runtime
-        request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+        request = f"Latest({name:.200})" if number is None else f"Specific({name:.200}, {number})"
         raise ServableNotFoundError(f"Servable not found for request: {request}")
 
     def _resolve(self, name: str, version: int | None, label: str | None) -> int | None:
@@ -199,5 +146,5 @@ class ModelRegistry:
             return version
         labels = self._models[name].version_labels if name in self._models else {}
         if label not in labels:
-            raise UnknownLabelError(f"Unrecognized servable version label: {label}")
+            raise UnknownLabelError(f"Unrecognized servable version label: {label:.200}")
         return labels[label]

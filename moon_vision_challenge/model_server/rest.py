@@ -1,132 +1,108 @@
-"""The REST API of tensorflow_model_server as a WSGI application: https://www.tensorflow.org/tfx/serving/api_rest"""
+"""The REST API of tensorflow_model_server: https://www.tensorflow.org/tfx/serving/api_rest"""
 
+import asyncio
 import functools
 import re
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
-from moon_vision_challenge.model_server.inference_queue import InferenceQueue, QueueFullError
-from moon_vision_challenge.model_server.registry import ModelRegistry, ServableNotFoundError, UnknownLabelError
-from moon_vision_challenge.model_server.runtime import DEFAULT_SIGNATURE, InvalidInputError, TensorInfo
+from moon_vision_challenge.model_server.bodies import SMALL_BODY_BYTES, Body, inflate
+from moon_vision_challenge.model_server.inference_queue import InferenceQueue
+from moon_vision_challenge.model_server.registry import ModelRegistry
+from moon_vision_challenge.model_server.runtime import DEFAULT_SIGNATURE, InvalidInputError, Runtime, TensorSpec
 from moon_vision_challenge.model_server.tensors import parse_request, read_inputs, write_outputs
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+from moon_vision_challenge.model_server.versions import ModelVersion
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
 
-
 _MAX_VERSION = 2**63 - 1
-_MAX_VERSION_DIGITS = 4000  # more, Python does not convert
-
-
-class BodyTooLargeError(ValueError):
-    """The request's body is larger than the server takes."""
+_MAX_VERSION_DIGITS = 4000  # Python does not convert more
 
 
 class MethodNotImplementedError(NotImplementedError):
-    """The API has this method, and this server does not."""
+    """TensorFlow Serving has this method. This server does not."""
 
 
 class NotFoundError(LookupError):
     """The path is outside the API."""
 
 
-# http_server.cc of TensorFlow Serving: INVALID_ARGUMENT 400, NOT_FOUND 404, UNIMPLEMENTED 501, UNAVAILABLE 503.
-_STATUS_OF_ERROR: dict[type[Exception], HTTPStatus] = {
-    InvalidInputError: HTTPStatus.BAD_REQUEST,
-    UnknownLabelError: HTTPStatus.BAD_REQUEST,
-    ServableNotFoundError: HTTPStatus.NOT_FOUND,
-    NotFoundError: HTTPStatus.NOT_FOUND,
-    BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    MethodNotImplementedError: HTTPStatus.NOT_IMPLEMENTED,
-    QueueFullError: HTTPStatus.SERVICE_UNAVAILABLE,
-}
+class PredictCall(NamedTuple):
+    """What a predict request asks for."""
+
+    runtime: Runtime
+    signature_name: str
+    inputs: dict[str, np.ndarray]
+    row_format: bool
 
 
 class RestApi:
+    """Answers requests with JSON. Belongs to one event loop."""
+
     def __init__(self, registry: ModelRegistry, queue: InferenceQueue, *, max_body_bytes: int) -> None:
         self._registry = registry
         self._queue = queue
         self._max_body_bytes = max_body_bytes
+        # Large bodies are parsed apart from the event loop, and one at a time: lists of numbers take ten times the
+        # memory of their text.
+        self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        try:
-            status, body = HTTPStatus.OK, self._answer(environ)
-        except tuple(_STATUS_OF_ERROR) as error:
-            status, body = _STATUS_OF_ERROR[type(error)], orjson.dumps({"error": str(error)})
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        start_response(f"{status.value} {status.phrase}", headers)
-        return [body]
-
-    def _answer(self, environ: "WSGIEnvironment") -> bytes:
-        http_method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if http_method == "POST" and (match := _POST.fullmatch(path)):
+    async def answer(self, method: str, path: str, body: Body) -> bytes:
+        """Return the JSON of a 200. Raises one of the errors that have a status in `application`."""
+        if method == "POST" and (match := _POST.fullmatch(path)):
             if match["method"].lower() != "predict":
                 raise MethodNotImplementedError(f"{match['method']} is not implemented: use predict")
-            return self._predict(match, self._read_body(environ))
-        if http_method == "GET" and (match := _GET.fullmatch(path)):
+            return await self._predict(match, body)
+        if method == "GET" and (match := _GET.fullmatch(path)):
             return self._metadata(match) if match["metadata"] else self._status(match)
-        if http_method == "GET" and path.lower() == "/v1/models":
+        if method == "GET" and path.lower() == "/v1/models":
             raise InvalidInputError("Missing model name in request.")
-        message = f"Malformed request: {http_method} {path}"
+        message = f"Malformed request: {method:.20} {path:.1000}"
         raise InvalidInputError(message) if path.lower().startswith("/v1/") else NotFoundError(message)
 
-    def _read_body(self, environ: "WSGIEnvironment") -> bytes:
-        limit = self._max_body_bytes
-        length = environ.get("CONTENT_LENGTH") or "0"  # absent when the body comes in chunks
-        if length.isdecimal() and int(length) <= limit:
-            body: bytes = environ["wsgi.input"].read(limit + 1)
-            if len(body) <= limit and "gzip" in environ.get("HTTP_CONTENT_ENCODING", ""):
-                body = _inflate(body, limit)
-            if len(body) <= limit:
-                return body
-        raise BodyTooLargeError(f"The request's body is larger than {limit} bytes")
+    async def _predict(self, match: re.Match[str], body: Body) -> bytes:
+        try:
+            call = await self._read_call(match, await body.read(), is_gzip=body.is_gzip)
+            run = functools.partial(call.runtime.run, call.signature_name)
+            outputs = await self._queue.run(run, call.runtime.split(call.signature_name, call.inputs))
+        finally:
+            body.release()
+        return write_outputs(_joined(outputs), row_format=call.row_format)
 
-    def _predict(self, match: re.Match[str], body: bytes) -> bytes:
-        request = parse_request(body)
+    async def _read_call(self, match: re.Match[str], content: bytes, *, is_gzip: bool) -> PredictCall:
+        read = functools.partial(self._parse_call, match, content, is_gzip=is_gzip)
+        if is_gzip or len(content) > SMALL_BODY_BYTES:
+            return await asyncio.get_running_loop().run_in_executor(self._parser, read)
+        return read()
+
+    def _parse_call(self, match: re.Match[str], content: bytes, *, is_gzip: bool) -> PredictCall:
+        request = parse_request(inflate(content, self._max_body_bytes) if is_gzip else content)
         signature_name = request.get("signature_name", "")
         if not isinstance(signature_name, str):
             raise InvalidInputError("'signature_name' key must be a string value.")
         signature_name = signature_name or DEFAULT_SIGNATURE
         _, runtime = self._registry.available(match["name"], *_version(match))
         if signature_name not in runtime.signatures:
-            raise InvalidInputError(f'Serving signature name: "{signature_name}" not found in signature def')
+            raise InvalidInputError(f'Serving signature name: "{signature_name:.200}" not found in signature def')
         inputs, row_format = read_inputs(request, runtime.signatures[signature_name])
-        run = functools.partial(runtime.run, signature_name)
-        outputs = self._queue.run(run, runtime.split(signature_name, inputs))
-        return write_outputs(_joined(outputs), row_format=row_format)
+        return PredictCall(runtime, signature_name, inputs, row_format)
 
     def _status(self, match: re.Match[str]) -> bytes:
-        return orjson.dumps(
-            {
-                "model_version_status": [
-                    {
-                        "version": str(version.version),
-                        "state": version.state,
-                        "status": {
-                            "error_code": "FAILED_PRECONDITION" if version.error else "OK",
-                            "error_message": version.error,
-                        },
-                    }
-                    for version in self._registry.versions(match["name"], *_version(match))
-                ]
-            }
-        )
+        versions = self._registry.versions(match["name"], *_version(match))
+        return orjson.dumps({"model_version_status": [_version_status(version) for version in versions]})
 
     def _metadata(self, match: re.Match[str]) -> bytes:
         number, runtime = self._registry.available(match["name"], *_version(match))
         signatures = {
             name: {
-                "inputs": {alias: _tensor_info(info) for alias, info in signature.inputs.items()},
-                "outputs": {alias: _tensor_info(info) for alias, info in signature.outputs.items()},
+                "inputs": {alias: _tensor_info(spec) for alias, spec in signature.inputs.items()},
+                "outputs": {alias: _tensor_info(spec) for alias, spec in signature.outputs.items()},
                 "method_name": "tensorflow/serving/predict",
             }
             for name, signature in runtime.signatures.items()
@@ -137,18 +113,6 @@ class RestApi:
                 "metadata": {"signature_def": {"signature_def": signatures}},
             }
         )
-
-
-def _inflate(body: bytes, limit: int) -> bytes:
-    """At most limit + 1 bytes of what is in a gzip body, so that a small one cannot fill the memory."""
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: with the header of gzip
-    try:
-        inflated = inflater.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise InvalidInputError("The request's body is not in gzip format") from error
-    if not inflater.eof and len(inflated) <= limit:
-        raise InvalidInputError("The request's body in gzip format is cut short")
-    return inflated
 
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
@@ -165,9 +129,19 @@ def _version(match: re.Match[str]) -> tuple[int | None, str | None]:
     return int(text) if text else None, match["label"]
 
 
-def _tensor_info(info: TensorInfo) -> dict[str, Any]:
+def _version_status(version: ModelVersion) -> dict[str, Any]:
+    error_code = "FAILED_PRECONDITION" if version.error else "OK"
     return {
-        "dtype": info.dtype,
-        "tensor_shape": {"dim": [{"size": str(size), "name": ""} for size in info.shape], "unknown_rank": False},
-        "name": f"{info.name}:0",
+        "version": str(version.version),
+        "state": version.state,
+        "status": {"error_code": error_code, "error_message": version.error or version.warning},
+    }
+
+
+def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
+    """As types.proto and tensor_shape.proto of TensorFlow have it."""
+    return {
+        "dtype": spec.dtype,
+        "tensor_shape": {"dim": [{"size": str(size), "name": ""} for size in spec.shape], "unknown_rank": False},
+        "name": f"{spec.name}:0",
     }

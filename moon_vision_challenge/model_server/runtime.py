@@ -1,9 +1,7 @@
-"""What the server asks of whatever runs a model, and which runtime a version folder calls for."""
+"""What the server asks of whatever runs a model."""
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,15 +27,15 @@ NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
 
 
 class ModelLoadError(Exception):
-    """The version folder holds nothing that can be served; the message says why."""
+    """The model in a version folder cannot be served. The message says why."""
 
 
 class InvalidInputError(ValueError):
-    """The model cannot take these inputs: another input may do."""
+    """The model cannot take these inputs. It may take others."""
 
 
 @dataclass(frozen=True)
-class TensorInfo:
+class TensorSpec:
     """A tensor as the client sees it: `name` in the graph, `dtype` of NUMPY_DTYPES, -1 for a free dimension."""
 
     name: str
@@ -46,43 +44,28 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
-class Signature:
-    inputs: Mapping[str, TensorInfo]
-    outputs: Mapping[str, TensorInfo]
+class SignatureSpec:
+    """A way to call a model: the tensors that go in and come out, by the names that clients use."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
 
 
 class Runtime(Protocol):
-    """A loaded model. It is called from several threads at once."""
+    """A loaded model. Several threads call it at once."""
 
     @property
-    def signatures(self) -> Mapping[str, Signature]: ...
+    def signatures(self) -> Mapping[str, SignatureSpec]: ...
 
     def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
-        """The inputs of the runs that a request is best made of, in the order of its items; at least one.
+        """Split a request into the inputs of one or more runs, in the order of its items.
 
         Raises InvalidInputError.
         """
 
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Takes what `split` gave, an array in its dtype for each input of the signature; gives one for each output.
+        """Run the model on one part that `split` returned.
 
+        Takes an array of the right dtype for each input of the signature and returns an array for each output.
         Raises InvalidInputError.
         """
-
-
-def load_runtime(version_dir: Path) -> Runtime:
-    """Loads the model in a version folder, by what the folder holds. Raises ModelLoadError."""
-    if (version_dir / "model.onnx").is_file():
-        # Imported here so that a server without such a model does not pay for it, nor need it installed.
-        from moon_vision_challenge.model_server.onnx_runtime import OnnxModel  # noqa: PLC0415
-
-        return OnnxModel(version_dir / "model.onnx")
-    if (version_dir / "saved_model.pb").is_file():
-        if importlib.util.find_spec("tensorflow") is None:
-            raise ModelLoadError(
-                "this is a SavedModel, and TensorFlow is not installed: pip install -r requirements/tensorflow.txt"
-            )
-        from moon_vision_challenge.model_server.tensorflow_runtime import SavedModel  # noqa: PLC0415
-
-        return SavedModel(version_dir)
-    raise ModelLoadError("the version folder holds neither model.onnx nor saved_model.pb")

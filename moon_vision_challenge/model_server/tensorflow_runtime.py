@@ -19,8 +19,8 @@ from moon_vision_challenge.model_server.runtime import (
     NUMPY_DTYPES,
     InvalidInputError,
     ModelLoadError,
-    Signature,
-    TensorInfo,
+    SignatureSpec,
+    TensorSpec,
 )
 from moon_vision_challenge.model_server.tensors import read_inputs
 
@@ -39,12 +39,12 @@ _DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE", "float16": "DT_HALF"}
 _LOAD_ERRORS = (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, tf.errors.OpError)
 
 
-def _tensor_info(name: str, spec: Any) -> TensorInfo:
+def _tensor_info(name: str, spec: Any) -> TensorSpec:
     dtype = _DTYPES.get(spec.dtype.name, f"DT_{spec.dtype.name.upper()}")
     if dtype not in NUMPY_DTYPES:
         raise ModelLoadError(f"the tensor {name} has the type {spec.dtype.name}, which the REST API cannot carry")
     shape = () if spec.shape.rank is None else tuple(-1 if size is None else size for size in spec.shape)
-    return TensorInfo(name, dtype, shape)
+    return TensorSpec(name, dtype, shape)
 
 
 class SavedModel:
@@ -58,7 +58,7 @@ class SavedModel:
         if not self._functions:
             raise ModelLoadError("this SavedModel has no signature to serve")
         self._signatures = {
-            name: Signature(
+            name: SignatureSpec(
                 {key: _tensor_info(key, spec) for key, spec in function.structured_input_signature[1].items()},
                 {key: _tensor_info(key, spec) for key, spec in function.structured_outputs.items()},
             )
@@ -70,7 +70,7 @@ class SavedModel:
             raise ModelLoadError(f"it does not run on its warm-up requests: {error}") from error
 
     @property
-    def signatures(self) -> Mapping[str, Signature]:
+    def signatures(self) -> Mapping[str, SignatureSpec]:
         return self._signatures
 
     def _warm_up(self, path: Path) -> None:

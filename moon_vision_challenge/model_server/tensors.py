@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 import pybase64
 
-from moon_vision_challenge.model_server.runtime import NUMPY_DTYPES, InvalidInputError, Signature, TensorInfo
+from moon_vision_challenge.model_server.runtime import NUMPY_DTYPES, InvalidInputError, SignatureSpec, TensorSpec
 
 # Whole numbers that a float holds exactly: kMaxInt of json_tensor.cc.
 _MAX_EXACT = {"DT_HALF": 2**11 - 1, "DT_FLOAT": 2**24 - 1, "DT_DOUBLE": 2**53 - 1}
@@ -46,7 +46,7 @@ def _loads(body: bytes) -> Any:
         raise
 
 
-def read_inputs(request: Mapping[str, Any], signature: Signature) -> tuple[dict[str, np.ndarray], bool]:
+def read_inputs(request: Mapping[str, Any], signature: SignatureSpec) -> tuple[dict[str, np.ndarray], bool]:
     """One array for each input of the signature, and whether the request is in the row format.
 
     Raises InvalidInputError.
@@ -64,7 +64,7 @@ def read_inputs(request: Mapping[str, Any], signature: Signature) -> tuple[dict[
     }, "instances" in request
 
 
-def _columns_of_instances(instances: Any, signature: Signature) -> dict[str, Any]:
+def _columns_of_instances(instances: Any, signature: SignatureSpec) -> dict[str, Any]:
     if not isinstance(instances, list):
         raise InvalidInputError("Excepting 'instances' to be an list/array")
     if not instances:
@@ -91,7 +91,7 @@ def _columns_of_instances(instances: Any, signature: Signature) -> dict[str, Any
     return {name: [instance[name] for instance in instances] for name in names}
 
 
-def _columns_of_inputs(inputs: Any, signature: Signature) -> dict[str, Any]:
+def _columns_of_inputs(inputs: Any, signature: SignatureSpec) -> dict[str, Any]:
     if not _is_object(inputs):
         if len(signature.inputs) > 1:
             raise InvalidInputError(
@@ -120,7 +120,7 @@ def _shown(value: Any) -> str:
     return f"{value!r:.120}"
 
 
-def _to_array(name: str, value: Any, info: TensorInfo) -> np.ndarray:
+def _to_array(name: str, value: Any, info: TensorSpec) -> np.ndarray:
     """Nested lists of one shape to an array.
 
     Each level is checked as a whole, so that the work per number is done in C.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from moon_vision_challenge.model_zoo.arguments import models_parser
 from moon_vision_challenge.model_zoo.build import (
     VERSION,
-    Outcome,
+    BuildOutcome,
     build_model,
     recipe_of,
 )
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             print(f"Cannot build {path}: {error.strerror or error}", file=sys.stderr)
             return 1
-        if outcome is Outcome.BUILT:
+        if outcome is BuildOutcome.BUILT:
             precision = (recipe_of(path.parent) or "").partition("-")[0]
             size, seconds = path.stat().st_size / 1e6, time.perf_counter() - started
             print(f"{name}: built {path} ({precision}, {size:.1f} MB, {seconds:.1f} s)")

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 Precision = Literal["int8", "float32"]
 
 
-class Outcome(StrEnum):
+class BuildOutcome(StrEnum):
     BUILT = "built"
     ALREADY_BUILT = "already built"
     NOT_OURS = "left as it is: not built by the model zoo"
@@ -75,7 +75,7 @@ def recipe_of(version_dir: Path) -> str | None:
     return found[0].decode() if found else ""
 
 
-def build_model(name: str, models_dir: Path, precision: Precision | None = None) -> Outcome:
+def build_model(name: str, models_dir: Path, precision: Precision | None = None) -> BuildOutcome:
     """Builds one model of VARIANTS unless it is there, built from the same sources in the same precision.
 
     Without a precision, that of the model that is there, else int8 if the model was calibrated.
@@ -105,7 +105,7 @@ def build_model(name: str, models_dir: Path, precision: Precision | None = None)
             version_dir.rename(replaced)
         unfinished.rename(version_dir)
         shutil.rmtree(replaced, ignore_errors=True)
-    return Outcome.BUILT
+    return BuildOutcome.BUILT
 
 
 def _precision(name: str, version_dir: Path, asked: Precision | None) -> Precision:
@@ -120,15 +120,15 @@ def _precision(name: str, version_dir: Path, asked: Precision | None) -> Precisi
     return "int8" if ranges_path(name).is_file() else "float32"
 
 
-def _compare(name: str, version_dir: Path, precision: Precision | None) -> Outcome | None:
+def _compare(name: str, version_dir: Path, precision: Precision | None) -> BuildOutcome | None:
     """None if there is something to build."""
     if not version_dir.exists():
         return None
     built_from = recipe_of(version_dir)
     if built_from is None:
-        return Outcome.NOT_OURS
+        return BuildOutcome.NOT_OURS
     wanted = recipe(name, _precision(name, version_dir, precision))
-    return Outcome.ALREADY_BUILT if built_from == wanted else None
+    return BuildOutcome.ALREADY_BUILT if built_from == wanted else None
 
 
 def _save(name: str, source: Path, precision: Precision, path: Path) -> None:

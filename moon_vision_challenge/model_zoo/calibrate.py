@@ -21,11 +21,10 @@ from PIL import Image
 from moon_vision_challenge.model_zoo.build import ranges_path, weights_path
 from moon_vision_challenge.model_zoo.efficientnet_lite import build_graph
 from moon_vision_challenge.model_zoo.errors import BuildError
+from moon_vision_challenge.model_zoo.evaluation import CROP
 from moon_vision_challenge.model_zoo.legacy_torch import read_state_dict
 from moon_vision_challenge.model_zoo.quantization import Ranges, quantized_tensors
 from moon_vision_challenge.model_zoo.variants import VARIANTS
-
-CROP = 0.875  # of the shorter side, as in evaluation
 
 
 def prepare(path: Path, size: int) -> np.ndarray:

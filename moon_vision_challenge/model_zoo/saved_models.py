@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from moon_vision_challenge.model_zoo.arguments import models_parser
-from moon_vision_challenge.model_zoo.build import VERSION, Outcome, build_model, weights_path
+from moon_vision_challenge.model_zoo.build import VERSION, BuildOutcome, build_model, weights_path
 from moon_vision_challenge.model_zoo.errors import BuildError, MissingWeightsError
+from moon_vision_challenge.model_zoo.evaluation import CROP
 from moon_vision_challenge.model_zoo.tarball import fetch_and_unpack
 from moon_vision_challenge.model_zoo.variants import VARIANTS
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import; otherwise it tells about CPU instructions
 
 MODEL_FILE = "saved_model.pb"
-CROP = 0.875  # of the shorter side, as in evaluation
 
 
 class Architecture(NamedTuple):
@@ -145,7 +145,7 @@ def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
     import tensorflow as tf  # noqa: PLC0415
 
     version_dir = models_dir / name / VERSION
-    if name == LITE and build_model(name, models_dir) is Outcome.NOT_OURS:
+    if name == LITE and build_model(name, models_dir) is BuildOutcome.NOT_OURS:
         return False
     version_dir.parent.mkdir(parents=True, exist_ok=True)
     with (version_dir.parent / ".lock").open("w") as lock:

@@ -32,6 +32,9 @@ class CatalogueEntrySerializer(serializers.Serializer[Any]):
     input_size = serializers.IntegerField(allow_null=True, help_text="Height and width, in pixels.")
     classes_count = serializers.IntegerField(allow_null=True)
     classes = serializers.SerializerMethodField(help_text="Where the labels of the classes are.")
+    reason = serializers.CharField(
+        help_text="For the operator: why the model is not ready, or what is wrong with its files. Often empty."
+    )
 
     def get_url(self, entry: CatalogueEntry) -> str:
         return str(reverse("model-detail", [entry.model_type], request=self.context["request"]))

@@ -23,6 +23,7 @@ _STATUS: dict[type, int] = {
     exceptions.UnknownModelTypeError: status.HTTP_400_BAD_REQUEST,
     exceptions.UnknownVersionLabelError: status.HTTP_400_BAD_REQUEST,
     exceptions.VersionNotSelectableError: status.HTTP_400_BAD_REQUEST,
+    exceptions.QueueFullError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.InvalidPredictionError: status.HTTP_502_BAD_GATEWAY,
     exceptions.DecoderBusyError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.ModelServerUnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
@@ -45,12 +46,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         case exceptions.InvalidImageError():
             logger.info("invalid image: %s", exc)
             exc = ValidationError({"image": [exc.detail]})
-        case exceptions.QueueFullError():
-            logger.warning("%s", exc)
-            return _error(status.HTTP_503_SERVICE_UNAVAILABLE, exc.detail, exc.code, retry_after_s=exc.retry_after_s)
         case exceptions.ClassificationError():
             logger.warning("%s: %s", type(exc).__name__, exc)
-            return _error(status_of(exc), exc.detail, exc.code)
+            return _error(status_of(exc), exc.detail, exc.code, retry_after_s=exc.retry_after_s)
         case OperationalError() | InterfaceError():
             logger.error("the database is not available: %s", exc)
             detail = "The database is not available. Try again later."

@@ -87,7 +87,10 @@ def _request(url: str, *, data: bytes | None = None, timeout_s: float | None = N
     status, content = _send(url, data, timeout_s or settings.TF_SERVING_TIMEOUT_S)
     if status != 200:
         text = content.decode(errors="replace")
-        raise _cause(url, status, text)(f"{url}: {status} {text[:500]}")
+        error = _cause(url, status, text)(f"{url}: {status} {text[:500]}")
+        if isinstance(error, ModelNotAvailableError):
+            error.reason = _error_message(content)
+        raise error
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -95,6 +98,13 @@ def _request(url: str, *, data: bytes | None = None, timeout_s: float | None = N
     if not isinstance(body, dict):
         raise InvalidPredictionError(f"{url}: the reply is no JSON object")
     return body
+
+
+def _error_message(content: bytes) -> str:
+    try:
+        return str(orjson.loads(content)["error"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""
 
 
 def _send(url: str, data: bytes | None, timeout_s: float) -> tuple[int, bytes]:

@@ -20,6 +20,8 @@ Value = TypeVar("Value")
 SIGNATURES_TTL_S = 300.0
 VERSIONS_TTL_S = 5.0
 
+_MAX_REASON = 500  # characters
+
 _PREDICT_METHOD = "tensorflow/serving/predict"
 
 
@@ -39,12 +41,24 @@ class VersionStatus(NamedTuple):
     version: int
     state: str
     """As in TensorFlow Serving's get_model_status.proto: START, LOADING, AVAILABLE, UNLOADING, END."""
+    message: str = ""
+    """What the model server says about this version: why it did not load, for example."""
 
 
 class ModelStatus(NamedTuple):
     """The versions of a model, newest first; None if the model server does not say."""
 
     versions: list[VersionStatus] | None
+    reason: str = ""
+    """Why the model is not available, or what its operator should know. Empty if the model server does not say."""
+
+    def serves(self, version: int | None) -> bool:
+        """Whether this version answers, or any version for None."""
+        return any(one.state == "AVAILABLE" and version in (None, one.version) for one in self.versions or [])
+
+    @property
+    def is_loading(self) -> bool:
+        return any(one.state in ("START", "LOADING") for one in self.versions or [])
 
     @property
     def newest(self) -> int | None:
@@ -106,9 +120,10 @@ def _read_status(model_url: str) -> ModelStatus:
     if address is None:
         return ModelStatus(None)
     try:
-        return ModelStatus(_versions(address))
-    except ModelNotAvailableError:
-        return ModelStatus([])
+        versions = _versions(address)
+        return ModelStatus(versions, next((one.message for one in versions if one.message), ""))
+    except ModelNotAvailableError as error:
+        return ModelStatus([], error.reason[:_MAX_REASON])
     except ClassificationError:
         return ModelStatus(None)
 
@@ -116,8 +131,11 @@ def _read_status(model_url: str) -> ModelStatus:
 def _versions(address: ModelAddress) -> list[VersionStatus]:
     body = client.get(address.status)
     try:
-        found = [VersionStatus(int(one["version"]), str(one["state"])) for one in body["model_version_status"]]
-    except (KeyError, TypeError, ValueError) as error:
+        found = [
+            VersionStatus(int(one["version"]), str(one["state"]), _message(one.get("status")))
+            for one in body["model_version_status"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidPredictionError(f"{address.status}: the reply is not a model's status: {error!r}") from error
     return sorted(found, reverse=True)
 
@@ -126,6 +144,10 @@ def is_answering(model_url: str) -> bool:
     """Whether the model server tells its status now, as one that is only busy does."""
     statuses.forget(model_url)
     return statuses[model_url].versions is not None
+
+
+def _message(status: Any) -> str:
+    return str(status.get("error_message", ""))[:_MAX_REASON] if isinstance(status, dict) else ""
 
 
 def version_of_label(labelled_url: str) -> int | None:

@@ -81,8 +81,10 @@ def has_signatures(**signatures: tuple[dict[str, Any], dict[str, Any]]) -> Answe
     return replies(200, {"metadata": {"signature_def": {"signature_def": definitions}}})
 
 
-def has_versions(*versions: int, state: str = "AVAILABLE") -> Answer:
-    return replies(200, {"model_version_status": [{"version": str(one), "state": state} for one in versions]})
+def has_versions(*versions: int, state: str = "AVAILABLE", error_message: str = "") -> Answer:
+    status = {"error_code": "OK", "error_message": error_message}
+    found = [{"version": str(one), "state": state, "status": status} for one in versions]
+    return replies(200, {"model_version_status": found})
 
 
 def predicts(index: int, classes: int = 1000) -> Answer:

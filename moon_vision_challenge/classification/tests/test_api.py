@@ -318,6 +318,50 @@ def test_v0_tells_a_fault_of_the_model_server_in_its_own_words(
     assert_is_json_without_secrets(response)
 
 
+@pytest.mark.parametrize(
+    ("status", "detail", "retry_after"),
+    [
+        (fake.has_versions(1, state="LOADING"), "is loading this model. Try again later.", "5"),
+        (
+            fake.has_versions(1, state="END", error_message="/models: damaged"),
+            "could not load this model. Choose",
+            "60",
+        ),
+        (fake.replies(404, {"error": "/models: missing"}), "does not serve this model. Choose another", "60"),
+        (fake.has_versions(1), "does not serve this model now. Try again later", "5"),
+        (fake.hangs_up, "does not serve this model now. Try again later", "5"),
+    ],
+)
+def test_v0_says_why_a_model_is_not_available_and_whether_to_try_again(
+    client: APIClient, start_fake: StartFake, jpeg: bytes, status: fake.Answer, detail: str, retry_after: str
+) -> None:
+    server = start_fake(fake.replies(404, {"error": "Servable not found"}))
+    server.status = status
+    response = post(client, V0, jpeg)
+    assert (response.status_code, response.json()["code"]) == (503, "model_not_available")
+    assert detail in response.json()["detail"]
+    assert ("ry again" in response.json()["detail"]) == (retry_after == "5")
+    assert response["Retry-After"] == retry_after
+    assert "/models" not in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("versions", "detail"),
+    [
+        (fake.has_versions(1), "does not serve this version of the model. Ask for another version."),
+        (fake.has_versions(7, state="LOADING"), "is loading this model. Try again later."),
+    ],
+)
+def test_v0_says_why_a_version_is_not_available(
+    client: APIClient, start_fake: StartFake, jpeg: bytes, versions: fake.Answer, detail: str
+) -> None:
+    server = start_fake(fake.replies(404, {"error": "Servable not found"}))
+    server.status = versions
+    response = post(client, V0 + "?version=7", jpeg)
+    assert (response.status_code, response.json()["code"]) == (503, "model_version_not_available")
+    assert detail in response.json()["detail"]
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["999999999/", "99999999999999999999999999/", "abc/", "-1/", "\u0661/", "1/extra/"])
 def test_an_unknown_inference_is_404_as_json(client: APIClient, path: str) -> None:

@@ -32,6 +32,7 @@ def test_the_catalogue_shows_every_registered_model_and_whether_it_is_ready(clie
         "input_size": 224,
         "classes_count": 1000,
         "classes": "http://testserver/api/v1/models/efficientnet_lite0/classes/",
+        "reason": "",
     }
     assert client.get(LITE0).json() == models["efficientnet_lite0"]
 
@@ -74,6 +75,29 @@ def test_the_state_is_what_the_model_server_says(
     response = client.get(LITE0)
     assert response.status_code == 200
     assert (response.json()["state"], response.json()["is_ready"]) == (state, is_ready)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (fake.has_versions(1, state="END", error_message="onnxruntime cannot load it"), "onnxruntime cannot load it"),
+        (fake.has_versions(2, 1, error_message="model.onnx changed"), "model.onnx changed"),
+        (fake.has_versions(1, state="END", error_message="x" * 10_000), "x" * 500),
+        (fake.has_versions(1, state="LOADING"), ""),
+        (fake.replies(404, {"error": "cannot read models/lite"}), "cannot read models/lite"),
+        (fake.replies(404, b"a page"), ""),
+        (fake.replies(404, b"[]"), ""),
+        (fake.replies(200, {"model_version_status": [{"version": "1", "state": "END", "status": 7}]}), ""),
+        (fake.replies(200, {"model_version_status": ["1"]}), ""),
+        (fake.replies(503, {"error": "busy"}), ""),
+    ],
+)
+def test_the_reason_is_what_the_model_server_says(
+    client: APIClient, start_fake: StartFake, status: fake.Answer, reason: str
+) -> None:
+    start_fake(status)
+    response = client.get(LITE0)
+    assert (response.status_code, response.json()["reason"]) == (200, reason)
 
 
 def test_versions_come_newest_first(client: APIClient, start_fake: StartFake) -> None:

@@ -67,6 +67,27 @@ def test_a_file_that_cannot_be_read_is_told_once(config: Path) -> None:
     assert message.id == "classification.W001"
 
 
+@pytest.mark.parametrize(
+    ("status", "found_ids"),
+    [
+        (fake.has_versions(1, state="END", error_message="it is damaged"), ["classification.W006"]),
+        (fake.has_versions(1, state="LOADING"), []),
+        (fake.has_versions(1, error_message="model.onnx changed"), []),
+        (fake.replies(404, {"error": "Could not find any versions"}), []),
+        (fake.hangs_up, []),
+    ],
+)
+def test_a_model_that_could_not_be_loaded_is_found_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, start_fake: StartFake, status: fake.Answer, found_ids: list[str]
+) -> None:
+    registered(monkeypatch, ThreeClasses)
+    server = start_fake(fake.predicts(0))
+    server.metadata, server.status = fake.replies(404, {"error": "Servable not found"}), status
+    messages = [message for message in found() if message.id != "classification.W002"]
+    assert [message.id for message in messages] == found_ids
+    assert all("three: the model server could not load this model: it is damaged" in one.msg for one in messages)
+
+
 def test_no_file_no_finding(settings: Settings) -> None:
     settings.MODELS_CONFIG = ""
     assert found() == []
@@ -95,7 +116,7 @@ def test_labels_that_do_not_fit_the_models_output_are_found(
 
 
 @pytest.mark.parametrize(
-    ("metadata", "asked"), [(fake.hangs_up, 1), (fake.replies(503, {}), 1), (fake.replies(404, {}), 3)]
+    ("metadata", "asked"), [(fake.hangs_up, 1), (fake.replies(503, {}), 1), (fake.replies(404, {}), 6)]
 )
 def test_without_the_model_server_nothing_is_found_and_nobody_waits(
     start_fake: StartFake, metadata: fake.Answer, asked: int

@@ -1,7 +1,6 @@
 """Uploads on a real S3 server: SeaweedFS, from its wheel."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -24,18 +23,13 @@ from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.conftest import StartFake
+from native.environment import free_port
 
 pytestmark = pytest.mark.django_db
 
 BUCKET, ACCESS_KEY, SECRET_KEY = "uploads", "test-key", "test-secret"
 START_TIMEOUT_S = 60
 CLIENT_CONFIG = Config(signature_version="s3v4", retries={"mode": "standard", "total_max_attempts": 1})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import onnx
 import pytest
 import requests
 from onnx import TensorProto, helper
+
+from native.environment import free_port
 
 DEADLINE_S = 30
 
@@ -108,18 +110,13 @@ def models_config(*names: str, extra: str = "") -> str:
     return f"model_config_list {{\n{configs}\n}}\n"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def command(folder: Path, port: int, *flags: str, module: str = "moon_vision_challenge.model_server") -> list[str]:
-    """The folder holds models.config and models/."""
+def command(folder: Path, port: int, *flags: str, constants: Mapping[str, float] | None = None) -> list[str]:
+    """The folder holds models.config and models/. The server's constants may be given other values."""
+    module = "moon_vision_challenge.model_server"
+    start = f"import sys; from {module} import __main__ as it; vars(it).update({constants}); sys.exit(it.main())"
     return [
         sys.executable,
-        "-m",
-        module,
+        *(["-c", start] if constants else ["-m", module]),
         f"--model_config_file={folder / 'models.config'}",
         "--rest_api_port",
         str(port),
@@ -146,12 +143,14 @@ class Server:
         return self.process.wait(DEADLINE_S)
 
 
-def start_server(folder: Path, *flags: str, deadline_s: float = DEADLINE_S) -> Server:
+def start_server(
+    folder: Path, *flags: str, deadline_s: float = DEADLINE_S, constants: Mapping[str, float] | None = None
+) -> Server:
     port = free_port()
     log = folder / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command(folder, port, *flags, module="moon_vision_challenge.model_server.tests.traced"),
+            command(folder, port, *flags, constants=constants),
             stderr=file,
             stdout=file,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

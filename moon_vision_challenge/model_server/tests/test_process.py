@@ -1,27 +1,28 @@
+import asyncio
 import signal
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from moon_vision_challenge import __version__
 from moon_vision_challenge.model_server.__main__ import SHUTDOWN_TIMEOUT_S
-from moon_vision_challenge.model_server.inference_queue import InferenceQueue, QueueFullError
+from moon_vision_challenge.model_server.inference_queue import InferenceQueue, OverloadedError
 from moon_vision_challenge.model_server.tests.conftest import (
     DEADLINE_S,
     Server,
     command,
-    free_port,
     models_config,
     save_half,
     save_slow,
     start_server,
 )
+from native.environment import free_port
 
 ABOUT_A_SECOND = 4_000  # steps of the slow model
 
@@ -70,7 +71,7 @@ def test_a_mistake_in_the_config_file_is_one_sentence_with_its_line(folder: Path
 def test_a_config_file_that_is_not_there_is_one_sentence(folder: Path) -> None:
     (folder / "models.config").unlink()
     [line] = refusal(folder, free_port()).splitlines()
-    assert "models.config: No such file or directory" in line
+    assert "models.config: cannot be read: No such file or directory" in line
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
@@ -126,15 +127,7 @@ def test_status_answers_while_every_inference_thread_is_busy_and_others_wait(fol
     assert server.stop() == 0
 
 
-def wait_until_waiting(queue: InferenceQueue, runs: int) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while queue._executor._work_queue.qsize() < runs:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
 def test_runs_are_made_in_the_order_of_arrival() -> None:
-    queue = InferenceQueue(threads=1, max_waiting=3)
     begun, released = threading.Event(), threading.Event()
     order: list[int] = []
 
@@ -142,21 +135,23 @@ def test_runs_are_made_in_the_order_of_arrival() -> None:
         begun.set()
         released.wait(DEADLINE_S)
 
-    with ThreadPoolExecutor(4) as clients:
-        runs = [clients.submit(queue.run, hold, [0])]
-        assert begun.wait(DEADLINE_S)
-        for number in range(3):
-            runs.append(clients.submit(queue.run, order.append, [number]))
-            wait_until_waiting(queue, number + 1)
-        assert order == []
-        released.set()
-        for run in runs:
-            run.result(DEADLINE_S)
+    async def three_requests_behind_one() -> None:
+        queue = InferenceQueue(threads=1, max_waiting=3)
+        async with asyncio.TaskGroup() as requests:
+            requests.create_task(queue.run(hold, [0]))
+            assert await asyncio.to_thread(begun.wait, DEADLINE_S)
+            for number in range(3):
+                requests.create_task(queue.run(order.append, [number]))
+                await asyncio.sleep(0)
+                assert queue.waiting_runs == number + 1
+            assert order == []
+            released.set()
+
+    asyncio.run(three_requests_behind_one())
     assert order == [0, 1, 2]
 
 
 def test_a_request_of_many_parts_lets_one_that_comes_after_it_go_first() -> None:
-    queue = InferenceQueue(threads=1, max_waiting=3)
     begun, released = threading.Event(), threading.Event()
     order: list[str] = []
 
@@ -166,39 +161,50 @@ def test_a_request_of_many_parts_lets_one_that_comes_after_it_go_first() -> None
         order.append(part)
         return part.upper()
 
-    with ThreadPoolExecutor(2) as clients:
-        large = clients.submit(queue.run, note, ["a", "b", "c", "d", "e"])
-        assert begun.wait(DEADLINE_S)
-        wait_until_waiting(queue, 1)  # b
-        small = clients.submit(queue.run, note, ["small"])
-        wait_until_waiting(queue, 2)
+    async def small_behind_large() -> list[list[str]]:
+        queue = InferenceQueue(threads=1, max_waiting=3)
+        large = asyncio.create_task(queue.run(note, ["a", "b", "c", "d", "e"]))
+        assert await asyncio.to_thread(begun.wait, DEADLINE_S)
+        assert queue.waiting_runs == 1  # b
+        small = asyncio.create_task(queue.run(note, ["small"]))
+        await asyncio.sleep(0)
+        assert queue.waiting_runs == 2
         released.set()
-        assert large.result(DEADLINE_S) == ["A", "B", "C", "D", "E"]
-        assert small.result(DEADLINE_S) == ["SMALL"]
+        return [await large, await small]
+
+    assert asyncio.run(small_behind_large()) == [["A", "B", "C", "D", "E"], ["SMALL"]]
     assert order == ["a", "b", "small", "c", "d", "e"]
 
 
 def test_a_part_that_fails_ends_its_request_and_gives_its_place_back() -> None:
-    queue = InferenceQueue(threads=1, max_waiting=0)
     tried: list[int] = []
 
     def divide(part: int) -> float:
         tried.append(part)
         return 1 / part
 
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError):
-            queue.run(divide, [1, 0, *range(2, 50)])
-    assert queue.run(divide, [2]) == [0.5]
+    async def three_failures_and_a_success() -> list[float]:
+        queue = InferenceQueue(threads=1, max_waiting=0)
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await queue.run(divide, [1, 0, *range(2, 50)])
+        return await queue.run(divide, [2])
+
+    assert asyncio.run(three_failures_and_a_success()) == [0.5]
     assert len(tried) < 20
 
 
 def test_the_queue_is_bounded() -> None:
-    queue = InferenceQueue(threads=1, max_waiting=3)
     released = threading.Event()
-    with ThreadPoolExecutor(6) as clients:
-        runs = [clients.submit(queue.run, released.wait, [DEADLINE_S]) for _ in range(6)]
-        refused = [run for run in islice(as_completed(runs, DEADLINE_S), 2) if run.exception()]
+
+    async def six_requests_for_four_places() -> list[Any]:
+        queue = InferenceQueue(threads=1, max_waiting=3)
+        requests = [asyncio.create_task(queue.run(released.wait, [DEADLINE_S])) for _ in range(6)]
+        await asyncio.wait(requests[4:])
+        assert not any(request.done() for request in requests[:4])
         released.set()
-        assert [type(run.exception()) for run in refused] == [QueueFullError] * 2
-        assert all(run.result(DEADLINE_S) for run in runs if run not in refused)
+        return await asyncio.gather(*requests, return_exceptions=True)
+
+    answers = asyncio.run(six_requests_for_four_places())
+    assert answers[:4] == [[True]] * 4
+    assert [type(answer) for answer in answers[4:]] == [OverloadedError] * 2

@@ -216,7 +216,7 @@ def test_status_lists_the_versions_newest_first(server: Server) -> None:
     [
         ("broken", "onnxruntime cannot load it"),
         ("saved", "this is a SavedModel"),
-        ("empty", "holds neither model.onnx nor saved_model.pb"),
+        ("empty", "contains neither model.onnx nor saved_model.pb"),
         ("badsignature", "serving_signatures is malformed"),
     ],
 )

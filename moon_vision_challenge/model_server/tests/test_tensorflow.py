@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moon_vision_challenge.model_server.runtime import ModelLoadError, load_runtime
+from moon_vision_challenge.model_server.loading import load_runtime
+from moon_vision_challenge.model_server.runtime import ModelLoadError
 from moon_vision_challenge.model_server.tests.conftest import Server, models_config, save_half, start_server
 
 IMPORT_DEADLINE_S = 180  # TensorFlow's import alone takes seconds, and half a minute on a busy machine
@@ -23,6 +25,24 @@ def test_without_tensorflow_a_saved_model_is_not_available_and_says_what_to_inst
     (tmp_path / "saved_model.pb").touch()
     with pytest.raises(ModelLoadError, match="TensorFlow is not installed: pip install -r requirements/"):
         load_runtime(tmp_path)
+
+
+def save_words(tf: Any, folder: Path) -> None:
+    """A model with a variable, and with a file that it reads when it is loaded."""
+    words = tf.Module()
+    (folder / "words.txt").write_text("tench\nshark\n")
+    source = tf.lookup.TextFileInitializer(
+        str(folder / "words.txt"), tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER, tf.string, 0
+    )
+    words.table = tf.lookup.StaticHashTable(source, "unknown")
+    words.weights = tf.Variable(tf.ones([1000, 1000]))
+
+    def look_up(index: Any) -> dict[str, Any]:
+        return {"word": words.table.lookup(index), "weight": tf.gather(words.weights[:, 999], index)}
+
+    spec = tf.TensorSpec([None], tf.int64, name="index")
+    signatures = {"serving_default": tf.function(look_up, input_signature=[spec])}
+    tf.saved_model.save(words, str(folder / "models" / "words" / "1"), signatures=signatures)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "serving_default": tf.function(double, input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")]),
         "lengths": tf.function(lengths, input_signature=[tf.TensorSpec([None], tf.string, name="data")]),
     }
+    save_words(tf, folder)
     for name in ("saved", "cold"):
         tf.saved_model.save(tf.Module(), str(folder / "models" / name / "1"), signatures=signatures)
     for name, signature in (("saved", "lengths"), ("cold", "unknown")):
@@ -49,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "models" / "damaged" / "1").mkdir(parents=True)
     (folder / "models" / "damaged" / "1" / "saved_model.pb").write_bytes(b"not a model")
     save_half(folder / "models" / "half" / "1" / "model.onnx")
-    (folder / "models.config").write_text(models_config("saved", "cold", "damaged", "half"))
+    (folder / "models.config").write_text(models_config("saved", "cold", "damaged", "half", "words"))
     running = start_server(folder, deadline_s=IMPORT_DEADLINE_S)
     yield running
     assert running.stop() == 0
@@ -59,6 +80,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_a_saved_model_is_served_beside_an_onnx_model(server: Server) -> None:
     assert server.predict("saved", {"instances": [[1, 2], [3, 4]]}).json() == {"predictions": [[2.0, 4.0], [6.0, 8.0]]}
     assert server.predict("half", {"instances": [[1, 2]]}).json() == {"predictions": [[0.5, 1.0]]}
+
+
+def test_a_loaded_saved_model_does_not_change_with_its_files(server: Server) -> None:
+    expected = {"predictions": [{"word": "tench", "weight": 1.0}, {"word": "shark", "weight": 1.0}]}
+    assert server.predict("words", {"instances": [0, 1]}).json() == expected
+    files = [path for path in (server.log.parent / "models" / "words").rglob("*") if path.is_file()]
+    assert {"words.txt", "saved_model.pb"} <= {path.name for path in files}
+    for path in files:
+        with path.open("r+b") as file:
+            file.write(b"\xff" * path.stat().st_size)
+    assert server.predict("words", {"instances": [0, 1]}).json() == expected
+    for path in files:
+        os.truncate(path, 0)
+    assert server.predict("words", {"instances": [0, 1]}).json() == expected
+    for path in files:
+        path.unlink()
+    assert server.predict("words", {"instances": [0, 1]}).json() == expected
 
 
 def test_strings_of_bytes_go_in_and_out(server: Server) -> None:

@@ -13,7 +13,7 @@ from moon_vision_challenge.model_zoo import build
 from moon_vision_challenge.model_zoo.__main__ import main
 from moon_vision_challenge.model_zoo.build import (
     PRODUCER,
-    Outcome,
+    BuildOutcome,
     build_model,
     recipe,
     recipe_of,
@@ -49,7 +49,7 @@ def test_a_killed_build_leaves_no_version_and_the_next_one_succeeds(tmp_path: Pa
     killed = subprocess.run([sys.executable, "-c", script], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert [path.name for path in (tmp_path / LITE0).iterdir() if path.name.isdecimal()] == []
-    assert build_model(LITE0, tmp_path) is Outcome.BUILT
+    assert build_model(LITE0, tmp_path) is BuildOutcome.BUILT
     assert sorted(path.name for path in (tmp_path / LITE0).iterdir()) == [".lock", "1"]
     assert [path.name for path in (tmp_path / LITE0 / "1").iterdir()] == ["model.onnx"]
 
@@ -129,17 +129,17 @@ def test_a_model_built_by_an_earlier_version_is_built_anew(tmp_path: Path) -> No
     model.producer_name = PRODUCER
     onnx.save(model, version / "model.onnx")
     assert recipe_of(version) == ""
-    assert build_model(LITE0, tmp_path) is Outcome.BUILT
+    assert build_model(LITE0, tmp_path) is BuildOutcome.BUILT
     assert recipe_of(version) == recipe(LITE0, "int8")
 
 
 def test_a_model_is_built_anew_when_what_it_is_built_from_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert build_model(LITE0, tmp_path, "float32") is Outcome.BUILT
-    assert build_model(LITE0, tmp_path) is Outcome.ALREADY_BUILT
+    assert build_model(LITE0, tmp_path, "float32") is BuildOutcome.BUILT
+    assert build_model(LITE0, tmp_path) is BuildOutcome.ALREADY_BUILT
     monkeypatch.setattr(build, "recipe", lambda _, precision: f"{precision}-{'0' * 16}")
-    assert build_model(LITE0, tmp_path) is Outcome.BUILT
+    assert build_model(LITE0, tmp_path) is BuildOutcome.BUILT
     assert recipe_of(tmp_path / LITE0 / "1") == f"float32-{'0' * 16}"
 
 
@@ -163,7 +163,7 @@ def test_a_model_without_ranges_is_float32_by_default_and_cannot_be_int8(
     assert "has no activation ranges: python -m moon_vision_challenge.model_zoo.calibrate" in capsys.readouterr().err
     with pytest.raises(NotCalibratedError):
         build_model(LITE0, tmp_path, "int8")
-    assert build_model(LITE0, tmp_path) is Outcome.BUILT
+    assert build_model(LITE0, tmp_path) is BuildOutcome.BUILT
     assert (recipe_of(tmp_path / LITE0 / "1") or "").startswith("float32-")
 
 

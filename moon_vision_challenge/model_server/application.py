@@ -1,0 +1,87 @@
+"""The REST API as an RSGI application: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
+
+Granian receives requests and sends answers outside Python. What is done here, except inference, happens in one thread.
+"""
+
+import logging
+from http import HTTPStatus
+
+import orjson
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope
+
+from moon_vision_challenge.model_server.bodies import (
+    BODY_TIMEOUT_S,
+    Body,
+    BodyMemory,
+    BodyTimeoutError,
+    BodyTooLargeError,
+)
+from moon_vision_challenge.model_server.inference_queue import OverloadedError
+from moon_vision_challenge.model_server.registry import ServableNotFoundError, UnknownLabelError
+from moon_vision_challenge.model_server.rest import MethodNotImplementedError, NotFoundError, RestApi
+from moon_vision_challenge.model_server.runtime import InvalidInputError
+
+logger = logging.getLogger(__name__)
+
+# http_server.cc of TensorFlow Serving: INVALID_ARGUMENT 400, NOT_FOUND 404, UNIMPLEMENTED 501, UNAVAILABLE 503.
+_STATUS_OF_ERROR: dict[type[Exception], HTTPStatus] = {
+    InvalidInputError: HTTPStatus.BAD_REQUEST,
+    UnknownLabelError: HTTPStatus.BAD_REQUEST,
+    ServableNotFoundError: HTTPStatus.NOT_FOUND,
+    NotFoundError: HTTPStatus.NOT_FOUND,
+    BodyTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
+    BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    MethodNotImplementedError: HTTPStatus.NOT_IMPLEMENTED,
+    OverloadedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    MemoryError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+# The rest of the request is not read, so the connection cannot carry another one.
+_CLOSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE}
+
+
+def status_of(error: Exception) -> HTTPStatus:
+    """The status of the nearest class that has one. An error of ours that has none is a 500."""
+    found = (_STATUS_OF_ERROR[cls] for cls in type(error).__mro__ if cls in _STATUS_OF_ERROR)
+    return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+class Application:
+    def __init__(self, api: RestApi, *, max_body_bytes: int, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
+        self._api = api
+        self._memory = BodyMemory(max_body_bytes)
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        body = Body(
+            protocol,
+            self._memory,
+            content_length=_content_length(scope),
+            is_gzip="gzip" in scope.headers.get("content-encoding", ""),
+            timeout_s=self._body_timeout_s,
+        )
+        try:
+            status, content = HTTPStatus.OK, await self._api.answer(scope.method, scope.path, body)
+        except ProtocolClosed:  # the client is gone
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets JSON and the others go on
+            status, content = _failure(error)
+        closing = [("connection", "close")] if status in _CLOSING else []
+        protocol.response_bytes(status, [("content-type", "application/json"), *closing], content)
+
+
+def _content_length(scope: Scope) -> int | None:
+    """None for a chunked body."""
+    default = "" if "transfer-encoding" in scope.headers else "0"
+    length = scope.headers.get("content-length", default)
+    return int(length) if length.isdecimal() and len(length) < 20 else None
+
+
+def _failure(error: Exception) -> tuple[HTTPStatus, bytes]:
+    status = status_of(error)
+    message = str(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("A request failed", exc_info=error)
+        message = "Internal error. It has been logged."
+    elif isinstance(error, MemoryError):
+        message = "Not enough memory for this request."
+    return status, orjson.dumps({"error": message.encode(errors="replace").decode()})  # no half of a surrogate pair

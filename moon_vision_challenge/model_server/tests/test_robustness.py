@@ -1,0 +1,267 @@
+"""Clients that are slow, silent, gone or greedy cost the others nothing, and get an answer that says why."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+import requests
+from onnx import TensorProto, helper
+
+from moon_vision_challenge.model_server.application import status_of
+from moon_vision_challenge.model_server.bodies import (
+    SMALL_BODY_BYTES,
+    Body,
+    BodyMemory,
+    BodyTimeoutError,
+    BodyTooLargeError,
+    inflate,
+)
+from moon_vision_challenge.model_server.inference_queue import OverloadedError
+from moon_vision_challenge.model_server.runtime import InvalidInputError
+from moon_vision_challenge.model_server.tests.conftest import (
+    DEADLINE_S,
+    Server,
+    models_config,
+    save_half,
+    save_model,
+    start_server,
+    tensor,
+)
+
+SOUND = {"instances": [[1, 2]]}
+ANSWER = {"predictions": [[0.5, 1.0]]}
+SLOW_HEAD = b"POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+LARGE_HEAD = b"POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n{"
+CHUNKED_HEAD = b"POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"
+
+
+def save_zeros(path: Path) -> None:
+    """As many zeros as the client says, which may be more than there is memory."""
+    outputs = [tensor("zeros", TensorProto.FLOAT, "N")]
+    save_model(
+        path, [helper.make_node("ConstantOfShape", ["n"], ["zeros"])], [tensor("n", TensorProto.INT64, 1)], outputs
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("robust")
+    save_half(folder / "models" / "half" / "1" / "model.onnx")
+    save_half(folder / "models" / "Bergkäse" / "1" / "model.onnx")
+    save_zeros(folder / "models" / "zeros" / "1" / "model.onnx")
+    (folder / "models.config").write_text(models_config("half", "zeros", "Bergkäse"), encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def stopped_without_traceback(server: Server) -> Iterator[Server]:
+    yield server
+    assert server.stop() == 0, server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
+    with stopped_without_traceback(start_server(folder, "--rest_api_max_body_bytes=1000000")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(folder: Path) -> Iterator[Server]:
+    """The same server with shorter time limits."""
+    times = {"BODY_TIMEOUT_S": 0.5, "HEADER_TIMEOUT_S": 1}
+    running = start_server(folder, "--rest_api_max_body_bytes=1000000", constants=times)
+    with stopped_without_traceback(running):
+        yield running
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=DEADLINE_S)
+
+
+def reply(connection: socket.socket) -> bytes:
+    """Everything until the server closes the connection."""
+    content = b""
+    while piece := connection.recv(65536):
+        content += piece
+    return content
+
+
+def is_served(server: Server) -> None:
+    started = time.monotonic()
+    assert server.predict("half", SOUND).json() == ANSWER
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("head", [SLOW_HEAD, LARGE_HEAD, CHUNKED_HEAD, b"", b"POST /v1/mod"])
+def test_a_thousand_unfinished_requests_do_not_keep_others_from_being_served(server: Server, head: bytes) -> None:
+    with ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(connect(server)).sendall(head)
+        is_served(server)
+        assert server.get("/v1/models/half").status_code == 200
+
+
+@pytest.mark.parametrize("head", [SLOW_HEAD, CHUNKED_HEAD])
+def test_a_body_that_does_not_arrive_in_time_is_answered_408(impatient: Server, head: bytes) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(head)
+        content = reply(connection)
+    assert content.startswith(b"HTTP/1.1 408 ")
+    assert content.endswith(b'{"error":"The request\'s body did not arrive in time."}')
+
+
+@pytest.mark.parametrize("head", [b"", b"GET /v1/mod", b"GET / HTTP/1.1\r\nX: y\r\n"])
+def test_a_header_that_does_not_arrive_in_time_ends_the_connection(impatient: Server, head: bytes) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(head)
+        assert reply(connection) == b""
+
+
+def test_a_connection_that_is_kept_open_serves_again_and_ends_when_it_is_idle(impatient: Server) -> None:
+    request = b"GET /v1/models/half HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(impatient) as connection:
+        connection.sendall(request)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(request)
+        assert reply(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_hangs_up_in_its_body_leaves_nothing_in_the_log(server: Server) -> None:
+    for head in (SLOW_HEAD, LARGE_HEAD, CHUNKED_HEAD):
+        with connect(server) as connection:
+            connection.sendall(head)
+    is_served(server)
+    assert "Traceback" not in server.log.read_text()
+    assert "failed" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("size", [1_000_001, 1_900_000])
+def test_a_client_that_sends_all_of_a_body_that_is_too_large_reads_why(server: Server, size: int) -> None:
+    response = server.predict("half", b" " * size)
+    assert (response.status_code, response.headers["connection"]) == (413, "close")
+    assert "larger than 1000000 bytes" in response.json()["error"]
+
+
+def test_a_large_body_within_the_limit_is_served(server: Server) -> None:
+    content = json.dumps({"instances": [[1, 2]] * 50_000}).encode()
+    assert SMALL_BODY_BYTES < len(content) < 1_000_000
+    assert server.predict("half", content).json()["predictions"][-1] == [0.5, 1.0]
+    pieces = iter([content[:10], content[10:]])
+    response = requests.post(f"{server.url}/v1/models/half:predict", data=pieces, timeout=DEADLINE_S)
+    assert response.json()["predictions"][-1] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("count", [2**45, 2**62, -1, -(2**63)])
+def test_a_result_that_does_not_fit_into_memory_is_refused(server: Server, count: int) -> None:
+    response = server.predict("zeros", {"inputs": [count]})
+    assert response.status_code in (400, 503)
+    assert response.json()["error"]
+    is_served(server)
+
+
+def test_half_of_a_surrogate_pair_in_a_message_is_no_fault_of_the_server(server: Server) -> None:
+    response = server.predict("half", b'{"instances": [[NaN, 1]], "signature_name": "\\ud800"}')
+    assert (response.status_code, "not found in signature def" in response.json()["error"]) == (400, True)
+
+
+def test_what_is_echoed_is_cut(server: Server) -> None:
+    long = "x" * 60_000
+    for response in (
+        server.get(f"/v1/models/{long}"),
+        server.get(f"/{long}"),
+        server.get(f"/v1/models/half/labels/{long}"),
+        server.predict("half", {"instances": [[1, 2]], "signature_name": long}),
+        server.predict("half", {"instances": [long]}),
+        server.predict("half", {"instances": [{long: 1}]}),
+    ):
+        assert 400 <= response.status_code < 500
+        assert len(response.content) < 2_000
+
+
+def test_a_model_whose_name_is_outside_ascii_is_served(server: Server) -> None:
+    for name in ("Bergkäse", "Bergk%C3%A4se"):
+        assert server.predict(name, SOUND).json() == ANSWER
+        assert server.get(f"/v1/models/{name}").json()["model_version_status"][0]["state"] == "AVAILABLE"
+
+
+class Pieces:
+    """A body that arrives in these pieces, with a pause after each."""
+
+    def __init__(self, *pieces: bytes, pause_s: float = 0) -> None:
+        self._pieces = pieces
+        self._pause_s = pause_s
+
+    async def __call__(self) -> bytes:
+        return b"".join([piece async for piece in self])
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+            await asyncio.sleep(self._pause_s)
+
+
+def read(source: Pieces, memory: BodyMemory, length: int | None) -> bytes:
+    return asyncio.run(Body(source, memory, content_length=length, timeout_s=0.1).read())
+
+
+@pytest.mark.parametrize("length", [None, 4, 500_000])
+def test_a_body_is_bounded_in_time(length: int | None) -> None:
+    with pytest.raises(BodyTimeoutError):
+        read(Pieces(b"body", pause_s=30), BodyMemory(500_000), length)
+
+
+def test_large_bodies_are_bounded_in_memory_together_and_give_it_back() -> None:
+    memory = BodyMemory(500_000)
+
+    async def five_at_a_time() -> None:
+        bodies = [Body(Pieces(b"x" * 500_000), memory, content_length=None) for _ in range(5)]
+        for body in bodies[:4]:
+            assert len(await body.read()) == 500_000
+        with pytest.raises(OverloadedError):
+            await bodies[4].read()
+        assert read_small == b"small"
+        for body in bodies:
+            body.release()
+
+    read_small = read(Pieces(b"small"), memory, 5)
+    asyncio.run(five_at_a_time())
+    assert memory.free_bytes == 4 * 500_000
+
+
+def test_a_body_that_never_ends_is_read_up_to_twice_the_limit() -> None:
+    taken: list[int] = []
+
+    class Endless(Pieces):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                taken.append(1)
+                yield b"x" * 100
+
+    memory = BodyMemory(1_000)
+    for length in (None, 10_000_000):
+        taken.clear()
+        body = Body(Endless(), memory, content_length=length)
+        with pytest.raises(BodyTooLargeError):
+            asyncio.run(body.read())
+        assert len(taken) == 21
+        assert memory.free_bytes == 4_000
+
+
+def test_a_gzip_body_is_unpacked_up_to_the_limit() -> None:
+    with pytest.raises(InvalidInputError):
+        inflate(b"no gzip", 10)
+
+
+def test_a_subclass_of_an_error_has_its_status() -> None:
+    class WrongColourError(InvalidInputError):
+        pass
+
+    assert status_of(WrongColourError()) == HTTPStatus.BAD_REQUEST
+    assert status_of(KeyError()) == HTTPStatus.INTERNAL_SERVER_ERROR
