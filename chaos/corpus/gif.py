@@ -69,22 +69,22 @@ def _case(name: str, make: Callable[[], bytes], verdict: Verdict = Verdict.ACCEP
 def _cases() -> list[Case]:
     data = encode(photo(200, 200, "P"), "GIF")
     cases = [
-        _case("comment of 19 MB", partial(before_image, comment(19_000_000))),
-        _case("comment of 19 MB behind the image", partial(after_image, comment(19_000_000))),
-        _case("comment in 90,000 blocks of 1 byte", partial(before_image, comment(90_000, 1))),
+        _case("comment of 19 MB", lambda: before_image(comment(19_000_000))),
+        _case("comment of 19 MB behind the image", lambda: after_image(comment(19_000_000))),
+        _case("comment in 90,000 blocks of 1 byte", lambda: before_image(comment(90_000, 1))),
         _case(
-            "comment in 9 million blocks of 1 byte", partial(before_image, comment(9_000_000, 1)), Verdict.TOO_EXPENSIVE
+            "comment in 9 million blocks of 1 byte", lambda: before_image(comment(9_000_000, 1)), Verdict.TOO_EXPENSIVE
         ),
-        _case("9 million blocks of 1 byte behind the image", partial(after_image, comment(9_000_000, 1))),
-        _case("40,000 comments", partial(before_image, comment(1) * 40_000)),
-        _case("5 million comments", partial(before_image, b"!\xfe\0" * 5_000_000), Verdict.TOO_EXPENSIVE),
-        _case("40,000 graphic controls", partial(before_image, b"!\xf9\4\0\0\0\0\0" * 40_000)),
+        _case("9 million blocks of 1 byte behind the image", lambda: after_image(comment(9_000_000, 1))),
+        _case("40,000 comments", lambda: before_image(comment(1) * 40_000)),
+        _case("5 million comments", lambda: before_image(b"!\xfe\0" * 5_000_000), Verdict.TOO_EXPENSIVE),
+        _case("40,000 graphic controls", lambda: before_image(b"!\xf9\4\0\0\0\0\0" * 40_000)),
         _case(
             "application block of XMP, 5 MB",
-            partial(before_image, b"!\xff" + sub_blocks(b"XMP DataXMP" + bytes(5_000_000))),
+            lambda: before_image(b"!\xff" + sub_blocks(b"XMP DataXMP" + bytes(5_000_000))),
         ),
-        _case("garbage between blocks", partial(before_image, b"\1\2\3")),
-        _case("20 MB of garbage between blocks", partial(before_image, b"\1" * 19_000_000), Verdict.TOO_EXPENSIVE),
+        _case("garbage between blocks", lambda: before_image(b"\1\2\3")),
+        _case("20 MB of garbage between blocks", lambda: before_image(b"\1" * 19_000_000), Verdict.TOO_EXPENSIVE),
         _case("animation of 200 frames", partial(animation, 200)),
         _case("a second image that is cut short", lambda: before_image(b"")[:-1] + image(0, 0, 64, 64, b"")[:9]),
         _case("16 million clear codes", partial(clear_codes, 16_000_000)),

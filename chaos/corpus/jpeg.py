@@ -30,6 +30,11 @@ def before_end(inserted: bytes, **options: object) -> bytes:
     return data[:-2] + inserted + data[-2:]
 
 
+def repeated(content: bytes, marker: int, count: int) -> bytes:
+    """A sound JPEG with equal segments before its first one."""
+    return after_start(segment(marker, content) * count)
+
+
 def with_frame(
     *, marker: int | None = None, precision: int | None = None, size: tuple[int, int] | None = None
 ) -> bytes:
@@ -98,36 +103,36 @@ def _refused(name: str, make: Callable[[], bytes], verdict: Verdict = Verdict.TO
 
 
 def _metadata_cases() -> list[Case]:
-    icc = segment(0xE2, b"ICC_PROFILE\0\1\1" + bytes(60_000))
+    icc = b"ICC_PROFILE\0\1\1" + bytes(60_000)
     cases = [
-        _case("ICC profile of 1.2 MB", partial(after_start, icc * 20)),
-        _case("ICC profile of 12 MB", partial(after_start, icc * 200)),
-        _case("comment of 64 kB", partial(after_start, segment(_COM, b"a" * 65_000))),
-        _case("300 comments of 64 kB", partial(after_start, segment(_COM, b"a" * 65_000) * 300)),
-        _case("XMP of 64 kB", partial(after_start, segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"<" * 65_000))),
-        _case("Photoshop blocks", partial(after_start, segment(0xED, b"Photoshop 3.0\0" + b"8BIM" * 16_000) * 9)),
+        _case("ICC profile of 1.2 MB", partial(repeated, icc, 0xE2, 20)),
+        _case("ICC profile of 12 MB", partial(repeated, icc, 0xE2, 200)),
+        _case("comment of 64 kB", lambda: after_start(segment(_COM, b"a" * 65_000))),
+        _case("300 comments of 64 kB", lambda: after_start(segment(_COM, b"a" * 65_000) * 300)),
+        _case("XMP of 64 kB", lambda: after_start(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + b"<" * 65_000))),
+        _case("Photoshop blocks", lambda: after_start(segment(0xED, b"Photoshop 3.0\0" + b"8BIM" * 16_000) * 9)),
         _case("EXIF with rationals", partial(exif_of_rationals, 5000)),
         _case("EXIF directory that is its own next", exif_loop),
-        _case("EXIF that is cut short", partial(after_start, segment(0xE1, b"Exif\0\0II*\0\xff\0\0\0"))),
-        _case("EXIF of nothing", partial(after_start, segment(0xE1, b"Exif\0\0"))),
+        _case("EXIF that is cut short", lambda: after_start(segment(0xE1, b"Exif\0\0II*\0\xff\0\0\0"))),
+        _case("EXIF of nothing", lambda: after_start(segment(0xE1, b"Exif\0\0"))),
         _case("EXIF in 50,000 segments", partial(exif_in_many_segments, 50_000)),
-        _case("MPF index that points nowhere", partial(after_start, segment(0xE2, b"MPF\0II*\0\xff\xff\xff\xff"))),
+        _case("MPF index that points nowhere", lambda: after_start(segment(0xE2, b"MPF\0II*\0\xff\xff\xff\xff"))),
         _case("junk behind the end", lambda: sound() + b"\xff\xd8\xff" * 100_000),
         _case("a second picture behind the end", lambda: sound() + sound()),
-        _case("20 MB of fill bytes before a segment", partial(after_start, b"\xff" * _20_MB)),
-        _case("19 MB of fill bytes before the end", partial(before_end, b"\xff" * 19_000_000)),
+        _case("20 MB of fill bytes before a segment", lambda: after_start(b"\xff" * _20_MB)),
+        _case("19 MB of fill bytes before the end", lambda: before_end(b"\xff" * 19_000_000)),
         _case(
             "19 MB of fill bytes before the end, progressive",
-            partial(before_end, b"\xff" * 19_000_000, progressive=True),
+            lambda: before_end(b"\xff" * 19_000_000, progressive=True),
         ),
         _case("garbage before a segment", lambda: sound().replace(b"\xff\xdb", b"abc\xff\xdb", 1)),
     ]
     cases += [
-        _case(f"50,000 empty segments {marker:#x}", partial(after_start, segment(marker) * 50_000))
+        _case(f"50,000 empty segments {marker:#x}", partial(repeated, b"", marker, 50_000))
         for marker in (_COM, 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF)
     ]
     cases += [
-        _refused(f"20 MB of empty segments {marker:#x}", partial(after_start, segment(marker) * (_20_MB // 4 - 99)))
+        _refused(f"20 MB of empty segments {marker:#x}", partial(repeated, b"", marker, _20_MB // 4 - 99))
         for marker in (_COM, 0xE0, 0xE1, 0xED, 0xEE)
     ]
     return cases
@@ -145,21 +150,21 @@ def _frame_cases() -> list[Case]:
         _refused("height in DNL", partial(with_frame, size=(320, 0)), Verdict.UNSUPPORTED),
         _refused("no columns", partial(with_frame, size=(0, 240)), Verdict.DAMAGED),
         _refused("65,535 x 65,535", partial(with_frame, size=(65_535, 65_535)), Verdict.TOO_LARGE),
-        _refused("hierarchical marker", partial(after_start, segment(0xDE, bytes(15))), Verdict.UNSUPPORTED),
-        _refused("arithmetic tables", partial(after_start, segment(0xCC, b"\0\0")), Verdict.UNSUPPORTED),
+        _refused("hierarchical marker", lambda: after_start(segment(0xDE, bytes(15))), Verdict.UNSUPPORTED),
+        _refused("arithmetic tables", lambda: after_start(segment(0xCC, b"\0\0")), Verdict.UNSUPPORTED),
         _refused("fractional sampling", partial(with_sampling, 0x31, 0x21, 0x11), Verdict.UNSUPPORTED),
         _refused("sampling of nothing", partial(with_sampling, 0x00, 0x11, 0x11), Verdict.DAMAGED),
         _refused("two frames", two_frames, Verdict.DAMAGED),
-        _refused("two beginnings", partial(after_start, b"\xff\xd8"), Verdict.DAMAGED),
+        _refused("two beginnings", lambda: after_start(b"\xff\xd8"), Verdict.DAMAGED),
         _refused("end at once", lambda: b"\xff\xd8\xff\xd9", Verdict.DAMAGED),
         _refused("only a beginning", lambda: b"\xff\xd8\xff", Verdict.CUT_SHORT),
-        _refused("segment of length 1", partial(after_start, b"\xff\xe1\0\1"), Verdict.DAMAGED),
+        _refused("segment of length 1", lambda: after_start(b"\xff\xe1\0\1"), Verdict.DAMAGED),
         _refused(
             "20 MB of quantisation tables",
-            partial(after_start, segment(0xDB, (b"\0" + b"\1" * 64) * 1000) * 320),
+            lambda: after_start(segment(0xDB, (b"\0" + b"\1" * 64) * 1000) * 320),
             Verdict.DAMAGED,
         ),
-        _refused("scan before the frame", partial(after_start, segment(_SOS, b"\1\1\0\0\0\0")), Verdict.DAMAGED),
+        _refused("scan before the frame", lambda: after_start(segment(_SOS, b"\1\1\0\0\0\0")), Verdict.DAMAGED),
     ]
     return cases
 

@@ -2,9 +2,7 @@
 
 import os
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from django.conf import settings
 
@@ -25,27 +23,24 @@ class MemoryBudget:
     def taken(self) -> int:
         return self._taken
 
-    @contextmanager
-    def reserve(self, size: int) -> Iterator["Reservation"]:
-        """Hold `size` bytes. An image that alone takes more than there are is let in alone.
+    def reserve(self, size: int) -> "Reservation":
+        """A context manager that holds `size` bytes. An image that alone takes more than there are is let in alone.
 
         Raises:
             DecoderBusyError: not so many became free within INFERENCE_DECODE_WAIT_S.
         """
-        self._take(size)
-        reservation = Reservation(self, size)
-        try:
-            yield reservation
-        finally:
-            reservation.shrink(0)
+        return Reservation(self, size)
 
-    def _take(self, size: int) -> None:
+    def take(self, size: int) -> None:
         with self._freed:
-            end = time.monotonic() + settings.INFERENCE_DECODE_WAIT_S
-            while self._taken and self._taken + size > settings.INFERENCE_DECODE_MEMORY_BYTES:
-                if not self._freed.wait(max(0, end - time.monotonic())) and time.monotonic() >= end:
-                    raise DecoderBusyError(f"{self._taken:,} bytes of images are held, {size:,} are wanted")
+            if not self._fits(size) and not self._freed.wait_for(
+                lambda: self._fits(size), settings.INFERENCE_DECODE_WAIT_S
+            ):
+                raise DecoderBusyError(f"{self._taken:,} bytes of images are held, {size:,} are wanted")
             self._taken += size
+
+    def _fits(self, size: int) -> bool:
+        return not self._taken or self._taken + size <= settings.INFERENCE_DECODE_MEMORY_BYTES
 
     def give_back(self, size: int) -> None:
         with self._freed:
@@ -59,6 +54,13 @@ class Reservation:
     def __init__(self, budget: MemoryBudget, size: int) -> None:
         self._budget = budget
         self._size = size
+
+    def __enter__(self) -> Self:
+        self._budget.take(self._size)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shrink(0)
 
     def shrink(self, size: int) -> None:
         if size < self._size:

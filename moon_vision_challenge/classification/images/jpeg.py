@@ -10,7 +10,13 @@ from moon_vision_challenge.classification.exceptions import (
     UnsupportedFormatError,
 )
 from moon_vision_challenge.classification.images import exif
-from moon_vision_challenge.classification.images.structure import STORED_RGB_BYTES, PartCounter, Structure, pixel_bytes
+from moon_vision_challenge.classification.images.structure import (
+    STORED_RGB_BYTES,
+    PartCounter,
+    Parts,
+    Structure,
+    pixel_bytes,
+)
 
 # Fill bytes and garbage before a marker are passed over, as libjpeg does.
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
@@ -29,6 +35,10 @@ _SOF0, _SOF1, _SOF2, _DHT, _SOI, _EOI, _SOS, _DQT, _DNL, _DRI = (
     0xDD,
 )
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
+_COLOURS = {_APP0: b"JFIF\0", _APP14: b"Adobe"}
+"""The segments that tell the colour space, and how they begin."""
+_MAX_COLOURS = 8
+_FRAME_HEADER = struct.Struct(">BHHB")
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _FRAMES = {_SOF0, _SOF1, _SOF2}
 _OTHER_FRAMES = {
@@ -68,49 +78,65 @@ class _Frame(NamedTuple):
     """Component → how many blocks of 8 x 8 samples it has."""
 
 
-class _Segment(NamedTuple):
-    marker: int
-    start: int
-    """Of the marker, without fill bytes."""
-    end: int
-
-
 def scan(data: bytes, counter: PartCounter) -> Structure:
     """Read all segments before the first scan; of an image in several scans, those between them too."""
-    view = memoryview(data)
-    kept: list[bytes | memoryview] = [b"\xff\xd8"]
-    colour: dict[int, memoryview] = {}
+    kept = _Kept(data)
     frame: _Frame | None = None
     orientation = xmp_orientation = None
-    position, tables = 2, 0
+    position, tables, colours = 2, 0, 0
     while True:
         counter.take()
-        marker, start, position = segment = _next_segment(data, position)
+        marker, start, end = _next_segment(data, position)
         if marker == _SOS:
+            kept.skip(position, start)
             break
-        if marker in _FRAMES:
+        is_kept = True
+        if marker in _TABLES:
+            tables += end - start
+        elif marker in _FRAMES:
             if frame:
                 raise DamagedImageError("two frames")
-            frame = _read_frame(data, segment)
-            kept.append(view[start:position])
-        elif marker in _TABLES:
-            tables += position - start
-            kept.append(view[start:position])
+            frame = _read_frame(data, marker, start, end)
         elif marker in _OTHER_FRAMES:
             _refuse(_OTHER_FRAMES[marker])
-        elif marker == _APP1:
-            if orientation is None and data.startswith(b"Exif\0\0", start + 4):
-                orientation = exif.read_orientation(view[start + 4 : position])
-            elif xmp_orientation is None and data.startswith(_XMP, start + 4):
-                xmp_orientation = exif.read_orientation_of_xmp(view[start + 4 : position])
-        elif marker in (_APP0, _APP14) and data.startswith((b"JFIF\0", b"Adobe"), start + 4):
-            colour[marker] = view[start:position]  # they tell the colour space
+        elif marker in _COLOURS and data.startswith(_COLOURS[marker], start + 4):
+            colours += 1
+            is_kept = colours <= _MAX_COLOURS
+        else:
+            is_kept = False
+            if marker == _APP1 and orientation is None and data.startswith(b"Exif\0\0", start + 4):
+                orientation = exif.read_orientation(data[start + 4 : end])
+            elif marker == _APP1 and xmp_orientation is None and data.startswith(_XMP, start + 4):
+                xmp_orientation = exif.read_orientation_of_xmp(data[start + 4 : end])
+        kept.skip(position, start if is_kept else end)
+        position = end
     if frame is None:
         raise DamagedImageError("a scan before the frame")
     if tables > _MAX_TABLES_BYTES:
         raise DamagedImageError("more tables than an image can use")
-    kept[1:1] = colour.values()
-    return _turn(_scan_scans(data, segment, frame, kept, counter), orientation or xmp_orientation or 1)
+    return _turn(_scan_scans(data, (start, end), frame, kept, counter), orientation or xmp_orientation or 1)
+
+
+class _Kept:
+    """The parts of a file that the decoder gets: as few and as long ones as possible."""
+
+    def __init__(self, data: bytes) -> None:
+        self._view = memoryview(data)
+        self._start = 0
+        self._parts: list[bytes | memoryview] = []
+
+    def skip(self, start: int, end: int) -> None:
+        """Leave out a range behind all that were left out before."""
+        if start < end:
+            if self._start < start:
+                self._parts.append(self._view[self._start : start])
+            self._start = end
+
+    def parts(self, end: int) -> Parts | None:
+        """None: nothing was left out."""
+        if self._start == 0 and end == len(self._view):
+            return None
+        return (*self._parts, self._view[self._start : end])
 
 
 def _turn(structure: Structure, orientation: int) -> Structure:
@@ -120,85 +146,84 @@ def _turn(structure: Structure, orientation: int) -> Structure:
     return structure._replace(orientation=orientation, pixel_bytes=max(structure.pixel_bytes, memory))
 
 
-def _next_segment(data: bytes, position: int) -> _Segment:
+def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
+    """The marker; where it starts, without fill bytes; where the segment ends."""
     while found := _MARKER.search(data, position):
-        marker, start = data[found.start(1)], found.start()
+        start, position = found.span()
+        marker = data[start + 1]
+        if marker in _WITHOUT_LENGTH:
+            continue
         if marker in (_SOI, _EOI):
             raise DamagedImageError("no image before its end" if marker == _EOI else "two beginnings")
-        if marker in _WITHOUT_LENGTH:
-            position = found.end()
-            continue
-        (length,) = struct.unpack_from(">H", data, found.end())
-        end = found.end() + length
+        length = data[position] << 8 | data[position + 1]
+        end = position + length
         if length < 2:
             raise DamagedImageError("a segment shorter than its length")
         if end > len(data):
             break
-        return _Segment(marker, start, end)
+        return marker, start, end
     raise TruncatedImageError("JPEG: no more segments")
 
 
-def _read_frame(data: bytes, segment: _Segment) -> _Frame:
-    precision, height, width, count = struct.unpack_from(">BHHB", data, segment.start + 4)
+def _read_frame(data: bytes, marker: int, start: int, end: int) -> _Frame:
+    precision, height, width, count = _FRAME_HEADER.unpack_from(data, start + 4)
     if precision != 8:
         _refuse(f"{precision}-bit")
-    if segment.end - segment.start != 10 + 3 * count:
+    if end - start != 10 + 3 * count:
         raise DamagedImageError("a frame of another length")
     if not width:
         raise DamagedImageError("no columns")
     if not height:
         _refuse("height-in-DNL")
-    components = list(struct.iter_unpack("BBB", data[segment.start + 10 : segment.end]))
     if count not in (1, 3, 4):
         _refuse(f"{count}-component")
-    factors = {name: (both >> 4, both & 15) for name, both, _ in components}
-    across = [h for h, _ in factors.values()]
-    down = [v for _, v in factors.values()]
-    if not 1 <= min(across) <= max(across) <= 4 or not 1 <= min(down) <= max(down) <= 4 or len(factors) != count:
+    names = data[start + 10 : end : 3]
+    across = [both >> 4 for both in data[start + 11 : end : 3]]
+    down = [both & 15 for both in data[start + 11 : end : 3]]
+    widest, tallest = max(across), max(down)
+    if not (min(across) and min(down) and widest <= 4 and tallest <= 4) or len(set(names)) != count:
         raise DamagedImageError("sampling factors")
-    if any(max(across) % h or max(down) % v for h, v in factors.values()):
+    if any(widest % h for h in across) or any(tallest % v for v in down):
         _refuse("fractionally-sampled")
     blocks = {
-        name: -(-width * h // (8 * max(across))) * -(-height * v // (8 * max(down))) for name, (h, v) in factors.items()
+        name: -(-width * h // (8 * widest)) * -(-height * v // (8 * tallest))
+        for name, h, v in zip(names, across, down, strict=True)
     }
-    return _Frame(segment.marker == _SOF2, width, height, blocks)
+    return _Frame(marker == _SOF2, width, height, blocks)
 
 
-def _scan_scans(
-    data: bytes, first: _Segment, frame: _Frame, kept: list[bytes | memoryview], counter: PartCounter
-) -> Structure:
+def _scan_scans(data: bytes, first: tuple[int, int], frame: _Frame, kept: _Kept, counter: PartCounter) -> Structure:
+    names = _components(data, *first, frame)
+    count = len(frame.blocks)
     samples = 64 * sum(frame.blocks.values())
-    names = _components(data, first, frame)
-    stored = 4 if len(frame.blocks) > 1 else 1
-    memory = pixel_bytes(frame.width, frame.height, stored, is_rgb=len(frame.blocks) == 3)
+    memory = pixel_bytes(frame.width, frame.height, 4 if count > 1 else 1, is_rgb=count == 3)
     cpu_s = len(data) * _S_PER_BYTE + samples * _S_PER_SAMPLE
-    view = memoryview(data)
-    if not frame.is_progressive and len(names) == len(frame.blocks):
+    if not frame.is_progressive and len(names) == count:
         # One scan has all: libjpeg keeps no coefficients, and needs nothing of what follows.
-        return Structure("JPEG", frame.width, frame.height, cpu_s, memory, parts=(*kept, view[first.start :]))
+        return Structure("JPEG", frame.width, frame.height, cpu_s, memory, parts=kept.parts(len(data)))
     scans = blocks = 0
-    segment = first
-    while segment.marker != _EOI:
+    marker, (start, end) = _SOS, first
+    while marker != _EOI:
         counter.take()
-        start, end = segment.start, segment.end
-        if segment.marker == _SOS:
+        if marker == _SOS:
             scans += 1
-            blocks += sum(frame.blocks[name] for name in _components(data, segment, frame))
+            blocks += sum(frame.blocks[name] for name in _components(data, start, end, frame))
             end = _end_of_entropy_coded_data(data, end)
-        if segment.marker == _SOS or segment.marker in _TABLES:
-            kept.append(view[start:end])
-        elif segment.marker in _FRAMES or segment.marker in _OTHER_FRAMES:
+        elif marker in _FRAMES or marker in _OTHER_FRAMES:
             raise DamagedImageError("a frame after a scan")
-        segment = _segment_or_end(data, end)
-    kept.append(b"\xff\xd9")
+        elif marker not in _TABLES:
+            kept.skip(start, end)
+        position = end
+        marker, start, end = _segment_or_end(data, position)
+        kept.skip(position, start)
     cpu_s += blocks * _S_PER_BLOCK_OF_A_SCAN + scans * _S_PER_SCAN
-    return Structure("JPEG", frame.width, frame.height, cpu_s, memory, other_bytes=2 * samples, parts=tuple(kept))
+    return Structure("JPEG", frame.width, frame.height, cpu_s, memory, other_bytes=2 * samples, parts=kept.parts(end))
 
 
-def _segment_or_end(data: bytes, position: int) -> _Segment:
+def _segment_or_end(data: bytes, position: int) -> tuple[int, int, int]:
     found = _MARKER.search(data, position)
     if found and data[found.start(1)] == _EOI:
-        return _Segment(_EOI, found.start(), found.end())
+        return _EOI, found.start(), found.end()
     return _next_segment(data, position)
 
 
@@ -209,9 +234,9 @@ def _end_of_entropy_coded_data(data: bytes, position: int) -> int:
     return found.start()
 
 
-def _components(data: bytes, segment: _Segment, frame: _Frame) -> bytes:
-    count = data[segment.start + 4]
-    names = data[segment.start + 5 : segment.end - 3 : 2]
+def _components(data: bytes, start: int, end: int, frame: _Frame) -> bytes:
+    count = data[start + 4]
+    names = data[start + 5 : end - 3 : 2]
     if len(names) != count or not names or not frame.blocks.keys() >= set(names) or len(set(names)) != count:
         raise DamagedImageError("a scan of components that the frame has not")
     return names

@@ -63,6 +63,9 @@ _UPRIGHT = {
 """EXIF orientation → what makes the image upright (Exif 2.32, tag 0x0112). 1 is upright."""
 
 
+_MAX_BYTES_IN_BLOCKS = 1_000_000
+"""A larger JPEG is read at once. In blocks, libjpeg starts anew at each block's end: quadratic in fill bytes."""
+
 _UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "unsupported")
 """How Pillow's reasons begin, in small letters, for what is sound and of a kind that it cannot decode."""
 
@@ -117,8 +120,8 @@ def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
     """The image and its orientation."""
     image = _open(data, request)
     if request.format == "JPEG":
-        # All at once. In blocks, libjpeg goes back to the last marker whenever one ends: quadratic in fill bytes.
-        image.decodermaxblock = len(data)
+        if len(data) > _MAX_BYTES_IN_BLOCKS:
+            image.decodermaxblock = len(data)
         if min_side := request.min_side:
             shorter = min(image.size)
             image.draft("RGB", (image.width * min_side // shorter, image.height * min_side // shorter))
