@@ -1,4 +1,4 @@
-"""`python -m native.redis`: becomes the Redis server of this machine, or else the one that bootstrap.sh unpacked from a wheel.
+"""`python -m native.redis`: becomes the Redis server of this machine, or else the one that bootstrap.sh unpacked.
 
 Environment: RUN_DIR, REDIS_URL (port and password).
 """
@@ -37,7 +37,8 @@ def main() -> None:
     hold_folder(folder)
     file = folder / "redis.conf"  # not the command line, where every user of the machine could read the password
     file.touch(mode=0o600)
-    file.write_text(CONFIGURATION.format(port=url.port, password=url.password, folder=folder))
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    file.write_bytes(os.fsencode(CONFIGURATION.format(port=url.port, password=url.password, folder=quoted)))
     server = find_server()
     os.execv(server, [server, str(file)])  # noqa: S606 - no shell wanted
 
