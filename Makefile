@@ -17,8 +17,8 @@ demo: ## The same, but stop after the photo; fails if a label is wrong
 	@native/bootstrap.sh native && exec $(PY) -m native demo
 
 manage: ## Run a Django command on the data of `make run`: make manage ARGS=createsuperuser
-	@test -f .run/env || { echo 'Start the services first: make run'; exit 1; }
-	@set -a && . .run/env && exec $(PY) manage.py $(ARGS)
+	@test -f "$${RUN_DIR:-./.run}/env" || { echo 'Start the services first: make run'; exit 1; }
+	@set -a && . "$${RUN_DIR:-./.run}/env" && exec $(PY) manage.py $(ARGS)
 
 ##@ Develop
 

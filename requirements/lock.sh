@@ -19,3 +19,4 @@ derive model_zoo model_zoo.in
 derive tensorflow tensorflow.in model_server.in model_zoo.in
 derive docs docs.in
 compile uv.in --output-file=uv.txt "$@"
+compile redis.in --output-file=redis.txt "$@"

@@ -20,6 +20,9 @@ VARIABLES = (
     "REDIS_PORT",
     "MODEL_SERVER_PORT",
     "RUN_DIR",
+    "WEB_HOST",
+    "DJANGO_ALLOWED_HOSTS",
+    "DJANGO_EXTRA_APPS",
 )
 
 
@@ -32,7 +35,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Iterator[Path]:
     """A run directory; as root PostgreSQL keeps its part elsewhere, which goes too."""
-    path = tmp_path / "run"
+    path = tmp_path / "run of [Größe] & 'co'"
     yield path
     if os.geteuid() == 0:
         shutil.rmtree(postgres.folder(path), ignore_errors=True)

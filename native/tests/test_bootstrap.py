@@ -1,6 +1,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def bootstrap(checkout: Path, **environment: str) -> subprocess.CompletedProcess
 def test_without_python_one_sentence_says_what_to_install(checkout: Path) -> None:
     done = bootstrap(checkout)
     assert done.returncode == 1
-    assert done.stderr.strip().startswith("Python 3.11 or 3.12 is needed, and none was found.")
+    assert done.stderr.strip().startswith("No Python from 3.11 to 3.14 was found.")
     assert not (checkout / ".venv").exists()
 
 
@@ -50,7 +51,7 @@ def test_a_python_that_is_there_but_does_not_run_is_passed_over(checkout: Path) 
     program(checkout, "python3.12", "echo 'python3.12: command not found' >&2; exit 127")  # as a version manager does
     done = bootstrap(checkout)
     assert done.returncode == 1
-    assert "none was found" in done.stderr
+    assert "No Python from 3.11 to 3.14 was found." in done.stderr
     assert "command not found" not in done.stderr
 
 
@@ -59,6 +60,33 @@ def test_a_python_can_be_chosen(checkout: Path, chosen: str, made_with: str) -> 
     for name in ("python3.12", "python3.11"):
         program(checkout, name, f'case "$*" in *venv*.venv*) echo made with {name} && exit 1 ;; esac')
     assert f"made with {made_with}" in bootstrap(checkout, PYTHON=chosen).stdout
+
+
+@pytest.mark.parametrize(("minor", "is_used"), [(10, False), (11, True), (13, True), (14, True), (15, False)])
+@pytest.mark.parametrize("name", ["python3", "chosen"])
+def test_each_python_from_3_11_to_3_14_is_accepted(checkout: Path, name: str, minor: int, *, is_used: bool) -> None:
+    check = f'{sys.executable} -c "import sys; sys.version_info = (3, {minor}, 0)\n$2"'
+    script = f'case "$2" in *" <= sys.version_info"*) exec {check} ;; esac; [ "$1" = -c ] || echo "Python 3.{minor}"'
+    program(checkout, name, script)
+    done = bootstrap(checkout, **({"PYTHON": name} if name == "chosen" else {}))
+    assert (f"Making .venv with Python 3.{minor}" in done.stdout) is is_used
+    assert ("No Python from 3.11 to 3.14 was found" in done.stderr) is not is_used
+
+
+@pytest.mark.parametrize(
+    ("here", "environment", "is_enough"),
+    [("", {}, False), ("redis-server", {}, True), ("", {"REDIS_URL": "redis://r"}, True)],
+)
+def test_redis_that_no_package_holds_must_come_from_elsewhere(
+    checkout: Path, here: str, environment: dict[str, str], *, is_enough: bool
+) -> None:
+    program(checkout, "uv", 'case "$*" in *redis.txt*) exit 1 ;; esac; mkdir -p .venv')
+    if here:
+        program(checkout, here, "")
+    done = bootstrap(checkout, **environment)
+    assert (done.returncode == 0) is is_enough
+    assert ("apt install redis-server; on macOS: brew install redis" in done.stderr) is not is_enough
+    assert (checkout / ".venv" / "installed").exists() is is_enough
 
 
 def test_a_python_without_venv_is_told_with_the_command_that_installs_it(checkout: Path) -> None:

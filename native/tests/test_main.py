@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from native import sample
 from native.__main__ import verdict
@@ -51,8 +53,23 @@ def web_url(run_dir: Path) -> str:
     return f"http://127.0.0.1:{port}"
 
 
+def own_addresses() -> list[str]:
+    """The IPv4 addresses of this machine under which others reach it."""
+    found = [address for addresses in psutil.net_if_addrs().values() for address in addresses]
+    return [address.address for address in found if address.family == socket.AF_INET]
+
+
+def manage(run_dir: Path, code: str) -> str:
+    """What Django's shell prints, in the environment of `make manage`."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = ["make", "manage", f"ARGS=shell --no-imports -c {shlex.quote(code)}"]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment | {"RUN_DIR": str(run_dir)}, capture_output=True, text=True, check=True
+    ).stdout
+
+
 def web_workers(granian: psutil.Process) -> set[psutil.Process]:
-    return {child for child in granian.children() if is_alive(child) and "resource_tracker" not in str(child.cmdline())}
+    return set(filter(is_alive, granian.children()))
 
 
 def classifies(url: str) -> bool:
@@ -83,15 +100,24 @@ def test_one_wrong_label_fails_the_demo(capsys: pytest.CaptureFixture[str], labe
     assert code == (0 if label == "espresso" else 1)
 
 
-def test_run_stays_until_ctrl_c_and_leaves_no_process(run_dir: Path) -> None:
-    with runner("run", run_dir) as process:
+def test_run_is_open_to_other_machines_until_ctrl_c_and_leaves_no_process(run_dir: Path) -> None:
+    extra = "django.contrib.humanize"  # stands for an app of the user
+    with runner("run", run_dir, WEB_HOST="0.0.0.0", DJANGO_EXTRA_APPS=extra) as process:  # noqa: S104 - the case
         wait_for("Ctrl-C stops everything", run_dir, process)
         started = groups(run_dir)
         assert len(started) == 8
+        for host in ("127.0.0.1", *own_addresses()):
+            url = web_url(run_dir).replace("127.0.0.1", host)
+            assert requests.get(f"{url}/api/v1/models/", timeout=30).status_code == 200, host
+        assert extra in manage(run_dir, "from django.conf import settings; print(settings.INSTALLED_APPS)")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
     assert not any(group_members(group) for group in started)
-    assert "Try      curl -F model_type=efficientnet_lite0 -F image=@samples/coffee.jpg" in said(run_dir)
+    assert "The API answers to the names localhost, 127.0.0.1, [::1], " in said(run_dir)
+    assert "DJANGO_ALLOWED_HOSTS=vision.example.com WEB_HOST=0.0.0.0 make run" in said(run_dir)
+    assert "Try      curl -F model_type=efficientnet_lite0 -F image=@samples/coffee.jpg http://127.0.0.1" in said(
+        run_dir
+    )
 
 
 def test_what_is_killed_comes_back_and_the_api_with_it(run_dir: Path) -> None:
