@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from native.environment import ROOT, RUN_DIR
+from native.environment import ROOT, RUN_DIR, free_port
 from native.services import Services
 
 from . import load, running_services
@@ -105,7 +105,7 @@ def _contestants(*, null: bool) -> Iterator[dict[str, Contestant]]:
         found = {"ours": _ours(own, image, null=null)}
         for resizer, pillow in (("Pillow", "1"), ("our resizer", "0")):
             for name, command, ready in (("LitServe", _litserve, "health"), ("BentoML", _bentoml, "readyz")):
-                port = running_services.free_port()
+                port = free_port()
                 url = f"http://127.0.0.1:{port}/predict"
                 env = {"NULL_MODEL": str(int(null)), "PILLOW": pillow, "BENTOML_DO_NOT_TRACK": "1"}
                 ready_url = f"http://127.0.0.1:{port}/{ready}"

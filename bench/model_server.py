@@ -15,7 +15,7 @@ import onnxruntime
 import pybase64
 
 from moon_vision_challenge.model_zoo.build import Precision, build_model
-from native.environment import ROOT
+from native.environment import ROOT, free_port
 
 from . import load, running_services
 from .table import rates_table
@@ -62,7 +62,7 @@ def build(precision: Precision) -> Path:
 @contextmanager
 def served(models_dir: Path) -> Iterator[str]:
     """The native model server with these models; yields the URL of lite0."""
-    port = running_services.free_port()
+    port = free_port()
     flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}")
     command = ("-m", "moon_vision_challenge.model_server", f"--model_config_file={ROOT / 'models.config'}", *flags)
     url = f"http://127.0.0.1:{port}/v1/models/{NAME}"
