@@ -75,7 +75,7 @@ lock: ## Write requirements/*.txt anew from the *.in files: make lock ARGS=--upg
 clean: ## Remove what can be made again (environments, caches, logs); models, database and uploads stay
 	rm -rf .venv .cache .run/*-venv .run/site .run/bench .run/cache .run/logs .run/test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
 
-chaos: ## Kill everything at random while inferences are posted, and check that none is lost: make chaos ARGS=--short
+chaos: ## Kill services at random while posting inferences, and check that nothing is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
 .PHONY: help run demo manage test test_e2e lint hooks docs bench lock clean chaos

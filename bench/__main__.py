@@ -21,7 +21,7 @@ def main() -> None:
     options = parser.parse_args()
     names = options.what or ["v0", "v1"]
     if unknown := sorted(set(names) - set(MEASUREMENTS)):
-        parser.error(f"there is no measurement {unknown[0]!r}")
+        parser.error(f"unknown measurement: {unknown[0]!r}")
     for name in names:
         MEASUREMENTS[name](rounds=options.rounds, seconds=options.seconds)
 

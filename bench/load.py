@@ -56,13 +56,13 @@ def post(
     services: Mapping[str, int],
     check: Callable[[int, bytes], bool],
 ) -> Load:
-    """Post `request` for so many seconds from `clients` keep-alive connections, one thread each.
+    """Post `request` for `seconds` from `clients` keep-alive connections, one thread each.
 
     A thread hands the prepared bytes to the kernel and reads the answer's head only as far as it must, so the clients
     take little of the machine on which they compete with the services.
 
     Args:
-        services: name → process id of the service whose processes shall be measured.
+        services: name → process id of each service to measure.
         check: whether status and body of an answer are right.
 
     Raises RuntimeError at the first answer that is not.

@@ -27,7 +27,7 @@ BATCH = 8
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
 
 Run = Callable[[float], float]
-"""Works for so many seconds, returns images a second."""
+"""Works for this many seconds and returns images per second."""
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The services under measurement, as `make run` starts them, with data of their own in .run/bench."""
+"""The services under measurement, as `make run` starts them, with separate data in .run/bench."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ def service(*names: str, env: Mapping[str, str] | None = None) -> Iterator[Servi
 
 @contextmanager
 def process(*command: str, ready: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Iterator[int]:
-    """A process of ours that is no service of the Procfile: yields its id when GET `ready` is answered."""
+    """A process that is not in the Procfile: yields its id when GET `ready` is answered."""
     started = subprocess.Popen(command, cwd=cwd, env=os.environ | dict(env or {}), stdout=subprocess.DEVNULL)
     try:
         if not poll(lambda: started.poll() is not None or load.answers(ready), START_TIMEOUT_S):

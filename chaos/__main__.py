@@ -1,7 +1,7 @@
-"""`python -m chaos`: inferences are posted while everything that can be killed is killed; none may be lost.
+"""`python -m chaos`: posts inferences while it kills every service; none may be lost.
 
-All eight services run as in `make run`, with data of their own in .run/chaos. What happens, and when, follows from
-the seed; what it meets does not, so a failure may need more than one run to show again.
+All services run as in `make run`, with separate data in .run/chaos. The seed decides what happens and when, but not
+what it meets, so a failure may need more than one run to show again.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def check(url: str, services: Services, posted: Posted, labels: dict[bytes, str]
 
 
 def fetch(url: str) -> bytes:
-    """Through a connection of its own, so that every process of the web server must answer. No bytes if it is not 200.
+    """Use a new connection, so that every web process must answer. Returns no bytes unless the status is 200.
 
     Closed at once: 500 idle connections are as many as a process of the web server takes.
     """
@@ -170,7 +170,9 @@ def report_posts(posted: Posted, accepted_s: float, finished_s: float) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m chaos", description="Kills everything; nothing may be lost.")
+    parser = argparse.ArgumentParser(
+        prog="python -m chaos", description="Kills every service at random and checks that nothing is lost."
+    )
     parser.add_argument("--inferences", type=int, default=2000, help="how many are posted (default: 2000)")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments (default: 1)")
     parser.add_argument("--short", action="store_true", help="150 inferences, each kind of fault once")

@@ -65,7 +65,7 @@ def check_contract(v0: str, v1: str) -> None:
         expect(f"GET {url} is not allowed", ask("GET", url)[0], 405)
         expect("an empty body names both fields", sorted(ask("POST", url, b"{}")[1]), ["image", "model_type"])
         status, body = post_photo(url, photo=b"no image")
-        expect("text is no image", (status, list(body)), (400, ["image"]))
+        expect("text is not an image", (status, list(body)), (400, ["image"]))
         status, body = post_photo(url, model_type="no-such-model")
         expect("an unknown model_type", (status, list(body)), (400, ["model_type"]))
     expect("v0 answers with the label", post_photo(v0), (200, {"label": LABEL}))

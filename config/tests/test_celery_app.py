@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-# In a process of its own: what is changed in kombu is changed for the whole process.
+# In a separate process, because the patch of kombu lasts as long as the process.
 SCRIPT = """
 import logging
 from config.celery_app import app, survive_the_loss_of_redis

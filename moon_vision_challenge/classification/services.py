@@ -1,4 +1,4 @@
-"""The use cases of a client: classify now, put into the queue, wait, cancel. No HTTP and no Celery in here."""
+"""What a client can do: classify now, create an inference, wait for it, cancel it. No HTTP and no Celery in here."""
 
 import hashlib
 import time
@@ -41,10 +41,10 @@ def classify_image(
 
 
 class Idempotency(NamedTuple):
-    """A POST that may come twice and shall count once."""
+    """Identifies a POST that a client may repeat and that counts once."""
 
     scope: str
-    """Whose key it is: another caller's equal key is another key."""
+    """Whose key it is. Equal keys of two callers are different keys."""
     key: str
 
 
@@ -98,10 +98,10 @@ def create_inference(
 
 
 def cancel_inference(*, inference_id: int) -> Inference:
-    """Take a row that no worker has claimed out of the queue. Doing it twice is no error.
+    """Take a row that no worker has claimed out of the queue. Canceling it again changes nothing.
 
     Raises:
-        Inference.DoesNotExist: there is no such row.
+        Inference.DoesNotExist: the row does not exist.
         InferenceNotPendingError: a worker has it, or it is done or failed.
     """
     with transaction.atomic():
@@ -117,7 +117,7 @@ def cancel_inference(*, inference_id: int) -> Inference:
 
 
 def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
-    """Wait until the row is final or the time is over. False, at once, if too many wait in this process already.
+    """Wait until the row is final or the time is over. Return False at once if too many requests wait in this process.
 
     It asks the database every 10 to 100 ms: a row read by its key costs 0.2 ms.
     """

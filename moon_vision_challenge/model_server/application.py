@@ -40,7 +40,7 @@ _CLOSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTT
 
 
 def status_of(error: Exception) -> HTTPStatus:
-    """The status of the nearest class that has one. An error of ours that has none is a 500."""
+    """The status of the nearest class in the table. Any other error is a bug: 500."""
     found = (_STATUS_OF_ERROR[cls] for cls in type(error).__mro__ if cls in _STATUS_OF_ERROR)
     return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
 

@@ -12,7 +12,7 @@ def models_parser(
 
     def known_model(name: str) -> str:
         if name not in known:
-            raise argparse.ArgumentTypeError(f"there is no model {name}; there are {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"unknown model: {name}; choose from {', '.join(known)}")
         return name
 
     parser = argparse.ArgumentParser(prog=prog, description=description)

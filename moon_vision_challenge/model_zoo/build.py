@@ -85,7 +85,7 @@ def build_model(name: str, models_dir: Path, precision: Precision | None = None)
     be written.
     """
     if name not in VARIANTS:
-        raise ValueError(f"There is no model {name}; there are {', '.join(VARIANTS)}")
+        raise ValueError(f"Unknown model: {name}; choose from {', '.join(VARIANTS)}")
     version_dir = models_dir / name / VERSION
     if (found := _compare(name, version_dir, precision)) is not None:
         return found

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-# The webhooks have an app of their own. Deliveries that wait keep their id, which receivers use to recognise repeats.
+# Webhooks become a separate app. Pending deliveries keep their id, by which receivers recognise repeats.
 COPY = """
 INSERT INTO webhooks_webhookdelivery
     (id, subject_id, url, event, body, status, attempts, log, created_at, next_attempt_at)

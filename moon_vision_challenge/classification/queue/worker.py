@@ -14,7 +14,7 @@ from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 logger = logging.getLogger(__name__)
 
 Wake = Callable[[str, int, float], object]
-"""Wakes a worker for this queue, naming the id of a row that waits there, after so many seconds."""
+"""Wakes a worker: takes a queue, the id of a row that waits there, and the delay in seconds."""
 
 # In a backlog a task goes on with the next batch for this long, because a message costs 2 ms of CPU, and claims twice
 # as many rows each time, up to this many times INFERENCE_BATCH_SIZE. The workers share a short backlog, and the rows of

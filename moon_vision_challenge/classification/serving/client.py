@@ -42,7 +42,7 @@ def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
         ModelNotAvailableError: the server does not serve this model.
         ModelVersionNotAvailableError: it does not serve the version that the URL names.
         UnknownVersionLabelError: the model has no such version label as the URL names.
-        InvalidPredictionError: the server refused the request or its reply is no prediction.
+        InvalidPredictionError: the server refused the request or its reply is not a prediction.
     """
     body = _request(url, data=orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY))
     if not ("predictions" in body or "outputs" in body):
@@ -96,7 +96,7 @@ def _request(url: str, *, data: bytes | None = None, timeout_s: float | None = N
     except orjson.JSONDecodeError as error:
         raise InvalidPredictionError(f"{url}: the reply is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise InvalidPredictionError(f"{url}: the reply is no JSON object")
+        raise InvalidPredictionError(f"{url}: the reply is not a JSON object")
     return body
 
 

@@ -1,4 +1,4 @@
-"""What the model server says about its models: their versions and signatures. Asked for once, then kept for a while.
+"""What the model server reports about its models: versions and signatures. The answers are kept for a while.
 
 The replies are those of TensorFlow Serving: https://www.tensorflow.org/tfx/serving/api_rest#model_status_api
 """
@@ -62,7 +62,7 @@ class ModelStatus(NamedTuple):
 
     @property
     def newest(self) -> int | None:
-        """The version that answers when none is asked for: the newest one that is available."""
+        """The version that answers a request without a version: the newest one that is available."""
         return next((one.version for one in self.versions or [] if one.state == "AVAILABLE"), None)
 
 
@@ -105,7 +105,7 @@ def _read_signatures(model_url: str) -> dict[str, Signature]:
             if definition.get("method_name") == _PREDICT_METHOD
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidPredictionError(f"{url}: the reply is no metadata of a model: {error!r}") from error
+        raise InvalidPredictionError(f"{url}: the reply is not a model's metadata: {error!r}") from error
 
 
 def _tensors(infos: dict[str, Any]) -> dict[str, TensorInfo]:
@@ -153,7 +153,7 @@ def _message(status: Any) -> str:
 def version_of_label(labelled_url: str) -> int | None:
     """The version to which the label in a model's URL points; None if the server does not say.
 
-    Raises UnknownVersionLabelError, and ModelNotAvailableError if there is no such model.
+    Raises UnknownVersionLabelError, and ModelNotAvailableError if the model is not served.
     """
     address = ModelAddress.parse(labelled_url)
     found = _versions(address) if address else []

@@ -1,7 +1,7 @@
-"""Reads of TensorFlow Serving's models.config what the gateway wants to know: which models, and their version labels.
+"""Reads the models and their version labels from TensorFlow Serving's models.config.
 
-The model server is who checks the file. It may be TensorFlow Serving, which has more fields than our own knows: so only
-the text format is shared with that, and what is not looked for is left out.
+The model server validates the file. TensorFlow Serving knows more fields than our own model server does, so this module
+shares only the text format with it and ignores all other fields.
 """
 
 from pathlib import Path

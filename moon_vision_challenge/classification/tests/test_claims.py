@@ -118,7 +118,7 @@ def test_the_holder_of_the_lease_ends_the_attempt() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("status", [STATUS.DONE, STATUS.FAIL, STATUS.PENDING])
-def test_who_lost_the_lease_changes_nothing(status: Inference.STATUS) -> None:
+def test_a_worker_that_lost_its_lease_changes_nothing(status: Inference.STATUS) -> None:
     waiting()
     (row,) = claim()
     Inference.objects.update(lease_token=uuid.uuid4())  # freed, and claimed by another worker

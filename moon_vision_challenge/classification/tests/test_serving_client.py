@@ -212,7 +212,7 @@ def test_a_forked_process_shares_no_connection(start_fake: StartFake) -> None:
     assert of_child != of_parent == of_parent_again
 
 
-def test_a_url_that_is_none_is_unavailable() -> None:
+def test_a_malformed_url_is_unavailable() -> None:
     with pytest.raises(ModelServerUnavailableError):
         client.predict("http://[::1/v1/models/m:predict", PAYLOAD)
 

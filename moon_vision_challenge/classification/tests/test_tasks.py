@@ -69,7 +69,7 @@ def test_a_message_that_lies_there_serves_later_rows_too(inference: Inference, r
 
 
 def test_without_redis_the_row_just_waits() -> None:
-    # A process of its own, for its own pool of connections: nobody listens at this address.
+    # A separate process has a separate pool of connections. Nothing listens at this address.
     script = (
         "import django; django.setup(); from moon_vision_challenge.classification import tasks; tasks._wake('q', 7)"
     )

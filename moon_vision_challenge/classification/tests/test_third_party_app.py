@@ -50,7 +50,7 @@ class BirdsOnlyDispatcher(Dispatcher):
         return (model_type for model_type in super().__iter__() if model_type == 'birds')
 """
 
-# A process of its own: apps are found once, at start-up.
+# A separate process, because apps are discovered once, at start-up.
 SCRIPT = """
 import json, sys
 import django; django.setup()

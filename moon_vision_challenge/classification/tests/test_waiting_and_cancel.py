@@ -112,7 +112,7 @@ def test_a_final_row_that_the_client_has_is_304(client: APIClient, inference: In
 
 @pytest.mark.django_db
 def test_a_waiting_row_is_canceled_and_never_claimed(client: APIClient, inference: Inference) -> None:
-    for _ in range(2):  # doing it twice is no error
+    for _ in range(2):  # the second time changes nothing
         response = client.post(f"{URL}{inference.pk}/cancel/")
         assert (response.status_code, response.json()["status"]) == (200, "canceled")
         assert response.json()["finished_at"]

@@ -77,7 +77,7 @@ def test_a_batch_is_two_queries_and_one_request_to_the_model(
     assert len(server.requests[0][1]["instances"]) == 5
 
 
-def test_a_large_claim_asks_the_model_about_so_many_images_at_once(
+def test_a_large_claim_asks_the_model_about_one_batch_at_a_time(
     jpeg: bytes, start_fake: StartFake, settings: Settings, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     settings.INFERENCE_BATCH_SIZE = 2
@@ -100,7 +100,7 @@ def test_of_large_pictures_only_some_are_in_memory_at_once(
     assert [len(body["instances"]) for _, body in server.requests] == [2, 2, 1]
 
 
-def test_a_batch_is_bounded_and_takes_who_waited_longest(jpeg: bytes, settings: Settings) -> None:
+def test_a_batch_is_bounded_and_takes_the_rows_that_waited_longest(jpeg: bytes, settings: Settings) -> None:
     settings.INFERENCE_BATCH_SIZE = 3
     rows = [create(jpeg) for _ in range(5)]
     assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [row.pk for row in rows[:3]]
@@ -283,7 +283,7 @@ def test_a_permanent_failure_fails_at_the_first_attempt(inference: Inference, st
     assert inference.error == {"code": "invalid_prediction", "detail": InvalidPredictionError.detail}
 
 
-def test_a_model_type_that_is_registered_no_more_fails_with_its_reason(jpeg: bytes) -> None:
+def test_a_model_type_that_is_no_longer_registered_fails_with_its_reason(jpeg: bytes) -> None:
     inference = create(jpeg, "gone")
     run()
     inference.refresh_from_db()

@@ -105,8 +105,8 @@ def test_an_unknown_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as exit_info:
         main(["resnet", f"--models_dir={tmp_path}"])
     assert exit_info.value.code == 2
-    assert "there is no model resnet" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="There is no model resnet"):
+    assert "unknown model: resnet" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="Unknown model: resnet"):
         build_model("resnet", tmp_path)
 
 
