@@ -12,6 +12,10 @@ _SCREEN_END = 13 + len(_PALETTE)
 
 
 def sub_blocks(data: bytes, size: int = 255) -> bytes:
+    if size == 1:  # there may be millions
+        blocks = bytearray(b"\1" * (2 * len(data)))
+        blocks[1::2] = data
+        return bytes(blocks) + b"\0"
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     return b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0"
 

@@ -76,6 +76,11 @@ class DecoderPool:
         for decoder in idle:
             decoder.close()
 
+    def process_ids(self) -> list[int]:
+        """Of the decoders that have no work."""
+        with self._lock:
+            return [decoder.process_id for decoder in self._idle]
+
     def _ask(self, parts: Parts, request: dict[str, Any], memory_bytes: int) -> Image.Image | None:
         places = self._find_places()
         if not places.acquire(timeout=settings.INFERENCE_DECODE_WAIT_S):
@@ -120,6 +125,10 @@ class _Decoder:
             [sys.executable, "-c", _PROGRAM], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._is_between_images = True
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
 
     @property
     def is_usable(self) -> bool:

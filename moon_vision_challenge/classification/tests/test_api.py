@@ -10,7 +10,9 @@ from django.db import OperationalError
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
+from chaos.corpus import CASES
 from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification.images.budget import memory
 from moon_vision_challenge.classification.queue import backlog, batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
@@ -397,3 +399,35 @@ def test_a_mistake_of_ours_is_500_as_json(client: APIClient, jpeg: bytes, debug:
         response = post(client, V0, jpeg)
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
     assert "secret" not in response.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("url", [V0, V1])
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("jpeg: lossless", "A lossless JPEG is not accepted"),
+        ("jpeg: 1,000 empty scans of 4000 x 3000", "INFERENCE_MAX_DECODE_CPU_S"),
+        ("webp: 16,383 x 3,050 of one colour", "INFERENCE_MAX_DECODE_BYTES"),
+        ("gif: 5 million comments", "INFERENCE_MAX_IMAGE_PARTS"),
+        ("other: JPEG XL", "JPEG XL, which is not accepted"),
+    ],
+)
+def test_a_refusal_says_why_in_both_versions(client: APIClient, url: str, case: str, reason: str) -> None:
+    [data] = [known.make() for known in CASES if known.name == case]
+    response = post(client, url, data)
+    assert response.status_code == 400
+    assert reason in response.json()["image"][0]
+    assert_is_json_without_secrets(response)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("url", [V0, V1])
+def test_without_memory_for_an_image_the_answer_is_503(
+    client: APIClient, url: str, jpeg: bytes, settings: Settings
+) -> None:
+    settings.INFERENCE_DECODE_MEMORY_BYTES, settings.INFERENCE_DECODE_WAIT_S = 1, 0.01
+    with memory.reserve(1):
+        response = post(client, url, jpeg)
+    assert (response.status_code, response.json()["code"]) == (503, "decoder_busy")
+    assert int(response["Retry-After"]) > 0

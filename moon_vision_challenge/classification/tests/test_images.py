@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from pytest_django import Settings
 
+from chaos.corpus import Case, Verdict, deep
 from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.exceptions import ImageTooLargeError, InvalidImageError, UnreadableImageError
 from moon_vision_challenge.classification.tests import pictures
@@ -175,3 +176,42 @@ def test_mutated_files_of_every_format_raise_only_invalid_image_errors() -> None
 def test_the_opened_image_is_not_decoded_yet() -> None:
     data = pictures.photo("JPEG")
     assert images.open_image(data[: len(data) // 2]).size == Image.open(io.BytesIO(data)).size == (320, 240)
+
+
+def field_error(data: bytes) -> str:
+    with pytest.raises(UnreadableImageError) as caught:
+        decode(data)
+    return caught.value.detail
+
+
+def test_three_causes_have_three_sentences() -> None:
+    jpeg = pictures.photo("JPEG")
+    assert field_error(b"hello").startswith("The format is not known. Send JPEG, PNG,")
+    assert field_error(pictures.photo("ICO")).startswith(
+        "This is a file of the format Windows icon (ICO), which is not"
+    )
+    assert field_error(jpeg[:2000]).startswith("This image is cut short:")
+    assert field_error(jpeg[:3] + bytes(2000) + b"\xff\xd9").startswith("This image is damaged:")
+
+
+def test_a_format_that_is_not_accepted_is_refused_by_name(settings: Settings) -> None:
+    settings.INFERENCE_IMAGE_FORMATS = ["JPEG", "PNG"]
+    assert field_error(pictures.photo("TIFF")) == (
+        "This is a file of the format TIFF, which is not accepted. Send JPEG or PNG."
+    )
+
+
+def test_transparency_is_dropped() -> None:
+    image = Image.new("RGBA", (8, 8), (200, 100, 50, 0))
+    assert decode(pictures.encode(image, "PNG")).getpixel((4, 4)) == (200, 100, 50)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in deep.CASES if case.verdict == Verdict.ACCEPTED], ids=lambda c: c.name
+)
+def test_a_deep_picture_looks_as_it_does_in_8_bits(case: Case) -> None:
+    shown = decode(case.make())
+    expected = pictures.gradient(mode="RGB" if "RGB" in case.name else "L").convert("RGB")
+    # from the smallest to the largest value: the photo's own black is lighter than that
+    stretched = 25 if "-1" in case.name or "1000000000" in case.name or "2147483647" in case.name else 0
+    assert mean_difference(shown, expected) <= stretched

@@ -1,0 +1,119 @@
+"""The scanners on any bytes: they end soon, and raise nothing but errors for clients."""
+
+import io
+import random
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from chaos.corpus import CASES, Case, Verdict, sound
+from moon_vision_challenge.classification import images
+from moon_vision_challenge.classification.exceptions import InvalidImageError
+from moon_vision_challenge.classification.images import bmp, gif, iso_media, jpeg, png, tiff, webp
+from moon_vision_challenge.classification.images.structure import PartCounter, Structure
+
+SCANNERS: dict[str, tuple[bytes, Callable[[bytes, PartCounter], Structure]]] = {
+    "JPEG": (b"\xff\xd8\xff", jpeg.scan),
+    "PNG": (b"\x89PNG\r\n\x1a\n", png.scan),
+    "GIF": (b"GIF89a", gif.scan),
+    "WebP": (b"RIFF", webp.scan),
+    "BMP": (b"BM", bmp.scan),
+    "TIFF": (b"II*\0", tiff.scan),
+    "AVIF": (b"\0\0\0\x10ftypavif", iso_media.scan_avif),
+}
+SEEDS = [case.make() for case in sound.CASES]
+
+
+class CountingCounter(PartCounter):
+    calls = 0
+
+    def take(self, count: int = 1) -> None:
+        self.calls += 1
+        super().take(count)
+
+
+def scan(data: bytes) -> None:
+    with suppress(InvalidImageError):
+        images.open_image(data)
+
+
+@pytest.mark.parametrize("name", SCANNERS)
+@settings(max_examples=200, deadline=None)
+@given(rest=st.binary(max_size=400))
+def test_any_bytes_behind_a_signature_are_an_image_or_a_clients_error(name: str, rest: bytes) -> None:
+    scan(SCANNERS[name][0] + rest)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.sampled_from(SEEDS),
+    edits=st.lists(st.tuples(st.integers(0, 999), st.binary(max_size=8)), min_size=1, max_size=8),
+)
+def test_an_altered_image_is_an_image_or_a_clients_error(seed: bytes, edits: list[tuple[int, bytes]]) -> None:
+    data = bytearray(seed)
+    for at, content in edits:
+        data[at : at + len(content)] = content
+    scan(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.verdict == Verdict.TOO_EXPENSIVE], ids=lambda c: c.name
+)
+def test_a_scan_ends_at_the_limit_of_parts(case: Case) -> None:
+    data = case.make()
+    name = {"RIFF": "WebP", "II*\0": "TIFF", "BM": "BMP"}.get(data[:4].decode("latin1"), "")
+    name = name or next((name for name, (start, _) in SCANNERS.items() if data.startswith(start)), "AVIF")
+    counter = CountingCounter(1000)
+    with suppress(InvalidImageError):
+        SCANNERS[name][1](data, counter)
+    assert counter.calls <= 2 * 1001  # a GIF's blocks are counted, and the sub-blocks of each
+
+
+def test_an_altered_image_gets_one_verdict_whatever_the_scale() -> None:
+    chance = random.Random(7)
+    verdicts: set[str] = set()
+    for _ in range(1500):
+        data = bytearray(chance.choice(SEEDS))
+        if data[:2] not in (b"\xff\xd8", b"\x89P", b"GI", b"BM"):
+            continue
+        for _ in range(chance.choice((1, 2, 8))):
+            data[chance.randrange(min(len(data), chance.choice((64, 700, 10**9))))] = chance.randrange(256)
+        if chance.random() < 0.2:
+            del data[chance.randrange(len(data)) :]
+        found = {verdict(bytes(data), min_side) for min_side in (None, 1, 512)}
+        assert len(found) == 1
+        verdicts |= found
+    assert {"sound", "DamagedImageError", "TruncatedImageError"} <= verdicts
+
+
+def verdict(data: bytes, min_side: int | None) -> str:
+    try:
+        images.open_image(data).decode(min_side=min_side).close()
+    except InvalidImageError as error:
+        return type(error).__name__
+    return "sound"
+
+
+@pytest.mark.parametrize("case", sound.CASES, ids=lambda case: case.name)
+def test_a_sound_image_has_the_pixels_that_pillow_gives(case: Case) -> None:
+    data = case.make()
+    image = images.open_image(data).decode()
+    with Image.open(io.BytesIO(data)) as opened:
+        if opened.mode in ("I;16", "I", "F"):
+            pytest.skip("Pillow clips deep pixels: test_images.py")
+        expected = ImageOps.exif_transpose(opened).convert("RGB")
+    assert (image.size, image.tobytes()) == (expected.size, expected.tobytes())
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_metadata_are_not_handed_to_the_decoder(name: str) -> None:
+    data = sound.turned(name, 6)
+    image = images.open_image(data)
+    assert image.structure.parts is not None
+    kept = b"".join(image.structure.parts)
+    assert len(kept) < len(data)
+    assert image.structure.orientation == 6
