@@ -243,7 +243,7 @@ def _new_handle(headers: Sequence[str]) -> pycurl.Curl:
     curl.setopt(pycurl.NOSIGNAL, 1)  # timeouts in threads
     curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-    curl.setopt(pycurl.CAINFO, certifi.where())
+    curl.setopt(pycurl.CAINFO, os.fsencode(certifi.where()))  # text must be ASCII
     curl.setopt(pycurl.PROXY, "")  # not the environment's
     curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])
     return curl
