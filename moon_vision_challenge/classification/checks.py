@@ -60,7 +60,7 @@ def check_labels(**_: Any) -> Iterable[CheckMessage]:
         if not isinstance(classificator, ServedModelClassificator):
             continue
         try:
-            outputs = classificator.wire_form.classes_count
+            outputs = classificator.wire_form.output.classes_count
         except (ModelServerUnavailableError, ModelServerTimeoutError):
             return  # the others would wait for it, too
         except ModelNotAvailableError:
@@ -68,7 +68,7 @@ def check_labels(**_: Any) -> Iterable[CheckMessage]:
             continue
         except ClassificationError:
             continue
-        labels = len(classificator.labels)
+        labels = len(classificator.labels or ())
         if outputs is not None and outputs - labels not in (0, 1):
             yield Error(
                 f"{model_type}: {labels} labels, and a model with {outputs} outputs.",

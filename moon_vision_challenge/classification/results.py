@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError
-from moon_vision_challenge.model_io.prediction import Prediction
-
-LABEL_MAX_LENGTH = 1000
-"""Characters. The longest label of ImageNet-21k, with all its synonyms, has fewer than 300."""
+from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH, Prediction
 
 _MAX_CLASS_ID = 2**63 - 1  # what a bigint and most JSON parsers hold
 

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+LABEL_MAX_LENGTH = 1000
+"""Characters. The longest label of ImageNet-21k, with all its synonyms, has fewer than 300."""
+
 
 class Prediction(NamedTuple):
     """One class that an image may be of."""

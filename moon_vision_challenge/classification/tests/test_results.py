@@ -15,8 +15,9 @@ from PIL import Image
 from moon_vision_challenge.classification import abstract_classificator
 from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError
-from moon_vision_challenge.classification.results import LABEL_MAX_LENGTH, contained
+from moon_vision_challenge.classification.results import contained
 from moon_vision_challenge.classification.tests.test_dispatchers import Complete
+from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH
 
 IMAGE = Image.new("RGB", (1, 1))
 Prediction: Any = abstract_classificator.Prediction  # the tests put in what its types forbid

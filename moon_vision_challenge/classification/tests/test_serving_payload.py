@@ -7,7 +7,7 @@ import pytest
 
 from moon_vision_challenge.classification import tf_serving
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.conftest import StartFake
+from moon_vision_challenge.conftest import StartFake
 
 GRID = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
