@@ -140,8 +140,9 @@ class ServedModelClassificator(Classificator):
     _known_form: tuple[Mapping[str, Signature], WireForm] | None = None
 
     def __init__(self) -> None:
+        declared = self.declaration  # so that a wrong one is found when the class is registered
         if self.labels is None:
-            self.labels = self.declaration.labels  # a preset's
+            self.labels = declared.labels  # a preset's
 
     @cached_property
     def declaration(self) -> Declaration:

@@ -57,8 +57,8 @@ def read_input(tensor: Tensor, declared: Declaration) -> InputForm:
     """The form of a numeric input. Raises DeclarationError if the declaration leaves it open or contradicts it."""
     layout = declared.layout or _layout_of(tensor)
     height, width, channels_count = _sizes(tensor, layout, declared)
-    size = _agreed_size((height, width), declared)
     channels, channels_count = _agreed_channels(channels_count, layout, declared)
+    size = _agreed_size((height, width), declared)
     _check_numbers(channels_count, declared)
     if declared.resize == "shorter_side" and scaled_side(size, declared) < max(size):
         raise DeclarationError(

@@ -55,9 +55,10 @@ def letterbox(image: Image.Image, size: int, color: int) -> Image.Image:
     return framed
 
 
-def caffe(image: Image.Image) -> Any:
+def caffe(image: Image.Image) -> np.ndarray:
     pixels: np.ndarray = np.asarray(image.resize((64, 64), R.NEAREST), np.float32)[:, :, ::-1]
-    return pixels - np.array([103.939, 116.779, 123.68], np.float32)
+    prepared: np.ndarray = pixels - np.array([103.939, 116.779, 123.68], np.float32)
+    return prepared
 
 
 def area(image: Image.Image, size: int) -> np.ndarray:
@@ -71,7 +72,8 @@ def area(image: Image.Image, size: int) -> np.ndarray:
 
     pixels = np.asarray(image, np.float64)
     means = np.einsum("yh,hwc,xw->yxc", weights(image.height), pixels, weights(image.width), optimize=True)
-    return np.rint(means).astype(np.float32)
+    rounded: np.ndarray = np.rint(means).astype(np.float32)
+    return rounded
 
 
 def nearest_four(image: Image.Image, size: int) -> np.ndarray:
