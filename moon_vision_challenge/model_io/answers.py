@@ -41,7 +41,8 @@ def read_output(outputs: Mapping[str, Tensor], declared: Declaration) -> OutputF
     name = declared.output or _likely_output(outputs, declared)
     if name not in outputs:
         problem = f"The model has no output {name!r}." if name else "The model has several outputs."
-        raise DeclarationError(problem, f"Write output = one of {', '.join(repr(one) for one in outputs)}.")
+        known = ", ".join(repr(one) for one in outputs)
+        raise DeclarationError(problem, f"Write output = one of {known}.", missing="" if name else "output")
     return OutputForm(name, outputs[name].dtype, outputs[name].shape)
 
 

@@ -121,6 +121,7 @@ def _layout_of(tensor: Tensor) -> Layout:
     raise DeclarationError(
         f"The input's shape {_shown_shape(shape)} does not say where the channels are.",
         "Write layout = 'NCHW' (PyTorch's) or layout = 'NHWC' (TensorFlow's).",
+        missing="layout",
     )
 
 
@@ -169,7 +170,9 @@ def _agreed_size(served: tuple[int, int], declared: Declaration) -> tuple[int, i
     if declared.input_size is None:
         if min(served) < 1:
             raise DeclarationError(
-                "The model takes images of any size.", "Write input_size = 224, or the size it wants."
+                "The model takes images of any size.",
+                "Write input_size = 224, or the size it wants.",
+                missing="input_size",
             )
         return served
     if any(one > 0 and one != other for one, other in zip(served, declared.input_size, strict=True)):
