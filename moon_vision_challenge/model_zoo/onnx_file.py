@@ -64,7 +64,7 @@ class OnnxFile:
         except Exception as error:  # as above
             raise AddError(f"The model cannot be run on the picture: {_first_line(error)}") from error
         names = [one.name for one in self._session.get_outputs()]
-        return {name: value[0].tolist() for name, value in zip(names, found, strict=True) if len(value.shape)}
+        return {name: np.asarray(value[0]).tolist() for name, value in zip(names, found, strict=True) if value.ndim}
 
     def save(self, folder: Path) -> None:
         """Write model.onnx and its external data into a folder."""

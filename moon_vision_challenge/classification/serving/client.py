@@ -20,8 +20,8 @@ from moon_vision_challenge.classification.exceptions import (
     ModelVersionNotAvailableError,
     UnknownVersionLabelError,
 )
-from moon_vision_challenge.classification.serving.address import ModelAddress
 from moon_vision_challenge.classification.serving import payload as payload_json
+from moon_vision_challenge.classification.serving.address import ModelAddress
 
 _STATUS_ERRORS: dict[int, type[ClassificationError]] = {
     404: ModelNotAvailableError,  # "Servable not found": not there, or still loading
