@@ -41,7 +41,7 @@ def add(tmp_path: Path) -> Iterator[Add]:
         words = ["add", str(export), "--name", name, "--write", str(app), "--photo", str(ROOT / "samples/coffee.jpg")]
         places = [f"--models_dir={tmp_path / 'models'}", f"--models_config={config}"]
         assert main([*words, *places, *options]) == 0
-        servers.append(start_server(tmp_path))
+        servers.append(start_server(tmp_path, deadline_s=300))  # TensorFlow starts slowly
         own = Dispatcher()
         source = app.read_text().replace("import dispatcher as classificators", "import Dispatcher")
         exec(  # noqa: S102  # what was written is what is tested

@@ -316,7 +316,9 @@ REFUSED: list[tuple[Callable[[Path], None], list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("prepare", "words", "sentence"), REFUSED, ids=lambda value: getattr(value, "__name__", str(value)[:60]))
+@pytest.mark.parametrize(
+    ("prepare", "words", "sentence"), REFUSED, ids=lambda value: getattr(value, "__name__", str(value)[:60])
+)
 def test_what_cannot_be_added_is_told_in_a_sentence_and_leaves_nothing(
     place: Path, prepare: Callable[[Path], None], words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
