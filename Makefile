@@ -82,6 +82,9 @@ chaos: ## Kill services at random while posting inferences, and check that nothi
 
 ##@ Models
 
+add_model: ## Have a classifier of yours served: make add_model ARGS="export.onnx --labels labels.txt --photo cat.jpg"
+	@native/bootstrap.sh native && exec $(PY) -m moon_vision_challenge.model_zoo add $(ARGS)
+
 # TensorFlow has its own environment: the services never import it, except the model server when it is installed there.
 TF_VENV := .run/tf-venv
 TF_INSTALL = native/bootstrap.sh native && \
@@ -96,7 +99,7 @@ test_tf: ## Run the tests that need TensorFlow, in its environment: make test_tf
 	@$(TF_INSTALL) -r requirements/local.txt
 	@PHOTOS='$(PHOTOS)' $(TF_VENV)/bin/python -m pytest $$(git grep -l 'importorskip("tensorflow"' '*.py') $(ARGS)
 
-.PHONY: get_tf_models test_tf
+.PHONY: add_model get_tf_models test_tf
 
 ##@ Containers: the same services in Docker (local.yml)
 

@@ -6,31 +6,18 @@ A usual image classifier needs not even these: see `served_model.ServedModelClas
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self, final
+from typing import Any, Self, final
 
 from django.conf import settings
 from PIL import Image
 
+from moon_vision_challenge.classification import results
 from moon_vision_challenge.classification.exceptions import VersionNotSelectableError
+from moon_vision_challenge.classification.results import Classification
 from moon_vision_challenge.classification.serving.address import ModelAddress
+from moon_vision_challenge.model_io.prediction import Prediction
 
-
-class Prediction(NamedTuple):
-    """One class that an image may be of."""
-
-    label: str
-    score: float | None = None
-    """As the model gives it, most often a probability. None: the classificator does not tell scores."""
-    class_id: int | None = None
-    """Its index among the classificator's labels. None: not known."""
-
-
-class Classification(NamedTuple):
-    """What a classificator says about one image."""
-
-    label: str
-    predictions: Sequence[Prediction] = ()
-    """The most probable classes, best first; empty if none were asked for."""
+__all__ = ["Classification", "Classificator", "Prediction"]
 
 
 class Classificator(ABC):
@@ -39,7 +26,8 @@ class Classificator(ABC):
     One instance serves all requests, from several threads: it keeps nothing of an image between calls.
 
     Attributes:
-        model_type: the name under which consumers choose this model. Required.
+        model_type: the name under which consumers choose this model: at most 100 ASCII letters, digits, `_`, `-` and
+            `.`, not first `-` or `.`. Required.
         model_url: the model's `:predict` URL. Without it: TF_SERVING_URL and model_type.
         queue: the Celery queue in which v1 works off this model's images. A worker serves all queues unless it is
             told which: a slow model with a queue of its own, and workers for it (`celery worker --queues=...`) beside
@@ -99,12 +87,12 @@ class Classificator(ABC):
     @final
     def predict(self, image: Image.Image) -> str:
         """Return the label of one RGB image."""
-        return self.decode_predictions(self.process_prediction(self.preprocess_input(image)))
+        return self.classify([image])[0].label
 
     def predict_batch(self, images: Sequence[Image.Image]) -> list[str]:
         """Return the labels of several RGB images, in their order.
 
-        A class that overrides it gets no scores for batches; `process_batch` serves both.
+        A class that overrides it gets no scores for batches. `process_batch` serves both.
         """
         preds = self.process_batch([self.preprocess_input(image) for image in images])
         return [self.decode_predictions(pred) for pred in preds]
@@ -113,18 +101,27 @@ class Classificator(ABC):
     def classify(self, images: Sequence[Image.Image], *, top_k: int = 0) -> list[Classification]:
         """Return what this model says about RGB images, in their order.
 
+        What the hooks return is checked: labels are strings of at most LABEL_MAX_LENGTH characters, scores are finite
+        floats or None, class ids are integers or None. NumPy scalars are converted.
+
         Args:
-            top_k: how many of the most probable classes to tell beside the label. 0: only the label, which is cheaper.
+            top_k: how many of the most probable classes to return beside the label. 0: only the label, which is
+                cheaper.
+
+        Raises:
+            InvalidPredictionError: a hook returned something else, or too few or too many results, or raised
+                MemoryError, RecursionError, SystemExit or the like. Ask for each image alone to find which one fails.
+            Exception: whatever else a hook raises.
         """
-        if len(images) > 1 and type(self).predict_batch is not Classificator.predict_batch:
-            return [Classification(label, [Prediction(label)] if top_k else ()) for label in self.predict_batch(images)]
-        input_vectors = [self.preprocess_input(image) for image in images]
-        one = len(images) == 1
-        preds = [self.process_prediction(input_vectors[0])] if one else self.process_batch(input_vectors)
-        return [
-            Classification(self.decode_predictions(pred), self.decode_scores(pred, top_k) if top_k else ())
-            for pred in preds
-        ]
+        with results.contained(self):
+            if len(images) > 1 and type(self).predict_batch is not Classificator.predict_batch:
+                return _labels_only(self, self.predict_batch(images), len(images), top_k)
+            input_vectors = [self.preprocess_input(image) for image in images]
+            if len(images) == 1:
+                preds = [self.process_prediction(input_vectors[0])]
+            else:
+                preds = results.one_for_each(self.process_batch(input_vectors), len(images), self, "process_batch")
+            return [_decode(self, pred, top_k) for pred in preds]
 
     @final
     def at_version(self, number: int | None = None, *, label: str = "") -> Self:
@@ -142,3 +139,19 @@ class Classificator(ABC):
         except AttributeError as error:  # a property of the consumer's, which nobody can set
             raise VersionNotSelectableError(f"{self.model_type}: its model_url cannot be set") from error
         return chosen
+
+
+# Not methods: a consumer's class may use any name that the contract does not.
+
+
+def _labels_only(source: Classificator, labels: Any, count: int, top_k: int) -> list[Classification]:
+    found = results.one_for_each(labels, count, source, "predict_batch")
+    clean = [results.clean_label(label, source) for label in found]
+    return [Classification(label, [Prediction(label)] if top_k else ()) for label in clean]
+
+
+def _decode(source: Classificator, pred: dict[str, Any], top_k: int) -> Classification:
+    label = results.clean_label(source.decode_predictions(pred), source)
+    if not top_k:
+        return Classification(label)
+    return Classification(label, results.clean_predictions(source.decode_scores(pred, top_k), top_k, source))

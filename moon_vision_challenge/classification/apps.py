@@ -12,4 +12,5 @@ class ClassificationConfig(AppConfig):
 
         dispatcher.autodiscover()
         checks.register(models_checks.check_models_config, "classification")
-        checks.register(models_checks.check_labels, "classification")
+        checks.register(models_checks.check_declarations, "classification")
+        checks.register(models_checks.check_served_models, "classification")

@@ -44,7 +44,7 @@ class CatalogueEntry:
     version_labels: dict[str, int]
     """As models.config has them: the model server's REST API does not tell them."""
     input_size: int | None
-    """Height and width of the model's input, in pixels. None: its classificator does not say."""
+    """Height and width of the model's input, in pixels. None: its classificator does not say, or they differ."""
     labels: Sequence[str] | None
     """The label of each class. None: its classificator does not say."""
     reason: str
@@ -93,7 +93,7 @@ def _entry(model_type: str, version_labels: dict[str, dict[str, int]]) -> Catalo
         state=_state(status),
         versions=status.versions or [],
         version_labels=version_labels.get(served_name(classificator) or "", {}),
-        input_size=served.input_size if served else None,
+        input_size=_side(served.input_size) if served else None,
         labels=served.labels if served else None,
         reason=status.reason,
     )
@@ -105,6 +105,10 @@ def _state(status: ModelStatus) -> ModelState:
     if status.newest is not None:
         return ModelState.AVAILABLE
     return ModelState.LOADING if status.is_loading else ModelState.UNAVAILABLE
+
+
+def _side(size: int | tuple[int, int] | None) -> int | None:
+    return size[0] if isinstance(size, tuple) and size[0] == size[1] else size if isinstance(size, int) else None
 
 
 def _read_version_labels() -> dict[str, dict[str, int]]:

@@ -1,6 +1,7 @@
 """Finds the Classificator of a model_type. Every app's `classificators.py` registers its own at start-up."""
 
 import inspect
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TypeVar, cast
@@ -14,6 +15,9 @@ from moon_vision_challenge.classification.abstract_classificator import Classifi
 from moon_vision_challenge.classification.exceptions import UnknownModelTypeError
 
 ClassificatorClass = TypeVar("ClassificatorClass", bound=type[Classificator])
+
+_MODEL_TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+"""What is one segment of any URL, a folder's name, a name in models.config and a queue's name, as it is."""
 
 
 class AbstractDispatcher(ABC):
@@ -52,6 +56,12 @@ class Dispatcher(AbstractDispatcher):
         model_type = getattr(classificator_class, "model_type", None)
         if not (isinstance(model_type, str) and model_type):
             raise ImproperlyConfigured(f"{name} cannot be registered: it has no model_type.")
+        if not _MODEL_TYPE.fullmatch(model_type):
+            raise ImproperlyConfigured(
+                f"{name} cannot be registered: the model_type {model_type[:120]!r} cannot be used in all addresses. "
+                "Use 1 to 100 ASCII letters, digits, '_', '-' and '.', starting with a letter, a digit or '_'. "
+                "If the model server knows the model by another name, set model_url."
+            )
         if model_type in self._classificators:
             other = type(self._classificators[model_type])
             raise ImproperlyConfigured(

@@ -1,27 +1,37 @@
-"""The base of a classificator that needs no code: what the model takes is read from its metadata."""
+"""The base of a classificator that needs no code: the model is declared, and its metadata say the rest."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pybase64
+from django.core.exceptions import ImproperlyConfigured
 from PIL import Image
 
 from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.abstract_classificator import Classificator, Prediction
-from moon_vision_challenge.classification.exceptions import InvalidPredictionError, ModelNotAvailableError
+from moon_vision_challenge.classification.exceptions import (
+    ClassificationError,
+    InvalidPredictionError,
+    ModelNotAvailableError,
+)
 from moon_vision_challenge.classification.serving import client, metadata
 from moon_vision_challenge.classification.serving.metadata import Signature, TensorInfo
-
-# Cut off around the photo's centre before it is scaled: 224 of 256 pixels stay.
-_CROP = 0.875
+from moon_vision_challenge.model_io import answers, inputs, pixels
+from moon_vision_challenge.model_io.answers import OutputForm
+from moon_vision_challenge.model_io.declaration import FIELDS, Declaration, declare
+from moon_vision_challenge.model_io.errors import AnswerError, DeclarationError
+from moon_vision_challenge.model_io.inputs import InputForm
+from moon_vision_challenge.model_io.types import Activation, Channels, Interpolation, Layout, Numbers, Resize
 
 
 class Encoding(Enum):
     """How an image goes into a request."""
 
-    RAW = "raw"  # a string of height x width x 3 bytes, RGB
+    RAW = "raw"  # a string: the memory of the prepared pixels
     JPEG = "jpeg"  # a string that holds an encoded image; the graph decodes, crops and scales it
     TENSOR = "tensor"  # nested lists of numbers
 
@@ -31,9 +41,8 @@ class WireForm(NamedTuple):
 
     signature_name: str
     encoding: Encoding
-    input: TensorInfo
-    classes_count: int | None
-    """How many scores it returns for an image. None: its metadata do not say."""
+    input: InputForm
+    output: OutputForm
 
 
 class _Instance(NamedTuple):
@@ -41,11 +50,14 @@ class _Instance(NamedTuple):
     value: Any
 
 
-def choose_wire_form(signatures: Mapping[str, Signature]) -> WireForm | None:
+def choose_wire_form(signatures: Mapping[str, Signature], declared: Declaration) -> WireForm | None:
     """The best signature of those that take one image: `raw`, else `predict_images`, else the default, else any.
 
     `predict_images` is that of the Inception which TensorFlow Serving's tutorial exports; its default signature takes
     tf.Example records.
+
+    Raises:
+        DeclarationError: the declaration does not fit the model, or says too little about it.
     """
     preferred = ["raw", "predict_images", "serving_default"]
     for name in [*preferred, *sorted(set(signatures) - set(preferred))]:
@@ -54,69 +66,119 @@ def choose_wire_form(signatures: Mapping[str, Signature]) -> WireForm | None:
         [tensor] = signatures[name].inputs.values()
         if tensor.dtype == "DT_STRING":
             encoding = Encoding.RAW if name == "raw" else Encoding.JPEG
-        elif len(tensor.shape) == 4:
-            encoding = Encoding.TENSOR
+            form = _form_of_string(tensor, _tensor_behind(signatures, declared), declared)
+        elif inputs.takes_image(tensor, declared):
+            encoding, form = Encoding.TENSOR, inputs.read_input(tensor, declared)
         else:
             continue
-        return WireForm(name, encoding, tensor, _classes_count(signatures[name].outputs))
+        return WireForm(name, encoding, form, answers.read_output(signatures[name].outputs, declared))
     return None
 
 
-def _classes_count(outputs: Mapping[str, TensorInfo]) -> int | None:
-    if len(outputs) == 1:
-        [tensor] = outputs.values()
-    elif (found := outputs.get("probabilities")) is not None:
-        tensor = found
-    else:
-        return None
-    known = len(tensor.shape) == 2 and tensor.dtype != "DT_STRING" and tensor.shape[1] > 0
-    return tensor.shape[1] if known else None
+def _tensor_behind(signatures: Mapping[str, Signature], declared: Declaration) -> TensorInfo | None:
+    """The numeric input of which a string holds the memory, if the model shows it in its default signature, too."""
+    infos = list(signatures["serving_default"].inputs.values()) if "serving_default" in signatures else []
+    return infos[0] if len(infos) == 1 and inputs.takes_image(infos[0], declared) else None
+
+
+def _form_of_string(tensor: TensorInfo, behind: TensorInfo | None, declared: Declaration) -> InputForm:
+    if behind is None:  # by agreement RGB, 0 to 255, channels last
+        behind, declared = TensorInfo("DT_UINT8", ()), replace(declared, layout=declared.layout or "NHWC")
+    batch = tensor.shape[0] if tensor.shape and tensor.shape[0] > 0 else -1
+    return replace(inputs.read_input(behind, declared), batch=batch)
 
 
 class ServedModelClassificator(Classificator):
     """A model that takes one image and returns scores, class indices or labels.
 
-    The model's metadata say how it wants the image, in this order of preference:
+    Declare the model by the attributes below. What you do not declare is read from the model's metadata or has the
+    default of `Declaration`, where each attribute is described. `manage.py check` compares both.
 
-    - a signature named `raw` gets the pixels of the scaled central crop as a string of `input_size` x `input_size` x 3
-      bytes;
-    - a signature whose input is a string gets a JPEG of the central square, with a margin: such graphs crop 0.875 of
-      it and scale that themselves;
-    - a signature whose input is numeric gets the pixels of the scaled central crop as numbers: integers 0 to 255, or
-      for floats (pixel - mean) / scale. Channels come last, or first if the input's shape says so.
+    The metadata say which signature is asked, in this order of preference:
 
-    It may return, for an image: the scores of all classes, alone or named `probabilities`; the index of the best class
-    or the labels of the best ones, best first, alone or named `classes`, these with `scores` beside them. One score
-    more than there are labels means that class 0 is a background: it is left out.
+    - `raw` gets the pixels, cut and scaled, as a string of height x width x channels bytes;
+    - a signature whose input is a string gets a JPEG: such graphs crop and scale for themselves. For `center_crop` it
+      is the central part, with the margin that the graph cuts off, else the whole picture;
+    - a signature whose input is numeric gets the pixels, cut and scaled, as integers, or as floats of
+      (pixel - mean) / scale.
+
+    The answer may be, for an image: the scores of all classes (N x C or N x C x 1 x 1), one more of them than there are
+    labels if class 0 is a background; one sigmoid of two labels; with `threshold`, the scores of several independent
+    labels; the index of the best class (N or N x 1); labels, best first, with `scores` beside them; or an object of
+    label and probability.
 
     Attributes:
-        input_size: height and width of the model's input, in pixels. Required.
-        labels: the label of each class, in the order of the model's output; `read_labels` reads a file. Required.
-        mean, scale: of the pixels, one number or three (RGB); for a model with numeric float input only.
-        has_background: for a model that returns an index without scores: 0 is a background before the labels.
+        preset: the name of a usual trainer, whose way of preparing images is taken for what you do not declare:
+            `torchvision`, `timm`, `keras-resnet50`, `keras-inception`, `ultralytics-cls`, `teachable-machine` or
+            `huggingface-vit`.
+        preset_dir: the folder of the export's files. `timm` reads config.json; `huggingface-vit` reads
+            preprocessor_config.json, and the labels in config.json.
+
+    Raises:
+        ImproperlyConfigured: at registration, for a declaration that cannot be right.
     """
 
-    input_size: int
-    labels: Sequence[str]
-    mean: float | tuple[float, float, float] = 0.0
-    scale: float | tuple[float, float, float] = 1.0
+    preset: str | None = None
+    preset_dir: Path | None = None
+    input_size: int | tuple[int, int] | None = None
+    resize: Resize | None = None
+    crop: float | None = None
+    shorter_side: int | None = None
+    interpolation: Interpolation | None = None
+    antialias: bool | None = None
+    pad_color: int | tuple[int, int, int] | None = None
+    channels: Channels | None = None
+    layout: Layout | None = None
+    mean: Numbers | None = None
+    scale: Numbers | None = None
+    output: str | None = None
+    activation: Activation | None = None
+    threshold: Numbers | None = None
+    labels: Sequence[str] | None = None
     has_background: bool = False
 
+    _known_form: tuple[Mapping[str, Signature], WireForm] | None = None
+
+    def __init__(self) -> None:
+        declared = self.declaration  # so that a wrong one is found when the class is registered
+        if self.labels is None:
+            self.labels = declared.labels  # a preset's
+
+    @cached_property
+    def declaration(self) -> Declaration:
+        """What this class and its preset say. Raises ImproperlyConfigured."""
+        said = {name: getattr(self, name) for name in FIELDS}
+        try:
+            return declare(said, preset=self.preset, preset_dir=self.preset_dir)
+        except DeclarationError as error:
+            name = f"{type(self).__module__}.{type(self).__qualname__}"
+            raise ImproperlyConfigured(f"{name}: {error}") from error
+
     @property
-    def min_image_side(self) -> int:
-        # Twice what the crop needs: a reduced JPEG keeps enough detail for the bicubic step that follows.
-        return 2 * round(self.input_size / _CROP)
+    def min_image_side(self) -> int | None:
+        size = self.declaration.input_size
+        try:
+            return pixels.needed_side(size or self.wire_form.input.size, self.declaration)
+        except ClassificationError:  # which will be said when the model is asked
+            return None
 
     @property
     def wire_form(self) -> WireForm:
         """What the served model takes and returns. Raises as `tf_serving.predict` does."""
-        form = choose_wire_form(metadata.signatures[self.model_url])
+        signatures = metadata.signatures[self.model_url]
+        if self._known_form is not None and self._known_form[0] is signatures:
+            return self._known_form[1]
+        try:
+            form = choose_wire_form(signatures, self.declaration)
+        except DeclarationError as error:
+            raise InvalidPredictionError(f"{self.model_type}: {error}") from error
         if form is None:
             raise InvalidPredictionError(f"{self.model_type}: none of the model's signatures takes one image")
+        self._known_form = signatures, form
         return form
 
     def preprocess_input(self, image: Image.Image) -> _Instance:
-        """Crop, scale and encode: one instance of a predict request."""
+        """Cut, scale and encode: one instance of a predict request."""
         form = self.wire_form
         return _Instance(form, self._encode(image, form))
 
@@ -127,23 +189,32 @@ class ServedModelClassificator(Classificator):
         form = input_vectors[0].form
         if any(instance.form != form for instance in input_vectors):
             raise ModelNotAvailableError(f"{self.model_type}: the model changed while a batch was prepared")
-        payload: dict[str, Any] = {"instances": [instance.value for instance in input_vectors]}
-        if form.signature_name != "serving_default":
-            payload["signature_name"] = form.signature_name
-        rows = self._ask(form, payload).get("predictions")
-        if not (isinstance(rows, list) and len(rows) == len(input_vectors)):
-            raise InvalidPredictionError(f"{self.model_type}: not the {len(input_vectors)} predictions asked for")
-        return [{"predictions": [row]} for row in rows]
+        values = [instance.value for instance in input_vectors]
+        size = form.input.batch if form.input.batch > 0 else len(values)
+        rows = [row for first in range(0, len(values), size) for row in self._rows(form, values[first : first + size])]
+        return [{"predictions": [row], "output": form.output} for row in rows]
 
     def decode_predictions(self, pred: dict[str, Any]) -> str:
-        return self.decode_scores(pred, 1)[0].label
+        top_k = 1 if self.declaration.threshold is None else len(self.declaration.labels or ())
+        return answers.label_of(self.decode_scores(pred, top_k), self.declaration)
 
     def decode_scores(self, pred: dict[str, Any], top_k: int) -> list[Prediction]:
         [row] = pred["predictions"]
         try:
-            return self._decode_row(row, top_k)
-        except (TypeError, ValueError, IndexError) as error:
-            raise InvalidPredictionError(f"{self.model_type}: no prediction: {error!r}") from error
+            return answers.decode(row, pred.get("output", OutputForm()), self.declaration, top_k)
+        except AnswerError as error:
+            raise InvalidPredictionError(f"{self.model_type}: {error}") from error
+
+    def _rows(self, form: WireForm, values: list[Any]) -> list[Any]:
+        """One row for each value. A model of a fixed batch gets the last one several times."""
+        missing = max(0, form.input.batch - len(values))
+        payload: dict[str, Any] = {"instances": values + values[-1:] * missing}
+        if form.signature_name != "serving_default":
+            payload["signature_name"] = form.signature_name
+        rows = self._ask(form, payload).get("predictions")
+        if not (isinstance(rows, list) and len(rows) == len(payload["instances"])):
+            raise InvalidPredictionError(f"{self.model_type}: not the {len(values)} predictions asked for")
+        return rows[: len(values)]
 
     def _ask(self, form: WireForm, payload: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -156,60 +227,18 @@ class ServedModelClassificator(Classificator):
             raise
 
     def _encode(self, image: Image.Image, form: WireForm) -> Any:
-        if form.encoding == Encoding.JPEG:
-            square = images.crop_and_resize(image, round(self.input_size / _CROP), crop=1.0)
-            return {"b64": pybase64.b64encode_as_string(images.encode_jpeg(square))}
-        crop = images.crop_and_resize(image, self.input_size, crop=_CROP)
+        if form.encoding == Encoding.TENSOR:
+            return inputs.prepare(image, form.input, self.declaration)
         if form.encoding == Encoding.RAW:
-            return {"b64": pybase64.b64encode_as_string(crop.tobytes())}
-        pixels = np.asarray(crop)
-        if form.input.dtype in ("DT_FLOAT", "DT_DOUBLE", "DT_HALF"):
-            mean, scale = np.asarray(self.mean, np.float32), np.asarray(self.scale, np.float32)
-            pixels = (pixels - mean) / scale
-        if form.input.shape[1] == 3:  # channels first
-            pixels = pixels.transpose(2, 0, 1)
-        return np.ascontiguousarray(pixels)
-
-    def _decode_row(self, row: Any, top_k: int) -> list[Prediction]:
-        classes = row
-        scores = None
-        if isinstance(row, dict):
-            classes = row.get("probabilities", row.get("classes"))
-            scores = row.get("scores")
-        match classes:
-            case [str(), *_] if all(isinstance(label, str) for label in classes):
-                found = zip(classes, scores or [None] * len(classes), strict=False)
-                return [Prediction(label, score, self._class_id(label)) for label, score in found][:top_k]
-            case list():
-                return self._best(classes, top_k)
-            case str():
-                return [Prediction(classes, None, self._class_id(classes))]
-            case int() if not isinstance(classes, bool):
-                return [self._class(classes)]
-        raise InvalidPredictionError(f"{self.model_type}: neither scores nor classes: {str(row)[:100]}")
-
-    def _class(self, index: int) -> Prediction:
-        if self.has_background:
-            index -= 1
-        if index == -1 and self.has_background:
-            return Prediction("background")
-        if not 0 <= index < len(self.labels):
-            raise InvalidPredictionError(f"{self.model_type}: a class that is none of {len(self.labels)}")
-        return Prediction(self.labels[index], None, index)
-
-    def _best(self, scores: list[Any], top_k: int) -> list[Prediction]:
-        background = len(scores) - len(self.labels)
-        if background not in (0, 1):
-            raise InvalidPredictionError(f"{self.model_type}: {len(scores)} scores of {len(self.labels)} classes")
-        if background:
-            scores = scores[1:]
-        if top_k == 1:  # as for every request that asks for no scores: a third of what sorting costs
-            indices = [scores.index(max(scores))]
+            data = inputs.pack(image, form.input, self.declaration)
         else:
-            indices = np.argsort(-np.array(scores), kind="stable")[:top_k].tolist()
-        if not isinstance(scores[indices[0]], int | float):
-            raise InvalidPredictionError(f"{self.model_type}: scores that are no numbers")
-        return [Prediction(self.labels[index], scores[index], index) for index in indices]
+            data = images.encode_jpeg(self._with_margin(image, form.input.size))
+        return {"b64": pybase64.b64encode_as_string(data)}
 
-    def _class_id(self, label: str) -> int | None:
-        return self.labels.index(label) if label in self.labels else None
+    def _with_margin(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
+        how = self.declaration
+        if how.resize == "center_crop":
+            height, width = (round(side / how.crop) for side in size)
+            return pixels.fit(image, (height, width), Declaration(crop=1.0, interpolation=how.interpolation))
+        ratio = min(1.0, 2 * max(size) / min(image.size))
+        return image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.BICUBIC)

@@ -1,4 +1,7 @@
-"""python -m moon_vision_challenge.model_zoo [efficientnet_lite0 ...] [--float32 | --int8] [--models_dir models]"""
+"""python -m moon_vision_challenge.model_zoo [efficientnet_lite0 ...] [--float32 | --int8] [--models_dir models]
+
+python -m moon_vision_challenge.model_zoo add EXPORT: see model_zoo.add
+"""
 
 import sys
 import time
@@ -16,7 +19,13 @@ from moon_vision_challenge.model_zoo.variants import VARIANTS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Builds the models named on the command line; returns the exit code."""
+    """Builds the models named on the command line, or adds one; returns the exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["add"]:
+        # Imported here: most calls find their models built, and do without onnx and onnxruntime.
+        from moon_vision_challenge.model_zoo.add import main as add  # noqa: PLC0415
+
+        return add(words[1:])
     parser = models_parser(
         prog="model_zoo",
         description="Builds servable ONNX models from published weights.",
@@ -29,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("float32", "as it was trained"),
     ):
         precisions.add_argument(f"--{precision}", dest="precision", action="store_const", const=precision, help=text)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(words)
     for name in arguments.names:
         path = arguments.models_dir / name / VERSION / "model.onnx"
         started = time.perf_counter()

@@ -15,3 +15,7 @@ class WeightsFileError(BuildError, ValueError):
 
 class NotCalibratedError(BuildError):
     """The model has no activation ranges, so it cannot be built as int8; the message says how to make them."""
+
+
+class AddError(BuildError):
+    """A model cannot be added; the message is one sentence for the person who brings it."""

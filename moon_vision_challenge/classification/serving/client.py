@@ -20,6 +20,7 @@ from moon_vision_challenge.classification.exceptions import (
     ModelVersionNotAvailableError,
     UnknownVersionLabelError,
 )
+from moon_vision_challenge.classification.serving import payload as payload_json
 from moon_vision_challenge.classification.serving.address import ModelAddress
 
 _STATUS_ERRORS: dict[int, type[ClassificationError]] = {
@@ -34,7 +35,7 @@ _connections = http_client.Pool(["Content-Type: application/json", "Accept:"])
 def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
     """POST to a `:predict` URL and return the reply's body: `predictions` (row format) or `outputs` (columns).
 
-    The payload may hold NumPy arrays (C-contiguous).
+    The payload may hold NumPy arrays and scalars. Bytes are sent as {"b64": ...}.
 
     Raises:
         ModelServerUnavailableError: no connection, or it broke, or the server says 503.
@@ -44,7 +45,7 @@ def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
         UnknownVersionLabelError: the model has no such version label as the URL names.
         InvalidPredictionError: the server refused the request or its reply is not a prediction.
     """
-    body = _request(url, data=orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY))
+    body = _request(url, data=payload_json.dump(payload))
     if not ("predictions" in body or "outputs" in body):
         raise InvalidPredictionError(f"{url}: neither 'predictions' nor 'outputs' in the reply")
     return body

@@ -115,6 +115,97 @@ def test_labels_that_do_not_fit_the_models_output_are_found(
     assert [message.id for message in found()] == ids
 
 
+FLOATS_4 = ("DT_FLOAT", -1, 4, 4, 3)
+SCORES_3 = ("DT_FLOAT", -1, 3)
+
+
+@pytest.mark.parametrize(
+    ("said", "tensor", "outputs", "id_", "hint"),
+    [
+        ({"input_size": 5}, FLOATS_4, SCORES_3, "E003", "input_size = 4"),
+        ({"input_size": (4, 5)}, FLOATS_4, SCORES_3, "E003", "input_size = 4"),
+        ({}, ("DT_FLOAT", -1, 4, 6, 3), SCORES_3, "E003", "input_size = (4, 6)"),
+        ({"input_size": None}, ("DT_FLOAT", -1, -1, -1, 3), SCORES_3, "E003", "input_size = 224"),
+        ({}, ("DT_FLOAT", -1, -1, -1, -1), SCORES_3, "E003", "layout = 'NCHW'"),
+        ({"layout": "NCHW"}, FLOATS_4, SCORES_3, "E003", "layout = 'NHWC'"),
+        ({"layout": "NHW"}, FLOATS_4, SCORES_3, "E003", "layout = 'NHWC' or layout = 'NCHW'"),
+        ({"channels": "RGB"}, ("DT_FLOAT", -1, 4, 4, 1), SCORES_3, "E003", "channels = 'grey'"),
+        ({"channels": "BGR"}, ("DT_FLOAT", -1, 4, 4), SCORES_3, "E003", "channels = 'grey'"),
+        ({}, ("DT_FLOAT", -1, 4, 4, 4), SCORES_3, "E003", "layout = 'NCHW'"),
+        ({"mean": (1.0, 2.0)}, FLOATS_4, SCORES_3, "E003", "one number for mean, or 3"),
+        ({"input_size": 3}, ("DT_FLOAT", -1, 784), SCORES_3, "E003", "own"),
+        ({"input_size": None, "layout": "flat"}, ("DT_FLOAT", -1, 784), SCORES_3, "E003", "input_size = 28"),
+        ({"resize": "shorter_side", "shorter_side": 3}, FLOATS_4, SCORES_3, "E003", "shorter_side = 5"),
+        ({"output": "x"}, FLOATS_4, {"a": SCORES_3, "b": SCORES_3}, "E003", "'a', 'b'"),
+        ({}, FLOATS_4, {"a": SCORES_3, "b": SCORES_3}, "E003", "output = one of 'a', 'b'"),
+        ({"labels": None}, FLOATS_4, SCORES_3, "E001", "labels = read_labels(path)"),
+        ({"labels": None}, FLOATS_4, ("DT_INT64", -1), "E001", "labels = read_labels(path)"),
+        ({"labels": ("a",)}, FLOATS_4, SCORES_3, "E001", "3 labels"),
+        ({"labels": ("a", "b" * 1001, "c")}, FLOATS_4, SCORES_3, "E002", "at most 1000 characters"),
+        ({"mean": (0.485, 0.456, 0.406), "scale": (0.229, 0.224, 0.225)}, FLOATS_4, SCORES_3, "W003",
+         "mean = (123.675, 116.28, 103.53), scale = (58.395, 57.12, 57.375)"),
+        ({"mean": 0.5, "scale": 0.5}, FLOATS_4, SCORES_3, "W003", "mean = 127.5, scale = 127.5"),
+        ({"scale": 1 / 255}, FLOATS_4, SCORES_3, "W003", "scale = 255.0"),
+        ({}, FLOATS_4, {"logits": SCORES_3}, "W004", "activation = 'softmax'"),
+        ({"mean": 127.5, "scale": 127.5}, ("DT_UINT8", -1, 4, 4, 3), SCORES_3, "W005", "Remove mean and scale"),
+    ],
+)  # fmt: skip
+def test_a_declaration_that_does_not_fit_the_model_is_found_with_the_line_to_write(
+    start_fake: StartFake, monkeypatch: pytest.MonkeyPatch, settings: Settings,
+    said: dict[str, object], tensor: object, outputs: object, id_: str, hint: str,
+) -> None:  # fmt: skip
+    settings.MODELS_CONFIG = ""
+    registered(monkeypatch, type("Declared", (ThreeClasses,), said), Complete)
+    signature = ({"x": tensor}, outputs if isinstance(outputs, dict) else {"y": outputs})
+    start_fake(fake.predicts(0)).metadata = fake.has_signatures(serving_default=signature)
+    [message] = found()
+    assert message.id == f"classification.{id_}"
+    assert message.msg.startswith("three: ")
+    assert hint in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    ("said", "tensor", "outputs"),
+    [
+        ({"labels": ("no", "yes")}, FLOATS_4, ("DT_FLOAT", -1, 1)),
+        ({}, FLOATS_4, ("DT_INT64", -1)),
+        ({}, FLOATS_4, ("DT_INT64", -1, 1)),
+        ({}, FLOATS_4, ("DT_FLOAT", -1, 3, 1, 1)),
+        ({"labels": None}, FLOATS_4, ("DT_STRING", -1)),
+        ({"input_size": None}, FLOATS_4, SCORES_3),
+        ({"layout": "NCHW"}, ("DT_FLOAT", -1, -1, -1, -1), SCORES_3),
+        ({"channels": "grey"}, FLOATS_4, SCORES_3),
+        ({"input_size": 28}, ("DT_FLOAT", -1, 784), SCORES_3),
+        ({"activation": "softmax"}, FLOATS_4, {"logits": SCORES_3}),
+        ({"output": "b"}, FLOATS_4, {"a": SCORES_3, "b": SCORES_3}),
+        ({}, FLOATS_4, {"features": ("DT_FLOAT", -1, 1280), "scores": SCORES_3}),
+        ({"preset": "torchvision"}, ("DT_FLOAT", 1, 3, 4, 4), SCORES_3),
+        ({}, "DT_STRING", SCORES_3),
+    ],
+)
+def test_a_declaration_that_fits_the_model_passes(
+    start_fake: StartFake, monkeypatch: pytest.MonkeyPatch, settings: Settings,
+    said: dict[str, object], tensor: object, outputs: object,
+) -> None:  # fmt: skip
+    settings.MODELS_CONFIG = ""
+    registered(monkeypatch, type("Declared", (ThreeClasses,), said))
+    signature = ({"x": tensor}, outputs if isinstance(outputs, dict) else {"y": outputs})
+    start_fake(fake.predicts(0)).metadata = fake.has_signatures(serving_default=signature)
+    assert found() == []
+
+
+def test_a_model_that_takes_no_image_is_found_with_what_it_takes(
+    start_fake: StartFake, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.MODELS_CONFIG = ""
+    registered(monkeypatch, ThreeClasses)
+    signature = ({"ids": ("DT_INT64", -1, 77), "mask": ("DT_INT64", -1, 77)}, {"y": SCORES_3})
+    start_fake(fake.predicts(0)).metadata = fake.has_signatures(serving_default=signature)
+    [message] = found()
+    assert message.id == "classification.E003"
+    assert "ids DT_INT64 [-1, 77]" in message.msg
+
+
 @pytest.mark.parametrize(
     ("metadata", "asked"), [(fake.hangs_up, 1), (fake.replies(503, {}), 1), (fake.replies(404, {}), 6)]
 )

@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from django.urls import reverse
 from PIL import Image
 
 from moon_vision_challenge.classification import dispatchers
@@ -79,6 +80,26 @@ def test_a_class_without_a_model_type_is_refused(model_type: object) -> None:
     nameless = type("Nameless", (Complete,), {"model_type": model_type})
     with pytest.raises(ImproperlyConfigured, match=r"Nameless .*no model_type"):
         Dispatcher().register(nameless)
+
+
+@pytest.mark.parametrize("model_type", ["resnet", "a", "7", "ResNet-50_v1.5", "_private", "x" * 100])
+def test_a_model_type_that_works_everywhere_is_registered(model_type: str) -> None:
+    own = Dispatcher()
+    own.register(type("Named", (Complete,), {"model_type": model_type}))
+    assert list(own) == [model_type]
+    assert reverse("model-detail", args=[model_type]).endswith(f"/models/{model_type}/")
+
+
+@pytest.mark.parametrize(
+    "model_type",
+    ["a/b", "a b", " a", "a ", "a\n", "a\tb", "a\0", "Bergkäse", "猫", "a:b", "a?b", "a#b", "a%20b", "a'b", 'a"b',
+     "a\\b", ".", "..", ".hidden", "-flag", "a,b", "a;b", "a{b", "x" * 101, "a\u200bb", "\uff41", "٣", "a+b", "a&b"],
+)  # fmt: skip
+def test_a_model_type_that_some_address_cannot_hold_is_refused(model_type: str) -> None:
+    own = Dispatcher()
+    with pytest.raises(ImproperlyConfigured, match=r"Named cannot be registered: the model_type .* ASCII letters"):
+        own.register(type("Named", (Complete,), {"model_type": model_type}))
+    assert list(own) == []
 
 
 @pytest.mark.parametrize("thing", [object, "text", Complete()])

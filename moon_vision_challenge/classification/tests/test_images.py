@@ -139,7 +139,7 @@ def test_crop_and_resize_gives_what_pillow_gives(
     image = pictures.gradient(*size)
     ours = np.asarray(images.crop_and_resize(image, 224, crop=crop), np.int16)
     # as on platforms that have no wheel of it
-    monkeypatch.setattr("moon_vision_challenge.classification.images.resize.cykooz_resizer", None)
+    monkeypatch.setattr("moon_vision_challenge.model_io.pixels.cykooz_resizer", None)
     pillows = np.asarray(images.crop_and_resize(image, 224, crop=crop), np.int16)
     assert np.abs(ours - pillows).max() <= 1
 

@@ -32,6 +32,7 @@ keras: Any = pytest.importorskip("keras")
 PHOTOS = 100
 SEED = 7
 BATCH = 10
+SIZES = {"resnet": 224, "inception": 299}
 CLASSIFICATORS: dict[str, type[ServedModelClassificator]] = {
     "resnet": ResNetClassificator,
     "inception": InceptionClassificator,
@@ -98,7 +99,7 @@ def test_raw_pixels_get_the_labels_that_the_keras_model_gives(
     keras.utils.set_random_seed(SEED)
     application = keras.applications.resnet if name == "resnet" else keras.applications.inception_v3
     model = (application.ResNet50 if name == "resnet" else application.InceptionV3)(weights=None)
-    pixels = np.stack([np.asarray(images.crop_and_resize(photo, cls.input_size)) for photo in photos])
+    pixels = np.stack([np.asarray(images.crop_and_resize(photo, SIZES[name])) for photo in photos])
     prepared = application.preprocess_input(pixels.astype(np.float32))
     expected = in_batches(lambda batch: model(batch, training=False).numpy(), prepared)
     check(ask(server, photos, cls, name), expected)
@@ -111,7 +112,7 @@ def test_encoded_images_get_the_labels_that_tensorflow_gives(
     cls = CLASSIFICATORS[name]
     folder = server.log.parent / "models" / name / "1"
     graph = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    side = round(cls.input_size / 0.875)
+    side = round(SIZES[name] / 0.875)
     jpegs = [images.encode_jpeg(images.crop_and_resize(photo, side, crop=1)) for photo in photos]
     expected = in_batches(lambda batch: graph(images=tf.constant(batch))["probabilities"].numpy(), jpegs)
     check(ask(server, photos, cls, f"{name}_encoded"), expected)

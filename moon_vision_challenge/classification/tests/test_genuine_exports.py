@@ -1,0 +1,174 @@
+"""Files that trainers' own exporters wrote are added, served and asked; their frameworks say what is right.
+
+The frameworks are large, so they are not installed with the tests: each test says which one it needs.
+"""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from moon_vision_challenge.classification.dispatchers import Dispatcher
+from moon_vision_challenge.classification.served_model import ServedModelClassificator
+from moon_vision_challenge.model_server.tests.conftest import Server, models_config, start_server
+from moon_vision_challenge.model_zoo.__main__ import main
+from native.environment import ROOT
+
+COFFEE = Image.open(ROOT / "samples" / "coffee.jpg").convert("RGB")
+PHOTOS = [COFFEE, COFFEE.crop((40, 10, 301, 350)), COFFEE.crop((0, 0, 333, 333))]
+LABELS = [f"class {number}" for number in range(7)]
+
+LABELS_FILE = "labels.names"  # which is not looked for
+
+Add = Callable[..., ServedModelClassificator]
+
+
+@pytest.fixture
+def add(tmp_path: Path) -> Iterator[Add]:
+    """Add an export as a user does, serve it, and return the classificator that was written."""
+    servers: list[Server] = []
+    config, app = tmp_path / "models.config", tmp_path / "app.py"
+    (tmp_path / LABELS_FILE).write_text("\n".join(LABELS))
+
+    def run(export: Path, name: str, *options: str) -> ServedModelClassificator:
+        config.write_text(models_config("efficientnet_lite0"))
+        words = ["add", str(export), "--name", name, "--write", str(app), "--photo", str(ROOT / "samples/coffee.jpg")]
+        places = [f"--models_dir={tmp_path / 'models'}", f"--models_config={config}"]
+        assert main([*words, *places, *options]) == 0
+        servers.append(start_server(tmp_path, deadline_s=300))  # TensorFlow starts slowly
+        own = Dispatcher()
+        source = app.read_text().replace("import dispatcher as classificators", "import Dispatcher")
+        exec(  # noqa: S102  # what was written is what is tested
+            compile(source, "app.py", "exec"), {"__file__": str(app), "classificators": own}
+        )
+        made = own[name]
+        assert isinstance(made, ServedModelClassificator)
+        made.model_url = f"{servers[-1].url}/v1/models/{name}:predict"
+        return made
+
+    yield run
+    for server in servers:
+        assert server.stop() == 0, server.log.read_text()
+
+
+def check(classificator: ServedModelClassificator, expected: list[np.ndarray], labels: list[str]) -> None:
+    for found, scores in zip(classificator.classify(PHOTOS, top_k=3), expected, strict=True):
+        best = np.argsort(-scores)[:3]
+        assert [one.label for one in found.predictions] == [labels[index] for index in best]
+        np.testing.assert_allclose(np.array([one.score for one in found.predictions]), scores[best], atol=1e-3)
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_scikit_learn(add: Add, tmp_path: Path, zipmap: bool) -> None:
+    skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx and scikit-learn are not installed")
+    linear_model = pytest.importorskip("sklearn.linear_model")
+
+    chance = np.random.default_rng(0)
+    names = np.array(["dark", "light", "medium"])
+    pixels = chance.random((120, 8 * 8), np.float32)
+    trained = linear_model.LogisticRegression(max_iter=2000).fit(pixels, names[(pixels.mean(1) * 1000).astype(int) % 3])
+    model = skl2onnx.to_onnx(trained, pixels[:1], options={id(trained): {"zipmap": zipmap}}, target_opset=17)
+    (tmp_path / "grey.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "three.names").write_text("\n".join(names))
+    options = ["--input_size", "8", "--resize", "stretch", "--scale", "255"]
+    labels = [] if zipmap else ["--labels", str(tmp_path / "three.names"), "--output", "probabilities"]
+    classificator = add(tmp_path / "grey.onnx", "grey", *options, *labels)
+    grey = [np.asarray(one.convert("L").resize((8, 8), Image.Resampling.BICUBIC), np.float32) / 255 for one in PHOTOS]
+    check(classificator, list(trained.predict_proba(np.stack(grey).reshape(len(PHOTOS), -1))), list(names))
+
+
+def declare_missing_operators(torch: Any) -> None:
+    """PyPI's torchvision is built for CUDA. Beside a torch without it these are missing, which nothing here uses."""
+    for name in ("nms", "qnms"):
+        with suppress(RuntimeError):
+            torch.library.define(f"torchvision::{name}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+
+
+def export(torch: Any, module: Any, size: int, path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module, torch.zeros(1, 3, size, size), str(path), input_names=["input"], output_names=["output"],
+            dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}}, dynamo=False, opset_version=17,
+        )  # fmt: skip
+
+
+def test_torch_with_torchvision(add: Add, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    declare_missing_operators(torch)
+    torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
+    presets = pytest.importorskip("torchvision.transforms._presets")
+
+    torch.manual_seed(0)
+    module = torchvision.models.resnet18(weights=None, num_classes=len(LABELS)).eval()
+    export(torch, module, 224, tmp_path / "net.onnx")
+    prepare = presets.ImageClassification(crop_size=224)
+    with torch.no_grad():
+        expected = [module(prepare(one)[None]).softmax(1)[0].numpy() for one in PHOTOS]
+    check(
+        add(tmp_path / "net.onnx", "net", "--preset", "torchvision", "--labels", str(tmp_path / LABELS_FILE)),
+        expected,
+        LABELS,
+    )
+
+
+def test_torch_with_timm(add: Add, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    declare_missing_operators(torch)
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    hub = pytest.importorskip("timm.models._hub")
+
+    torch.manual_seed(0)
+    module = timm.create_model("resnet18", pretrained=False, num_classes=len(LABELS)).eval()
+    folder = tmp_path / "export"
+    folder.mkdir()
+    export(torch, module, 224, folder / "model.onnx")
+    hub.save_config_for_hf(module, folder / "config.json", {"label_names": LABELS})
+    prepare = timm.data.create_transform(**timm.data.resolve_model_data_config(module), is_training=False)
+    with torch.no_grad():
+        expected = [module(prepare(one)[None]).softmax(1)[0].numpy() for one in PHOTOS]
+    check(add(folder, "timm_net"), expected, LABELS)
+
+
+def test_torch_alone(add: Add, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 7, 4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        torch.nn.Linear(8, len(LABELS)),
+    ).eval()  # fmt: skip
+    export(torch, module, 64, tmp_path / "small.onnx")
+    options = ["--resize", "stretch", "--interpolation", "bilinear", "--scale", "255", "--activation", "softmax"]
+    classificator = add(tmp_path / "small.onnx", "small", *options, "--labels", str(tmp_path / LABELS_FILE))
+    pixels = [np.asarray(one.resize((64, 64), Image.Resampling.BILINEAR), np.float32) / 255 for one in PHOTOS]
+    with torch.no_grad():
+        batch = torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy())
+        expected = list(module(batch).softmax(1).numpy())
+    check(classificator, expected, LABELS)
+
+
+def test_keras(add: Add, tmp_path: Path) -> None:
+    tensorflow: Any = pytest.importorskip("tensorflow", reason="TensorFlow is not installed: make test_tf")
+    keras: Any = pytest.importorskip("keras")
+
+    keras.utils.set_random_seed(0)
+    model = keras.applications.ResNet50(weights=None, classes=len(LABELS), input_shape=(64, 64, 3))
+    model.export(str(tmp_path / "resnet"), verbose=False)
+    classificator = add(
+        tmp_path / "resnet", "keras_net", "--preset", "keras-resnet50", "--labels", str(tmp_path / LABELS_FILE)
+    )
+    expected = []
+    for image in PHOTOS:
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        loaded = keras.utils.img_to_array(keras.utils.load_img(io.BytesIO(buffer.getvalue()), target_size=(64, 64)))
+        prepared = keras.applications.resnet.preprocess_input(loaded[None])
+        expected.append(model(tensorflow.constant(prepared), training=False).numpy()[0])
+    check(classificator, expected, LABELS)

@@ -1,0 +1,169 @@
+"""How the usual trainers prepare their images, by name. Two presets read the files that stand beside an export."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from moon_vision_challenge.model_io.errors import DeclarationError
+from moon_vision_challenge.model_io.labels import labels_of_json
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_SCALE = (58.395, 57.12, 57.375)
+"""The usual mean and standard deviation of ImageNet's pixels, RGB, 0 to 255: (0.485, 0.456, 0.406) of 255 and so on."""
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    # transforms.Resize(256), CenterCrop(224): https://github.com/pytorch/vision/blob/main/torchvision/transforms/_presets.py
+    "torchvision": {
+        "resize": "shorter_side",
+        "interpolation": "bilinear",
+        "layout": "NCHW",
+        "mean": IMAGENET_MEAN,
+        "scale": IMAGENET_SCALE,
+        "activation": "softmax",
+    },
+    # What load_img with a target_size and resnet50.preprocess_input ("caffe") do:
+    # https://github.com/keras-team/keras/blob/master/keras/src/applications/imagenet_utils.py
+    "keras-resnet50": {
+        "resize": "stretch",
+        "interpolation": "nearest",
+        "channels": "BGR",
+        "mean": (103.939, 116.779, 123.68),
+    },
+    # The same, with inception_v3.preprocess_input ("tf").
+    "keras-inception": {"resize": "stretch", "interpolation": "nearest", "mean": 127.5, "scale": 127.5},
+    # classify_transforms: https://github.com/ultralytics/ultralytics/blob/main/ultralytics/data/augment.py
+    "ultralytics-cls": {
+        "resize": "shorter_side",
+        "crop": 1.0,
+        "interpolation": "bilinear",
+        "layout": "NCHW",
+        "scale": 255.0,
+    },
+    # ImageOps.fit(image, (224, 224), LANCZOS), then pixel / 127.5 - 1, as the code that Teachable Machine exports
+    "teachable-machine": {
+        "resize": "center_crop",
+        "crop": 1.0,
+        "interpolation": "lanczos",
+        "mean": 127.5,
+        "scale": 127.5,
+    },
+}
+
+# Pillow's numbers, which Hugging Face's files hold
+_RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+
+
+def preset_names() -> list[str]:
+    return [*_PRESETS, *_READERS]
+
+
+def read_preset(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """What a preset declares. `folder` holds the files of an export. Raises DeclarationError."""
+    if name in _PRESETS:
+        return dict(_PRESETS[name])
+    if name not in _READERS:
+        raise DeclarationError(f"preset = {name!r} is not known.", f"Write one of {', '.join(preset_names())}.")
+    if folder is None:
+        raise DeclarationError(
+            f"preset = {name!r} reads files of the export.", "Write preset_dir = the folder that holds config.json."
+        )
+    try:
+        return _READERS[name](Path(folder))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        if isinstance(error, DeclarationError):
+            raise
+        raise DeclarationError(
+            f"preset = {name!r}: the files in {folder} are not as expected: {error!r}.", "Declare the model by hand."
+        ) from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DeclarationError(f"{path} cannot be read: {error.strerror}.", "Name its folder in preset_dir.") from error
+    except ValueError as error:
+        raise DeclarationError(f"{path} is not JSON: {error}.", "Export the model again.") from error
+
+
+def _times(factor: float, values: list[float]) -> tuple[float, ...]:
+    return tuple(value * factor for value in values)
+
+
+def _read_timm(folder: Path) -> dict[str, Any]:
+    """https://github.com/huggingface/pytorch-image-models/blob/main/timm/data/transforms_factory.py"""
+    config = _read_json(folder / "config.json")
+    trained = config.get("pretrained_cfg") or config
+    channels, height, width = trained["input_size"]
+    said: dict[str, Any] = {
+        "input_size": (height, width),
+        "interpolation": trained.get("interpolation") or "bilinear",
+        "layout": "NCHW",
+        "channels": "grey" if channels == 1 else "RGB",
+        "mean": _times(255, trained["mean"]),
+        "scale": _times(255, trained["std"]),
+        "activation": "softmax",
+    }
+    crop = trained.get("crop_pct") or 0.875
+    match trained.get("crop_mode") or "center":
+        case "center" if height == width:
+            said |= {"resize": "shorter_side", "shorter_side": math.floor(height / crop)}
+        case "center":
+            said |= {"resize": "center_crop", "crop": crop}
+        case "squash" if crop == 1:
+            said |= {"resize": "stretch"}
+        case other:
+            raise DeclarationError(f"crop_mode {other!r} with crop_pct {crop} is not supported.", "Declare resize.")
+    names = config.get("label_names") or trained.get("label_names")
+    if names:
+        descriptions = config.get("label_descriptions") or trained.get("label_descriptions")
+        said["labels"] = tuple(str(descriptions[name]) for name in names) if descriptions else labels_of_json(names)
+    return said
+
+
+def _read_huggingface(folder: Path) -> dict[str, Any]:
+    """https://github.com/huggingface/transformers/tree/main/src/transformers/models: */image_processing_*.py"""
+    processor = _read_json(folder / "preprocessor_config.json")
+    said: dict[str, Any] = {"layout": "NCHW", **_huggingface_geometry(processor), **_huggingface_values(processor)}
+    config = _read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if config.get("id2label"):
+        said["labels"] = labels_of_json(config)
+    several = config.get("problem_type") == "multi_label_classification"
+    return said | ({"activation": "sigmoid", "threshold": 0.5} if several else {"activation": "softmax"})
+
+
+def _huggingface_values(processor: dict[str, Any]) -> dict[str, Any]:
+    factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1.0
+    if not processor.get("do_normalize", True):
+        return {"scale": 1 / factor}
+    return {"mean": _times(1 / factor, processor["image_mean"]), "scale": _times(1 / factor, processor["image_std"])}
+
+
+def _huggingface_geometry(processor: dict[str, Any]) -> dict[str, Any]:
+    if not processor.get("do_resize", True):
+        raise DeclarationError("preprocessor_config.json says do_resize: false.", "Declare input_size and resize.")
+    size = processor.get("size", 224)
+    if isinstance(size, int):  # old files: of a square, unless a crop follows
+        size = {"shortest_edge": size} if processor.get("do_center_crop") else {"height": size, "width": size}
+    resample = processor.get("resample", 2)
+    if resample not in _RESAMPLE:
+        raise DeclarationError(f"resample {resample!r} is not supported.", "Declare interpolation.")
+    said: dict[str, Any] = {"interpolation": _RESAMPLE[resample]}
+    if "shortest_edge" not in size:
+        if processor.get("do_center_crop"):
+            raise DeclarationError("A crop after a resize to a fixed size is not supported.", "Declare resize.")
+        return said | {"input_size": (size["height"], size["width"]), "resize": "stretch"}
+    edge = size["shortest_edge"]
+    if (crop := processor.get("crop_pct")) is not None:  # ConvNeXt
+        if edge >= 384:
+            return said | {"input_size": edge, "resize": "stretch"}
+        return said | {"input_size": edge, "resize": "shorter_side", "shorter_side": int(edge / crop)}
+    cut = processor.get("crop_size", edge) if processor.get("do_center_crop") else edge
+    if isinstance(cut, dict):
+        cut = (cut["height"], cut["width"])
+    return said | {"input_size": cut, "resize": "shorter_side", "shorter_side": edge}
+
+
+_READERS: dict[str, Callable[[Path], dict[str, Any]]] = {"timm": _read_timm, "huggingface-vit": _read_huggingface}

@@ -1,0 +1,22 @@
+"""The words of a declaration."""
+
+from typing import Literal, Protocol
+
+Resize = Literal["center_crop", "shorter_side", "stretch", "letterbox"]
+Interpolation = Literal["bicubic", "bilinear", "nearest", "area", "lanczos"]
+Channels = Literal["RGB", "BGR", "grey"]
+Layout = Literal["NHWC", "NCHW", "NHW", "flat"]
+Activation = Literal["none", "softmax", "sigmoid"]
+Numbers = float | tuple[float, ...]
+
+
+class Tensor(Protocol):
+    """An input or output of a model, as its metadata tell it."""
+
+    @property
+    def dtype(self) -> str:
+        """As in TensorFlow's types.proto: DT_STRING, DT_FLOAT, ..."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """-1: any size. Empty also if the rank is not known."""

@@ -1,0 +1,247 @@
+"""python -m moon_vision_challenge.model_zoo add EXPORT: has a classifier served that you exported elsewhere.
+
+EXPORT is an ONNX file (with or without external data), a SavedModel (folder or tarball), or the folder that Hugging
+Face's optimum or Ultralytics have exported. What the files do not say is asked, or given by options.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from moon_vision_challenge.model_io import answers, inputs
+from moon_vision_challenge.model_io.answers import OutputForm
+from moon_vision_challenge.model_io.declaration import Declaration, declare
+from moon_vision_challenge.model_io.errors import AnswerError, DeclarationError
+from moon_vision_challenge.model_io.inputs import FLOATS, InputForm
+from moon_vision_challenge.model_io.presets import preset_names
+from moon_vision_challenge.model_zoo.add_arguments import add_parser, is_interactive, read_size
+from moon_vision_challenge.model_zoo.class_file import class_text, with_class
+from moon_vision_challenge.model_zoo.errors import AddError
+from moon_vision_challenge.model_zoo.exports import Export, find_export
+from moon_vision_challenge.model_zoo.inspected import Inspected, Signature
+from moon_vision_challenge.model_zoo.install import add_version
+from moon_vision_challenge.model_zoo.models_config import is_listed, with_model
+from moon_vision_challenge.model_zoo.onnx_file import OnnxFile
+from moon_vision_challenge.model_zoo.recognition import Recognised, read_labels_file, recognise
+from moon_vision_challenge.model_zoo.saved_model_file import inspect_saved_model
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # what the dispatcher accepts as a model_type
+_TOP = 5
+
+
+class Forms(NamedTuple):
+    """What the model takes and returns, as far as it is known without TensorFlow."""
+
+    input: InputForm | None
+    """None: the graph takes encoded images."""
+    output: OutputForm
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Adds one model; returns the exit code."""
+    arguments = add_parser().parse_args(argv)
+    try:
+        with find_export(arguments.export) as export:
+            _add(export, arguments)
+    except AddError as error:
+        print(f"Nothing was added. {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        print("\nNothing was added.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _add(export: Export, arguments: argparse.Namespace) -> None:
+    onnx_file = OnnxFile(export.model) if export.is_onnx else None
+    inspected = onnx_file.inspect() if onnx_file else inspect_saved_model(export.model)
+    _print_facts(export, inspected)
+    recognised = recognise(export, inspected)
+    print(f"  recognised {recognised.preset or 'no trainer'}: {recognised.why}")
+    name = arguments.name or _ask_name(export, arguments)
+    if not _NAME.fullmatch(name):
+        raise AddError(f"The name {name!r} cannot be used: take ASCII letters, digits, '_', '-' and '.' (--name).")
+    declared, forms = _complete(export, inspected, recognised, arguments)
+    if (photo := arguments.photo or _ask_photo(arguments)) is not None:
+        _try_photo(photo, onnx_file, declared, forms)
+    if not arguments.yes and is_interactive() and input("Add it? [Y/n] ").strip().lower() not in ("", "y", "yes"):
+        raise AddError("You said no.")
+    _install(export, onnx_file, name, declared, arguments)
+
+
+def _print_facts(export: Export, inspected: Inspected) -> None:
+    print(f"{export.model}: {inspected.kind}, {inspected.made_with}, {inspected.size_bytes / 1e6:.1f} MB")
+    for signature_name, signature in inspected.signatures.items():
+        for direction, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+            for tensor_name, tensor in tensors.items():
+                shape = ", ".join("?" if size < 0 else str(size) for size in tensor.shape)
+                dtype = tensor.dtype.removeprefix("DT_").lower()
+                print(f"  {direction:<10} {tensor_name}: {dtype} [{shape}]" + f"  ({signature_name})")
+
+
+def _said(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("input_size", "resize", "crop", "shorter_side", "interpolation", "channels", "layout", "mean", "scale")
+    said = {name: getattr(arguments, name) for name in (*names, "output", "activation", "threshold")}
+    if arguments.labels is not None:
+        said["labels"] = read_labels_file(arguments.labels)
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _complete(
+    export: Export, inspected: Inspected, recognised: Recognised, arguments: argparse.Namespace
+) -> tuple[Declaration, Forms]:
+    """The declaration, with what it lacks asked for. Raises AddError when nobody can be asked."""
+    said, preset = _said(arguments), arguments.preset
+    config = export.find("preprocessor_config.json", "config.json")
+    while True:
+        base = {"labels": recognised.said.get("labels")} if preset else recognised.said
+        try:
+            declared = declare({**base, **said}, preset=preset, preset_dir=config.parent if config else None)
+            forms = _forms(inspected, declared)
+            missing = _what_is_missing(declared, forms, {*base, *said, *({"mean"} if preset else ())})
+        except DeclarationError as error:
+            problem, field = str(error), error.missing
+        else:
+            if missing is None:
+                return declared, forms
+            problem, field = missing
+        if not (field and is_interactive()) or arguments.yes:
+            raise AddError(f"{problem} Use the option --{field}." if field else problem)
+        preset = _ask(problem, field, said, preset)
+
+
+def _what_is_missing(declared: Declaration, forms: Forms, said: set[str]) -> tuple[str, str] | None:
+    """A problem and the option that solves it: what no file says and no default may decide."""
+    if forms.input is not None and forms.input.dtype in FLOATS and not said & {"mean", "scale"}:
+        known = ", ".join(preset_names())
+        return f"The model takes floats, and no file says which: as one of {known}, or by --mean and --scale?", "preset"
+    count = forms.output.classes_count
+    labels = len(declared.labels or ())
+    numbers = forms.output.dtype != "DT_STRING"
+    if numbers and (not labels or (count is not None and count - labels not in (0, 1) and (count, labels) != (1, 2))):
+        return f"The model returns {count or 'the number of a class'}, and there are {labels} labels.", "labels"
+    return None
+
+
+def _ask(problem: str, field: str, said: dict[str, Any], preset: str | None) -> str | None:
+    """Put an answer into `said`; returns the preset."""
+    print(problem)
+    text = input(f"{field}: ").strip()
+    if field == "preset":
+        return text or preset
+    if field == "labels":
+        said["labels"] = read_labels_file(Path(text))
+    elif text:
+        try:
+            said[field] = read_size(text) if field == "input_size" else text
+        except argparse.ArgumentTypeError as error:
+            print(error)
+    return preset
+
+
+def _forms(inspected: Inspected, declared: Declaration) -> Forms:
+    preferred = ["raw", "predict_images", "serving_default"]
+    others = [name for name in inspected.signatures if name not in preferred]
+    signatures = [inspected.signatures[name] for name in [*preferred, *others] if name in inspected.signatures]
+    for signature in signatures:
+        if len(signature.inputs) == 1 and (found := _form(signature, declared)) is not None:
+            return found
+    shown = "; ".join(", ".join(one.inputs) for one in signatures)
+    raise AddError(f"The model does not take one image, but {shown}. Write a Classificator with hooks of your own.")
+
+
+def _form(signature: Signature, declared: Declaration) -> Forms | None:
+    [tensor] = signature.inputs.values()
+    if tensor.dtype == "DT_STRING":
+        return Forms(None, answers.read_output(signature.outputs, declared))
+    if not inputs.takes_image(tensor, declared):
+        return None
+    return Forms(inputs.read_input(tensor, declared), answers.read_output(signature.outputs, declared))
+
+
+def _try_photo(path: Path, onnx_file: OnnxFile | None, declared: Declaration, forms: Forms) -> None:
+    if onnx_file is None or forms.input is None:
+        print("  not tried  a SavedModel is run by the model server: try it there")
+        return
+    try:
+        with Image.open(path) as image:
+            pixels = inputs.prepare(image.convert("RGB"), forms.input, declared)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise AddError(f"{path} cannot be read as a picture: {error}.") from error
+    row = onnx_file.run(pixels)
+    try:
+        found = answers.decode(row[forms.output.name], forms.output, declared, _TOP)
+    except (AnswerError, KeyError) as error:
+        raise AddError(f"The model's answer cannot be read: {error}.") from error
+    print(f"{path}: {answers.label_of(found, declared)}")
+    for one in found:
+        print(f"  {'' if one.score is None else format(one.score, '.4f'):>8}  {one.label}")
+
+
+def _install(
+    export: Export, onnx_file: OnnxFile | None, name: str, declared: Declaration, arguments: argparse.Namespace
+) -> None:
+    config: Path = arguments.models_config
+    text = config.read_text(encoding="utf-8") if config.exists() else ""
+    texts = {} if is_listed(text, name) else {config: with_model(text, name, f"/models/{name}/")}
+    source = class_text(name, _to_declare(declared), f"{name}_labels.txt" if declared.labels else None)
+    if (target := arguments.write) is not None:
+        target = target / "classificators.py" if target.is_dir() else target
+        texts[target] = with_class(target.read_text(encoding="utf-8") if target.exists() else "", source)
+        if declared.labels:
+            texts[target.with_name(f"{name}_labels.txt")] = "".join(f"{label}\n" for label in declared.labels)
+
+    def save(folder: Path) -> None:
+        if onnx_file is not None:
+            onnx_file.save(folder)
+        else:
+            shutil.copytree(export.model, folder, dirs_exist_ok=True)
+
+    version_dir = add_version(arguments.models_dir / name, save, texts)
+    print(f"Added {version_dir}, listed in {config}.")
+    if target is not None:
+        print(f"Wrote {target}.")
+    else:
+        print(f"Put this into classificators.py of your app:\n\n{with_class('', source)}")
+        if declared.labels:
+            print(f"and the labels beside it, as {name}_labels.txt.")
+    print(
+        "List the app in DJANGO_EXTRA_APPS, start the services again, and run `manage.py check`. Then:\n"
+        f"  curl -F model_type={name} -F image=@PHOTO http://127.0.0.1:8000/api/v0/inferences/"
+    )
+
+
+def _to_declare(declared: Declaration) -> Mapping[str, Any]:
+    """What differs from the defaults."""
+    default = Declaration()
+    said = {name: value for name, value in vars(declared).items() if value != getattr(default, name)}
+    said.pop("labels", None)
+    if (size := said.get("input_size")) and size[0] == size[1]:
+        said["input_size"] = size[0]
+    return {name: _rounded(value) for name, value in said.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_rounded, value))
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def _ask_name(export: Export, arguments: argparse.Namespace) -> str:
+    proposed = re.sub(r"[^A-Za-z0-9_.-]+", "_", export.name).strip("._-") or "model"
+    if arguments.yes or not is_interactive():
+        return proposed
+    return input(f"model_type [{proposed}]: ").strip() or proposed
+
+
+def _ask_photo(arguments: argparse.Namespace) -> Path | None:
+    if arguments.yes or not is_interactive():
+        return None
+    text = input("A photo to try (empty: none): ").strip()
+    return Path(text) if text else None
