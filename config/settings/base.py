@@ -169,6 +169,17 @@ INFERENCE_DECODER_PROCESSES = env.int("INFERENCE_DECODER_PROCESSES", default=1) 
 # base64 makes four bytes of three; 64 KiB for the other fields and the multipart headers
 MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
 
+# What a client may take of a web process: docs/decisions/0020-http-server.md
+WEB_MAX_CONNECTIONS = env.int("WEB_MAX_CONNECTIONS", default=2000)
+WEB_MAX_BODY_MEMORY_BYTES = env.int("WEB_MAX_BODY_MEMORY_BYTES", default=128 * 1024 * 1024)  # all bodies together
+WEB_HEAD_TIMEOUT_S = env.float("WEB_HEAD_TIMEOUT_S", default=10)
+WEB_BODY_TIMEOUT_S = env.float("WEB_BODY_TIMEOUT_S", default=180)
+WEB_MIN_BODY_BYTES_PER_S = env.int("WEB_MIN_BODY_BYTES_PER_S", default=4096)  # over each WEB_RATE_WINDOW_S
+WEB_RATE_WINDOW_S = env.float("WEB_RATE_WINDOW_S", default=10)
+WEB_IDLE_TIMEOUT_S = env.float("WEB_IDLE_TIMEOUT_S", default=120)  # above Traefik's 90: the client closes, not we
+WEB_WRITE_TIMEOUT_S = env.float("WEB_WRITE_TIMEOUT_S", default=30)  # for the client to read the next 64 KiB
+WEB_STOP_TIMEOUT_S = env.float("WEB_STOP_TIMEOUT_S", default=25)
+
 # The queue of v1
 INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
 # A model server, or the media store, that is away uses up no attempts: its rows wait for it this long, then they fail.
