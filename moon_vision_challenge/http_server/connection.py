@@ -126,12 +126,14 @@ class Connection(asyncio.Protocol):
 
     def stop(self) -> None:
         """The process ends: requests are finished, connections without one are closed."""
-        if self.state is State.IDLE:
+        if self.state is State.IDLE and not self._is_message_begun:
             self._transport.close()
         elif self.state is State.NEW:
             self.deadline = min(self.deadline, self._worker.now() + self._limits.sweep_interval_s)
 
     def close(self) -> None:
+        """At once, whatever is under way."""
+        self.state = State.CLOSING
         self._transport.abort()
 
     # The parser's side
@@ -281,15 +283,17 @@ class Connection(asyncio.Protocol):
                 self._answer(waiting)
         elif not self._is_deaf:
             self._wait()
+            if self._worker.is_stopping:
+                self.stop()
 
     def _answer(self, request: Request) -> None:
         self.state = State.ANSWERING
         self._current = request
         if answer := self._worker.immediate_answer(request):
-            self._exchange = Exchange(answer, request, self._base, self._worker.date)
+            self._exchange = Exchange(answer, request, self._base, self._worker)
             self._deliver(self._exchange.start())
             return
-        self._exchange = Exchange(self._worker.application, request, self._base, self._worker.date)
+        self._exchange = Exchange(self._worker.application, request, self._base, self._worker)
         self._run(self._exchange.start)
 
     def _run(self, step: Callable[[], Part]) -> None:
@@ -304,13 +308,12 @@ class Connection(asyncio.Protocol):
                 self._worker.run(self._exchange.close)
             self._finish_exchange()
             return
-        keep_alive = part.is_keep_alive and not self._worker.is_stopping
         self._transport.write(part.data)
         if not part.is_last:
             self._advance()
             return
         self._finish_exchange()
-        if keep_alive:
+        if part.is_keep_alive:
             self._advance()
         else:
             self._close_when_written()

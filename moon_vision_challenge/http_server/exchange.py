@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
@@ -42,17 +42,25 @@ class FileWrapper:
             self._file.close()
 
 
+class Process(Protocol):
+    """What an exchange asks of the process that it runs in."""
+
+    date: bytes
+    """For the header of this name."""
+    is_stopping: bool
+
+
 class Exchange:
     """`start`, then `proceed` until a part is the last; or `close`, when there is nobody to answer to any more.
 
     They run in threads, one at a time.
     """
 
-    def __init__(self, application: "WSGIApplication", request: Request, base: "WSGIEnvironment", date: bytes) -> None:
+    def __init__(self, application: "WSGIApplication", request: Request, base: "WSGIEnvironment", process: Process) -> None:
         self._application = application
         self._request = request
         self._base = base
-        self._date = date
+        self._process = process
         self._status: int | None = None
         self._headers: list[tuple[str, str]] = []
         self._result: Any = None
@@ -74,12 +82,12 @@ class Exchange:
             return self._part(chunk, self._head(self._status, is_whole=chunk is None))
         except RefusedError as refused:
             self.close()
-            return refusal_part(refused, self._date, is_head=self._request.method == b"HEAD")
+            return refusal_part(refused, self._process.date, is_head=self._request.method == b"HEAD")
         except Exception:  # whatever the application raises, the client gets an answer and the server goes on
             logger.exception("the application has failed")
             self.close()
             failed = RefusedError(500, "internal_error", "The service has made an error; it is in its log.")
-            return refusal_part(failed, self._date, is_head=self._request.method == b"HEAD")
+            return refusal_part(failed, self._process.date, is_head=self._request.method == b"HEAD")
 
     def proceed(self) -> Part:
         """The next bytes of the body."""
@@ -111,7 +119,7 @@ class Exchange:
         return self._request.method != b"HEAD" and self._status not in (204, 304)
 
     def _head(self, status: int, *, is_whole: bool) -> bytes:
-        lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), b"Date: ", self._date, b"\r\n"]
+        lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), b"Date: ", self._process.date, b"\r\n"]
         for name, value in self._headers:
             lowered = name.lower()
             if lowered in _OURS or (lowered == "content-length" and status in (204, 304)):
@@ -124,6 +132,7 @@ class Exchange:
             lines.append(line)
         if self._has_body() and self._left is None:
             self._add_framing(lines, is_whole=is_whole)
+        self._is_keep_alive &= not self._process.is_stopping
         if not self._is_keep_alive:
             lines.append(b"Connection: close\r\n")
         elif self._request.version == "1.0":

@@ -19,7 +19,7 @@ from .worker import Service, Worker, freeze
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 1024
+BACKLOG = 4096
 LOAD_FAILED = 3
 MAX_PAUSE_S = 30.0
 CALM_S = 60  # a process that lived so long is started again at once
@@ -34,14 +34,16 @@ class CannotListenError(Exception):
 
 def listen(host: str, port: int) -> socket.socket:
     """Raises CannotListenError with a sentence for the operator."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        raise CannotListenError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise CannotListenError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
+        stack.pop_all()
     return listener
 
 

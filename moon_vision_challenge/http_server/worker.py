@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # How long a process that has more connections than another one leaves a new one to that.
-YIELD_S = 0.002
+YIELD_S = 0.005
 ACCEPT_PAUSE_S = 0.2
+ACCEPT_AT_ONCE = 16
 WARN_INTERVAL_S = 60
 EVICTABLE = (State.NEW, State.IDLE, State.HEAD, State.DRAINING)
 
@@ -88,10 +89,12 @@ class Worker:
     # Connections
 
     def _on_readable(self) -> None:
-        if self._counts[self._number] > min(self._counts):
-            self._pause_accepting(YIELD_S, and_accept=True)
-        else:
-            self._accept_one()
+        for _ in range(ACCEPT_AT_ONCE):
+            if self._counts[self._number] > min(self._counts):
+                self._pause_accepting(YIELD_S, and_accept=True)
+                break
+            if not self._accept_one():
+                break
 
     def _pause_accepting(self, seconds: float, *, and_accept: bool = False) -> None:
         def resume() -> None:
@@ -104,7 +107,7 @@ class Worker:
         self._loop.call_later(seconds, resume)
 
     def _accept_one(self) -> bool:
-        """Only one: the others are for the other processes, if they are quicker. False if there is none."""
+        """False if there is none."""
         try:
             accepted, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -119,12 +122,12 @@ class Worker:
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
+        self._count()
         return True
 
     def add(self, connection: Connection) -> bool:
         """False if there is no room: as many connections as may be have a request under way."""
         self._connections[connection] = None
-        self._counts[self._number] = len(self._connections)
         if len(self._connections) <= self.limits.max_connections:
             return True
         self.warn(f"{self.limits.max_connections} connections are open: those that wait longest are closed")
@@ -136,7 +139,10 @@ class Worker:
 
     def remove(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
-        self._counts[self._number] = len(self._connections)
+        self._count()
+
+    def _count(self) -> None:
+        self._counts[self._number] = len(self._connections) + len(self._accepting)
 
     def shed_one(self) -> None:
         """Of the bodies that are being read, the one that takes longest gives way."""
