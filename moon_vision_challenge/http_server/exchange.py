@@ -56,7 +56,9 @@ class Exchange:
     They run in threads, one at a time.
     """
 
-    def __init__(self, application: "WSGIApplication", request: Request, base: "WSGIEnvironment", process: Process) -> None:
+    def __init__(
+        self, application: "WSGIApplication", request: Request, base: "WSGIEnvironment", process: Process
+    ) -> None:
         self._application = application
         self._request = request
         self._base = base
@@ -104,7 +106,7 @@ class Exchange:
             result.close()
 
     def _start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None
     ) -> Callable[[bytes], object]:
         self._status, self._headers = int(status.split(" ", 1)[0]), headers
         return self._write
@@ -119,7 +121,12 @@ class Exchange:
         return self._request.method != b"HEAD" and self._status not in (204, 304)
 
     def _head(self, status: int, *, is_whole: bool) -> bytes:
-        lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(), b"Date: ", self._process.date, b"\r\n"]
+        lines = [
+            _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(),
+            b"Date: ",
+            self._process.date,
+            b"\r\n",
+        ]
         for name, value in self._headers:
             lowered = name.lower()
             if lowered in _OURS or (lowered == "content-length" and status in (204, 304)):

@@ -11,7 +11,7 @@ Job = Callable[[], None]
 
 
 class Threads:
-    """They are daemons: a process that has waited long enough for them may end. A pool of concurrent.futures may not."""
+    """They are daemons, unlike those of concurrent.futures: a process that has waited long enough for them may end."""
 
     def __init__(self, count: int, name: str) -> None:
         self._jobs: SimpleQueue[Job] = SimpleQueue()

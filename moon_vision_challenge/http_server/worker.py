@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 YIELD_S = 0.005
 ACCEPT_PAUSE_S = 0.2
 ACCEPT_AT_ONCE = 16
+LARGE_BODY_BYTES = 1024 * 1024
 WARN_INTERVAL_S = 60
 EVICTABLE = (State.NEW, State.IDLE, State.HEAD, State.DRAINING)
 
@@ -79,7 +80,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
         self._counts[self._number] = 0
-        self._listener.setblocking(False)
+        self._listener.setblocking(False)  # noqa: FBT003
         self._loop.add_reader(self._listener, self._on_readable)
         sweeping = self._loop.create_task(self._sweep(stop))
         await stop.wait()
@@ -116,7 +117,7 @@ class Worker:
             self.warn(f"cannot accept connections: {error}")
             self._pause_accepting(ACCEPT_PAUSE_S)
             return False
-        accepted.setblocking(False)
+        accepted.setblocking(False)  # noqa: FBT003
         with suppress(OSError):  # the client is gone already
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
@@ -168,6 +169,16 @@ class Worker:
     def run(self, job: Callable[[], None]) -> None:
         self._threads.submit(job)
 
+    def count_body(self, size: int) -> None:
+        self.body_bytes += size
+
+    def release(self, request: Request) -> None:
+        """Its body is needed no longer."""
+        self.count_body(-request.body_size)
+        if request.body_size > LARGE_BODY_BYTES:
+            self.run(_collect)
+        request.body_size = 0
+
     def too_large(self) -> RefusedError:
         detail = self._service.too_large.format(limit=self.limits.max_body_bytes)
         return RefusedError(413, "request_too_large", detail)
@@ -208,6 +219,11 @@ class Worker:
             logger.warning("%d requests were not answered before the process had to stop", len(self._connections))
         for connection in list(self._connections):
             connection.close()
+
+
+def _collect() -> None:
+    """What a large upload leaves in reference cycles goes now: the collector counts objects, not their size."""
+    gc.collect()
 
 
 def freeze() -> None:

@@ -103,7 +103,11 @@ def test_a_body_that_comes_behind_a_pipelined_request_is_waited_for(server: Serv
 
 def test_a_wish_for_another_protocol_is_ignored_and_its_body_is_read(server: Server) -> None:
     """As Java's HTTP client sends it with every request, and so does curl --http2."""
-    upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA")
+    upgrade = (
+        "Connection: Upgrade, HTTP2-Settings",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+    )
     with server.connect() as client:
         client.sendall(request("POST", "/one", *upgrade, body=b"abc"))
         assert told(read_answer(client))["body_bytes"] == 3
