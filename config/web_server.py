@@ -12,7 +12,7 @@ from moon_vision_challenge.http_server.supervisor import CannotListenError, Supe
 from moon_vision_challenge.http_server.worker import Service
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,9 +41,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def load(*, threads: int) -> Service:
     """Import the application, and with it the settings."""
-    from django.conf import settings  # noqa: PLC0415 - with autoreload, only the processes that serve import the code
+    # With autoreload, only the processes that serve import the code.
+    from django.conf import settings  # noqa: PLC0415
+    from django.http import HttpRequest  # noqa: PLC0415
 
     from config.wsgi import application  # noqa: PLC0415
+    from moon_vision_challenge.health.views import livez  # noqa: PLC0415
 
     logging.captureWarnings(capture=True)
     limits = Limits(
@@ -62,17 +65,22 @@ def load(*, threads: int) -> Service:
         application=application,
         limits=limits,
         threads=threads,
-        immediate={b"/livez": answer_livez},
+        # Alive means that the event loop turns: busy threads are not a reason to kill the process.
+        immediate={b"/livez": json_answer(livez(HttpRequest()).content)},
         reserved=frozenset({b"/readyz", b"/status"}),
         too_large=f"The image is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted.",
     )
 
 
-def answer_livez(_: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-    """Alive means that the event loop turns: busy threads are no reason to kill the process."""
-    body = b'{"status": "ok"}'
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
+def json_answer(body: bytes) -> "WSGIApplication":
+    """An application that always answers the same."""
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+
+    def application(_: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response("200 OK", headers)
+        return [body]
+
+    return application
 
 
 if __name__ == "__main__":
