@@ -14,7 +14,7 @@ from moon_vision_challenge.classification.api import schema
 from moon_vision_challenge.classification.api.serializers import HistoryQuerySerializer, InferenceSerializer
 from moon_vision_challenge.classification.models import Inference
 
-_TIME = DateTimeField()  # of any zone, as UTC; refuses what the database cannot hold
+_TIME = DateTimeField()  # refuses what is outside the calendar in UTC
 
 
 class HistoryPagination(CursorPagination):
@@ -27,14 +27,13 @@ class HistoryPagination(CursorPagination):
     def decode_cursor(self, request: Request) -> Cursor | None:
         try:
             cursor = super().decode_cursor(request)
-            if cursor is None or cursor.position is None:
-                return cursor
-            position = _TIME.run_validation(str(cursor.position))
+            if cursor and cursor.position is not None:
+                _TIME.run_validation(str(cursor.position))
         except (NotFound, ValidationError) as error:
             raise ValidationError(
                 {"cursor": ["This is not a cursor. Take one from the `next` or `previous` URL of a page."]}
             ) from error
-        return cursor._replace(position=str(position))
+        return cursor
 
 
 class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
