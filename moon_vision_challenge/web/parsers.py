@@ -91,7 +91,7 @@ def _text(content: bytes, content_type: str) -> str | None:
     if not media_type.startswith("text/"):
         return None
     try:
-        return codecs.decode(content, options.get("charset", "utf-8"))
+        return content.decode(options.get("charset", "utf-8"))
     except (LookupError, UnicodeError, TypeError):
         return None
 

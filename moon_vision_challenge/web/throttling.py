@@ -62,7 +62,7 @@ class AddressThrottle(AnonThrottle):
 
     scope = "address"
 
-    def get_cache_key(self, request: "HttpRequest", view: object) -> str:  # type: ignore[override]  # noqa: ARG002
+    def get_cache_key(self, request: "HttpRequest", view: object) -> str:  # noqa: ARG002
         return f"throttle_{self.scope}_{self.get_ident(request)}"  # type: ignore[arg-type]  # it reads META only
 
 

@@ -57,7 +57,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             detail = "The database is not available. Try again later."
             return _error(status.HTTP_503_SERVICE_UNAVAILABLE, detail, "database_unavailable")
         case UnsupportedMediaType():
-            exc.detail = ErrorDetail(_UNSUPPORTED.format(echo(context["request"].content_type)), exc.default_code)
+            detail = _UNSUPPORTED.format(echo(context["request"].content_type))
+            exc.detail = ErrorDetail(detail, code="unsupported_media_type")
         case MalformedBodyError():
             logger.info("%s", exc)
         # Too many fields or files; the client hung up before the end of its body.
@@ -68,8 +69,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     response = drf_exception_handler(exc, context)
     if response is None:
         return None
-    if isinstance(response.data, dict) and isinstance(detail := response.data.get("detail"), ErrorDetail):
-        response.data["code"] = detail.code
+    if isinstance(response.data, dict) and isinstance(told := response.data.get("detail"), ErrorDetail):
+        response.data["code"] = told.code
     response.data = shorten(response.data)
     return response
 

@@ -20,7 +20,7 @@ _TIME = DateTimeField()  # refuses what is outside the calendar in UTC
 class HistoryPagination(CursorPagination):
     """Continues after the last row seen instead of counting rows: page 10,000 costs what page 1 does."""
 
-    ordering = "-created_at"
+    ordering = ("-created_at", "-id")  # rows of the same moment have an order, too
     page_size = 50
     page_size_query_param = "page_size"
 
