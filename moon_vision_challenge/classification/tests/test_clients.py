@@ -183,3 +183,34 @@ def test_livez_is_answered_whatever_the_host(service: Service) -> None:
     for path in ("/livez", "/readyz"):
         answer = requests.get(service.url + path, headers={"Host": "10.0.0.1"}, timeout=TIMEOUT_S)
         assert answer.status_code == 200
+
+
+@pytest.mark.e2e
+def test_node_reads_its_answers_413_too(service: Service) -> None:
+    """undici, which is Node's fetch, sends all of a body before it reads."""
+    script = Path(__file__).with_name("node_clients.mjs")
+    command = ["node", str(script), v0(service), str(PHOTO_FILE), MODEL]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.splitlines()
+    (_, *first), *others = (json.loads(line) for line in lines)
+    assert first == [200, EXPECTED]
+    assert [(status, body["code"]) for _, status, body in others] == [(413, "request_too_large")] * 4
+
+
+def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> None:
+    origin, path = "https://app.example", "/api/v1/history/"
+    preflight = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "idempotency-key",
+    }
+    answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    service.start("web", DJANGO_CORS_ALLOWED_ORIGINS=origin)
+    for url in (v0(service), service.url + path):
+        allowed = requests.options(url, headers=preflight, timeout=TIMEOUT_S).headers
+        assert allowed["Access-Control-Allow-Origin"] == origin
+        assert "idempotency-key" in allowed["Access-Control-Allow-Headers"]
+    answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
+    assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+    foreign = requests.get(service.url + path, headers={"Origin": "https://evil.example"}, timeout=TIMEOUT_S)
+    assert "Access-Control-Allow-Origin" not in foreign.headers
