@@ -1,4 +1,4 @@
-"""What the web server loads: `granian --interface wsgi config.wsgi:application`."""
+"""The WSGI application: config/web_server.py serves it, and any other WSGI server can."""
 
 import os
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import django_stubs_ext
 import environ
+from corsheaders.defaults import default_headers
 from kombu import Queue
 
 from moon_vision_challenge import __version__
@@ -50,7 +51,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "moon_vision_challenge.web.size_limit.RequestSizeLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "moon_vision_challenge.web.hosts.HostCheckMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -169,6 +170,17 @@ INFERENCE_DECODER_PROCESSES = env.int("INFERENCE_DECODER_PROCESSES", default=1) 
 # base64 makes four bytes of three; 64 KiB for the other fields and the multipart headers
 MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
 
+# What a client may take of a web process: docs/decisions/0020-http-server.md
+WEB_MAX_CONNECTIONS = env.int("WEB_MAX_CONNECTIONS", default=2000)
+WEB_MAX_BODY_MEMORY_BYTES = env.int("WEB_MAX_BODY_MEMORY_BYTES", default=128 * 1024 * 1024)  # all bodies together
+WEB_HEAD_TIMEOUT_S = env.float("WEB_HEAD_TIMEOUT_S", default=10)
+WEB_BODY_TIMEOUT_S = env.float("WEB_BODY_TIMEOUT_S", default=180)
+WEB_MIN_BODY_BYTES_PER_S = env.int("WEB_MIN_BODY_BYTES_PER_S", default=4096)  # over each WEB_RATE_WINDOW_S
+WEB_RATE_WINDOW_S = env.float("WEB_RATE_WINDOW_S", default=10)
+WEB_IDLE_TIMEOUT_S = env.float("WEB_IDLE_TIMEOUT_S", default=120)  # above Traefik's 90: the client closes, not we
+WEB_WRITE_TIMEOUT_S = env.float("WEB_WRITE_TIMEOUT_S", default=30)  # for the client to read the next 64 KiB
+WEB_STOP_TIMEOUT_S = env.float("WEB_STOP_TIMEOUT_S", default=25)
+
 # The queue of v1
 INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
 # A model server, or the media store, that is away uses up no attempts: its rows wait for it this long, then they fail.
@@ -244,6 +256,16 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
+# CORS: the origins of web pages that may call the API from the browser. None: the middleware is not even there.
+# https://github.com/adamchainz/django-cors-headers
+CORS_ALLOWED_ORIGINS = env.list("DJANGO_CORS_ALLOWED_ORIGINS", default=[])
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
+    CORS_URLS_REGEX = r"^/api/"
+    CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "prefer", "if-none-match")
+    CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied")
+
 # Django REST framework
 # https://www.django-rest-framework.org/api-guide/settings/
 API_ANON_RATE = env.str("API_ANON_RATE", default="32/s")
@@ -259,7 +281,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["moon_vision_challenge.web.throttling.AnonThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"anon": API_ANON_RATE},
+    "DEFAULT_THROTTLE_RATES": {"anon": API_ANON_RATE, "address": API_ANON_RATE},
     "NUM_PROXIES": env.int("DJANGO_NUM_PROXIES", default=0),  # how many proxies write X-Forwarded-For before us
     "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
@@ -279,17 +301,18 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"inference": {"()": "moon_vision_challenge.classification.log_context.InferenceIdFilter"}},
+    "filters": {
+        "inference": {"()": "moon_vision_challenge.classification.log_context.InferenceIdFilter"},
+        "client_faults": {"()": "moon_vision_challenge.web.log_limits.ClientFaultFilter"},
+    },
     "formatters": {
         "line": {
-            "format": "%(asctime)s %(levelname)s %(name)s [inference=%(inference_id)s] %(message)s",
+            "format": "%(asctime)s %(levelname)s %(name)s [inference=%(inference_id)s] %(message).2000s",
             "datefmt": "%Y-%m-%dT%H:%M:%S%z",
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["inference"]}},
-    "loggers": {
-        # A wrong Host header is a client's mistake, answered with 400; a traceback for each would fill the log.
-        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["client_faults", "inference"]}
     },
     "root": {"handlers": ["stderr"], "level": env.str("DJANGO_LOG_LEVEL", default="INFO")},
 }

@@ -1,24 +1,41 @@
 """Bodies of requests → their fields. Each parser stands in for one of DRF's; why, it says itself."""
 
+import binascii
+import codecs
+import quopri
 import re
 from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
+import pybase64
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils.datastructures import MultiValueDict
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
+
+from moon_vision_challenge.web.bodies import read_body
+from moon_vision_challenge.web.errors import MalformedBodyError, echo
 
 _MAX_PARTS = 20
 _FILENAME = re.compile(r";\s*filename\*?\s*=", re.IGNORECASE)
+
+# What the library says → what we say.
+_REASONS = {
+    "Empty boundary": "its Content-Type has no boundary. Let your HTTP client set this header itself.",
+    "Invalid characters in boundary": "the boundary in its Content-Type has a line break.",
+    "Maximum segment count exceeded": f"the form has more than {_MAX_PARTS} fields.",
+    "Maximum segment header count exceeded": "a part of the form has more than 8 headers.",
+    "Maximum segment header length exceeded": "a part of the form has a header of more than 4,000 bytes.",
+    "Missing Content-Disposition segment header": "a part of the form has no Content-Disposition.",
+    "Unexpected end of multipart stream (parser closed)": "the form is cut short: its last boundary is missing.",
+}
 
 
 class FormDataParser(BaseParser):
     """multipart/form-data by the `multipart` library, in memory: a quarter of the CPU time of Django's parser.
 
-    RequestSizeLimitMiddleware has limited the body before.
+    The web server, or RequestSizeLimitMiddleware under another one, has limited the body before.
     """
 
     media_type = "multipart/form-data"
@@ -26,29 +43,84 @@ class FormDataParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> "MultiValueDict[str, Any]":
-        """Text fields as str; what has a file name as an UploadedFile. Raises ParseError."""
-        boundary = parse_options_header(media_type or "")[1].get("boundary", "")
+        """Text fields as str, files as an UploadedFile. Raises MalformedBodyError, and what `read_body` raises."""
+        boundary = parse_options_header(media_type or "")[1].get("boundary", "").encode("latin-1", "replace")
         fields: MultiValueDict[str, Any] = MultiValueDict()
+        body = read_body(stream, _content_encoding(parser_context))
         try:
-            with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS) as parser:
+            # Latin-1 has a character for every byte: a file's name in whatever encoding is no reason to refuse it.
+            with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS, header_charset="latin-1") as parser:
                 chunks: list[bytes] = []
                 segment: MultipartSegment | None = None
-                for event in parser.parse(stream.read()):
+                for event in parser.parse(body):
                     if isinstance(event, MultipartSegment):
                         segment, chunks = event, []
                     elif event:
                         chunks.append(bytes(event))
-                    elif segment and segment.filename != "":  # a form's file field that was left empty
+                    elif segment and (chunks or segment.filename != ""):  # else a file field that was left empty
                         fields.appendlist(segment.name or "", _value(segment, b"".join(chunks)))
-        except MultipartError as error:
-            raise ParseError(f"Malformed multipart body: {error}") from error
+        except (MultipartError, UnicodeError) as error:
+            raise MalformedBodyError(_reason(error, body, boundary)) from error
         return fields
 
 
+def _reason(error: Exception, body: bytes, boundary: bytes) -> str:
+    text = str(error.args[0]) if error.args else ""
+    if not body:
+        return "it is empty."
+    if boundary and b"--" + boundary not in body:
+        return "the boundary that its Content-Type names is not in it."
+    return _REASONS.get(text) or f"the form is not valid multipart/form-data ({echo(text).lower()})."
+
+
 def _value(segment: MultipartSegment, content: bytes) -> str | SimpleUploadedFile:
+    if encoding := segment.header("Content-Transfer-Encoding"):
+        content = _decode_transfer(content, encoding)
     if segment.filename is None and not _FILENAME.search(segment["Content-Disposition"]):
-        return content.decode(errors="replace")
-    return SimpleUploadedFile(segment.filename or "file", content)
+        text = _text(content, segment.header("Content-Type") or "text/plain")
+        if text is not None:
+            return text
+    return SimpleUploadedFile("file", content)
+
+
+def _text(content: bytes, content_type: str) -> str | None:
+    """None: a file. Some clients give a file's part a type and no name (Retrofit, .NET's ByteArrayContent)."""
+    media_type, options = parse_options_header(content_type)
+    if media_type == "application/json":  # Retrofit's converters send each field so
+        return _json_text(content)
+    if not media_type.startswith("text/"):
+        return None
+    try:
+        return content.decode(options.get("charset", "utf-8"))
+    except (LookupError, UnicodeError, TypeError):
+        return None
+
+
+def _json_text(content: bytes) -> str:
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        value = None
+    return value if isinstance(value, str) else content.decode(errors="replace")
+
+
+def _decode_transfer(content: bytes, encoding: str) -> bytes:
+    """RFC 7578 has no Content-Transfer-Encoding any more, but some clients still send it."""
+    match encoding.strip().lower():
+        case "7bit" | "8bit" | "binary":
+            return content
+        case "base64":
+            try:
+                return pybase64.b64decode(b"".join(content.split()), validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise MalformedBodyError("a part with Content-Transfer-Encoding base64 is not base64.") from error
+        case "quoted-printable":
+            return quopri.decodestring(content)
+    raise MalformedBodyError(f"a part has the unknown Content-Transfer-Encoding {echo(encoding)}.")
+
+
+_MAX_JSON_VALUES = 10_000
+_MAX_JSON_DEPTH = 8
 
 
 class ORJSONParser(BaseParser):
@@ -59,7 +131,38 @@ class ORJSONParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
+        """Raises MalformedBodyError, and what `read_body` raises."""
+        body = read_body(stream, _content_encoding(parser_context)).removeprefix(codecs.BOM_UTF8)
+        # Before it is parsed: each value takes many times its bytes in memory. An image in base64 has neither.
+        brackets = body.count(b"[") + body.count(b"{")
+        if brackets + body.count(b",") > _MAX_JSON_VALUES:
+            raise MalformedBodyError(f"its JSON has more than {_MAX_JSON_VALUES:,} values.")
         try:
-            return orjson.loads(stream.read())
+            value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise ParseError from error
+            raise MalformedBodyError(_json_reason(body, error)) from error
+        if brackets > _MAX_JSON_DEPTH and _is_deeper(value, _MAX_JSON_DEPTH):
+            raise MalformedBodyError(f"its JSON is nested more than {_MAX_JSON_DEPTH} levels deep.")
+        return value
+
+
+def _json_reason(body: bytes, error: orjson.JSONDecodeError) -> str:
+    if not body.strip():
+        return "it is empty."
+    try:
+        body.decode()
+    except UnicodeDecodeError as not_utf8:
+        return f"it is not UTF-8 (byte {not_utf8.start + 1:,})."
+    return f"it is not valid JSON (line {error.lineno:,}, column {error.colno:,}: {echo(error.msg)})."
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if not isinstance(value, list | dict):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(each, depth - 1) for each in inner)
+
+
+def _content_encoding(parser_context: Mapping[str, Any] | None) -> str:
+    request = (parser_context or {}).get("request")
+    return request.META.get("HTTP_CONTENT_ENCODING", "") if request else ""

@@ -11,7 +11,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestSizeLimitMiddleware:
-    """413 for a body above MAX_REQUEST_BODY_BYTES; 411 for one whose length is not stated."""
+    """413 for a body above MAX_REQUEST_BODY_BYTES; 411 where the server has not read one in chunks."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

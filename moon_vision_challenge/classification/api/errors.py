@@ -7,12 +7,12 @@ from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http.request import UnreadablePostError
 from rest_framework import status
-from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
+from rest_framework.exceptions import ErrorDetail, ParseError, UnsupportedMediaType, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from moon_vision_challenge.classification import exceptions
-from moon_vision_challenge.web.errors import error_body
+from moon_vision_challenge.web.errors import MalformedBodyError, echo, error_body, shorten
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ _STATUS: dict[type, int] = {
 }
 
 _RETRY_AFTER_S = 5
+_UNSUPPORTED = (
+    "The Content-Type {} is not supported. Send multipart/form-data, or application/json with the image in base64."
+)
 
 
 def status_of(error: exceptions.ClassificationError) -> int:
@@ -53,14 +56,22 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             logger.error("the database is not available: %s", exc)
             detail = "The database is not available. Try again later."
             return _error(status.HTTP_503_SERVICE_UNAVAILABLE, detail, "database_unavailable")
-        # Not what the Content-Type says; too many fields or files; the client hung up before the end of its body.
+        case UnsupportedMediaType():
+            detail = _UNSUPPORTED.format(echo(context["request"].content_type))
+            exc.detail = ErrorDetail(detail, code="unsupported_media_type")
+        case MalformedBodyError():
+            logger.info("%s", exc)
+        # Too many fields or files; the client hung up before the end of its body.
         case ParseError() | SuspiciousOperation() | UnreadablePostError():
             logger.info("malformed body: %r", exc.__cause__ or exc)
             detail = "The body is malformed: it is not what its Content-Type says."
             return _error(status.HTTP_400_BAD_REQUEST, detail, "malformed_body")
     response = drf_exception_handler(exc, context)
-    if response is not None and isinstance(detail := response.data.get("detail"), ErrorDetail):
-        response.data["code"] = detail.code
+    if response is None:
+        return None
+    if isinstance(response.data, dict) and isinstance(told := response.data.get("detail"), ErrorDetail):
+        response.data["code"] = told.code
+    response.data = shorten(response.data)
     return response
 
 

@@ -1,10 +1,10 @@
 """The listing of past and present inferences."""
 
 from django.db.models import QuerySet
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins
 from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.fields import DateTimeField
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,20 +14,22 @@ from moon_vision_challenge.classification.api import schema
 from moon_vision_challenge.classification.api.serializers import HistoryQuerySerializer, InferenceSerializer
 from moon_vision_challenge.classification.models import Inference
 
+_TIME = DateTimeField()  # refuses what is outside the calendar in UTC
+
 
 class HistoryPagination(CursorPagination):
     """Continues after the last row seen instead of counting rows: page 10,000 costs what page 1 does."""
 
-    ordering = "-created_at"
+    ordering = ("-created_at", "-id")  # rows of the same moment have an order, too
     page_size = 50
     page_size_query_param = "page_size"
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         try:
             cursor = super().decode_cursor(request)
-            if cursor and cursor.position is not None and parse_datetime(str(cursor.position)) is None:
-                raise ValueError
-        except (NotFound, ValueError) as error:
+            if cursor and cursor.position is not None:
+                _TIME.run_validation(str(cursor.position))
+        except (NotFound, ValidationError) as error:
             raise ValidationError(
                 {"cursor": ["This is not a cursor. Take one from the `next` or `previous` URL of a page."]}
             ) from error

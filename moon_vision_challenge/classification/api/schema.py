@@ -31,7 +31,7 @@ BAD_INPUT = {
         description="A field is missing or invalid: a list of messages per field. "
         "If the body is malformed: `detail` and `code`.",
     ),
-    411: OpenApiResponse(Error, description="The request has no Content-Length."),
+    408: OpenApiResponse(Error, description="The request came too slowly."),
     413: OpenApiResponse(Error, description="The image is too large."),
     415: OpenApiResponse(Error, description="The body is neither multipart/form-data nor application/json."),
     **TOO_MANY_REQUESTS,

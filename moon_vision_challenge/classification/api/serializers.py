@@ -1,9 +1,8 @@
 """Shapes of requests and responses."""
 
-import binascii
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import unquote
 
-import pybase64
 from django.conf import settings
 from rest_framework import serializers
 
@@ -11,8 +10,11 @@ from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import InvalidImageError
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.web.errors import RequestTooLargeError
+from moon_vision_challenge.web.base64_text import decode_base64
+from moon_vision_challenge.web.errors import RequestTooLargeError, echo
 from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_url
+
+_MAX_CHOICES = 20
 
 
 class ImageUploadField(serializers.FileField):
@@ -34,23 +36,40 @@ class ImageUploadField(serializers.FileField):
             raise serializers.ValidationError(error.detail, code=error.code) from error
 
     def _decode_base64(self, text: str) -> bytes:
-        if text.startswith("data:"):
+        text = text.lstrip()
+        if text[:5].lower() == "data:":  # RFC 2397
             header, _, text = text.partition(",")
-            if not header.endswith(";base64"):
+            if not header.rstrip().lower().endswith(";base64"):
                 self.fail("not_base64")
+            text = unquote(text) if "%" in text else text
         try:
-            # Line breaks, which the base64 command and MIME put in, are no error; anything else is.
-            return pybase64.b64decode("".join(text.split()), validate=True)
-        except (binascii.Error, ValueError):
-            self.fail("not_base64")
+            return decode_base64(text)
+        except ValueError as error:
+            raise serializers.ValidationError(self.error_messages["not_base64"], code="not_base64") from error
 
 
 class ModelTypeField(serializers.ChoiceField):
     """The registered model types, read when they are needed: what an app registers later is there too."""
 
+    default_error_messages = {
+        "invalid_choice": '"{input}" is not a valid choice. Choose one of: {choices}. /api/v1/models/ lists them.',
+    }
+
     def __init__(self, **kwargs: Any) -> None:
         kwargs.pop("choices", None)
         super().__init__(choices=[(model_type, model_type) for model_type in dispatcher], **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        # A line break behind it is what `curl -F model_type=@file` and text editors leave.
+        model_type = str(data).strip() if isinstance(data, str | int) else ""
+        if model_type not in self.choice_strings_to_values:
+            self._refuse(data)
+        return model_type
+
+    def _refuse(self, data: Any) -> NoReturn:
+        named = list(self.choice_strings_to_values)
+        choices = ", ".join(named[:_MAX_CHOICES]) + (", ..." if len(named) > _MAX_CHOICES else "")
+        self.fail("invalid_choice", input=echo(data), choices=choices)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ModelTypeField":
         return type(self)(**self._kwargs)  # type: ignore[attr-defined]

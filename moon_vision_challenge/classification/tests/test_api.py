@@ -169,7 +169,7 @@ class TestBadInput:
         response = client.post(url, {"model_type": "resnet", "image": value}, format="json")
         assert (response.status_code, list(response.json())) == (400, ["image"])
 
-    @pytest.mark.parametrize("value", [None, 5, [], {}, "", "\x00", "resnet\n"])
+    @pytest.mark.parametrize("value", [None, 5, [], {}, "", "\x00", "res\nnet"])
     def test_a_model_type_that_is_no_choice_is_400_on_model_type(
         self, client: APIClient, url: str, value: object, jpeg: bytes
     ) -> None:

@@ -124,9 +124,9 @@ def test_s3_refuses_a_url_without_its_signature(inference: Inference, client: AP
 
 
 def test_nothing_outside_the_uploads_is_presigned(inference: Inference, client: APIClient) -> None:
-    location = client.get("/media/elsewhere/secret.txt")["Location"]
-    assert requests.get(location, timeout=10).status_code == 404
-    assert client.get("/media/%2e%2e/elsewhere/secret.txt").status_code == 400
+    for path in ("elsewhere/secret.txt", "%2e%2e/elsewhere/secret.txt", "inferences/2026/01/02/.."):
+        response = client.get(f"/media/{path}")
+        assert (response.status_code, response.get("Location")) == (404, None)
 
 
 @pytest.mark.django_db(transaction=True)  # as in production: an error within a test's own transaction would break it

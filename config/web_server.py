@@ -1,0 +1,87 @@
+"""`python -m config.web_server`: serves the web application, within the limits of the settings."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moon_vision_challenge.http_server.limits import Limits
+from moon_vision_challenge.http_server.supervisor import CannotListenError, Supervisor, listen
+from moon_vision_challenge.http_server.worker import Service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    options = parse(argv)
+    try:
+        listener = listen(options.host, options.port)
+    except CannotListenError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    supervisor = Supervisor(lambda: load(threads=options.threads), listener, processes=options.workers)
+    return supervisor.run(options.reload_paths if options.reload else ())
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m config.web_server", description=__doc__)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=8000, help="(default: %(default)s)")
+    add("--workers", type=int, default=2, help="processes (default: %(default)s)")
+    add("--threads", type=int, default=4, help="requests at a time in each process (default: %(default)s)")
+    add("--reload", action="store_true", help="load the code anew when it changes")
+    add("--reload-paths", type=Path, action="append", default=[], metavar="FOLDER", help="where to look for changes")
+    return parser.parse_args(argv)
+
+
+def load(*, threads: int) -> Service:
+    """Import the application, and with it the settings."""
+    # With autoreload, only the processes that serve import the code.
+    from django.conf import settings  # noqa: PLC0415
+    from django.http import HttpRequest  # noqa: PLC0415
+
+    from config.wsgi import application  # noqa: PLC0415
+    from moon_vision_challenge.health.views import livez  # noqa: PLC0415
+
+    logging.captureWarnings(capture=True)
+    limits = Limits(
+        max_body_bytes=settings.MAX_REQUEST_BODY_BYTES,
+        max_body_memory_bytes=settings.WEB_MAX_BODY_MEMORY_BYTES,
+        max_connections=settings.WEB_MAX_CONNECTIONS,
+        head_timeout_s=settings.WEB_HEAD_TIMEOUT_S,
+        idle_timeout_s=settings.WEB_IDLE_TIMEOUT_S,
+        body_timeout_s=settings.WEB_BODY_TIMEOUT_S,
+        min_body_bytes_per_s=settings.WEB_MIN_BODY_BYTES_PER_S,
+        rate_window_s=settings.WEB_RATE_WINDOW_S,
+        write_timeout_s=settings.WEB_WRITE_TIMEOUT_S,
+        stop_timeout_s=settings.WEB_STOP_TIMEOUT_S,
+    )
+    return Service(
+        application=application,
+        limits=limits,
+        threads=threads,
+        # Alive means that the event loop turns: busy threads are not a reason to kill the process.
+        immediate={b"/livez": json_answer(livez(HttpRequest()).content)},
+        reserved=frozenset({b"/readyz", b"/status"}),
+        too_large=f"The image is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted.",
+    )
+
+
+def json_answer(body: bytes) -> "WSGIApplication":
+    """An application that always answers the same."""
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+
+    def application(_: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        start_response("200 OK", headers)
+        return [body]
+
+    return application
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""Real clients, and the ways of those that are not Python's, on the running service."""
+
+import asyncio
+import base64
+import gzip
+import io
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+import pytest
+import requests
+
+from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
+from native.environment import ROOT
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PHOTO_FILE = ROOT / "samples" / "coffee.jpg"
+EXPECTED = {"label": "espresso"}
+TIMEOUT_S = 30
+
+
+def v0(service: Service) -> str:
+    return f"{service.url}/api/v0/inferences/"
+
+
+def curl(*arguments: str) -> tuple[int, dict[str, object]]:
+    command = ["curl", "--silent", "--max-time", str(TIMEOUT_S), "--write-out", "\n%{http_code}", *arguments]
+    body, _, status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rpartition("\n")
+    return int(status), json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (f"-Fmodel_type={MODEL}", f"-Fimage=@{PHOTO_FILE}"),
+        (f"-Fmodel_type={MODEL}", f"-Fimage=<{PHOTO_FILE};type=image/jpeg"),  # a type and no filename
+        (f"-Fmodel_type={MODEL}", f"-Fimage=@{PHOTO_FILE};encoder=base64"),
+        (f"-Fmodel_type={MODEL}", f"-Fimage=@{PHOTO_FILE}", "-HTransfer-Encoding: chunked"),
+        (f"-Fmodel_type={MODEL}", f"-Fimage=@{PHOTO_FILE}", "-HExpect: 100-continue"),
+        (f"-Fmodel_type={MODEL}", f"-Fimage=@{PHOTO_FILE}", "--http2"),
+        (f"-Fmodel_type={MODEL}", f"-Fimage=@{PHOTO_FILE}", "--http1.0"),
+    ],
+    ids=["form", "no-filename", "base64", "chunked", "expect", "http2-upgrade", "http1.0"],
+)
+def test_curl(service: Service, arguments: tuple[str, ...]) -> None:
+    assert curl(*arguments, v0(service)) == (200, EXPECTED)
+
+
+def test_curl_with_the_model_type_from_a_file_of_one_line(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "model_type.txt").write_text(f"{MODEL}\n")
+    assert curl(f"-Fmodel_type=<{tmp_path}/model_type.txt", f"-Fimage=@{PHOTO_FILE}", v0(service)) == (200, EXPECTED)
+
+
+def test_curl_that_sends_too_much_reads_413(service: Service, tmp_path: Path) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(bytes(40_000_000))
+    for more in ((), ("-HExpect:",), ("-HTransfer-Encoding: chunked", "-HExpect:")):
+        status, body = curl(f"-Fmodel_type={MODEL}", f"-Fimage=@{large}", *more, v0(service))
+        assert (status, body["code"]) == (413, "request_too_large")
+
+
+def test_requests(service: Service) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield json_body()[:1000]
+        yield json_body()[1000:]
+
+    with requests.Session() as session:
+        form = session.post(
+            v0(service), data={"model_type": MODEL}, files={"image": ("图片é.jpg", PHOTO)}, timeout=TIMEOUT_S
+        )
+        headers = {"Content-Type": "application/json"}
+        chunked = session.post(v0(service), data=chunks(), headers=headers, timeout=TIMEOUT_S)
+        headers["Content-Encoding"] = "gzip"
+        zipped = session.post(v0(service), data=gzip.compress(json_body()), headers=headers, timeout=TIMEOUT_S)
+    assert [answer.json() for answer in (form, chunked, zipped)] == [EXPECTED] * 3
+
+
+def test_requests_whose_header_has_no_boundary_is_told_so(service: Service) -> None:
+    answer = requests.post(v0(service), data=b"--x", headers={"Content-Type": "multipart/form-data"}, timeout=TIMEOUT_S)
+    assert answer.status_code == 400
+    assert "has no boundary" in answer.json()["detail"]
+
+
+def test_httpx(service: Service) -> None:
+    form = httpx.post(v0(service), data={"model_type": MODEL}, files={"image": PHOTO}, timeout=TIMEOUT_S)
+    text = httpx.post(v0(service), json={"model_type": MODEL, "image": encoded()}, timeout=TIMEOUT_S)
+    assert (form.json(), text.json()) == (EXPECTED, EXPECTED)
+
+
+def test_aiohttp_with_several_requests_at_once(service: Service) -> None:
+    async def post(session: aiohttp.ClientSession) -> object:
+        form = aiohttp.FormData({"model_type": MODEL})
+        form.add_field("image", io.BytesIO(PHOTO), content_type="image/jpeg")
+        async with session.post(v0(service), data=form) as answer:
+            return await answer.json()
+
+    async def post_all() -> list[object]:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(TIMEOUT_S)) as session:
+            return await asyncio.gather(*(post(session) for _ in range(8)))
+
+    assert asyncio.run(post_all()) == [EXPECTED] * 8
+
+
+RAW_FORMS = {
+    # .NET's MultipartFormDataContent: quotes around the boundary, none around names, a charset on the text
+    "dotnet": (
+        'multipart/form-data; boundary="B"',
+        ["Content-Type: text/plain; charset=utf-8", "Content-Disposition: form-data; name=model_type"],
+        ["Content-Disposition: form-data; name=image; filename=a.jpg; filename*=utf-8''a.jpg"],
+    ),
+    "dotnet without a filename": (
+        'multipart/form-data; boundary="B"',
+        ["Content-Type: text/plain; charset=utf-8", "Content-Disposition: form-data; name=model_type"],
+        ["Content-Disposition: form-data; name=image"],
+    ),
+    # Retrofit with a converter: the text is JSON, the file has a type only; OkHttp states lengths of parts
+    "retrofit": (
+        "multipart/form-data; boundary=B",
+        [
+            'Content-Disposition: form-data; name="model_type"',
+            "Content-Transfer-Encoding: binary",
+            "Content-Type: application/json; charset=UTF-8",
+            f"Content-Length: {len(MODEL) + 2}",
+        ],
+        [
+            'Content-Disposition: form-data; name="image"',
+            "Content-Transfer-Encoding: binary",
+            "Content-Type: image/*",
+            f"Content-Length: {len(PHOTO)}",
+        ],
+    ),
+    "dio": (
+        "multipart/form-data; boundary=B",
+        ['content-disposition: form-data; name="model_type"'],
+        [
+            'content-disposition: form-data; name="image"; filename="a%22b.jpg"',
+            "content-type: application/octet-stream",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RAW_FORMS)
+def test_forms_of_other_languages(service: Service, name: str) -> None:
+    content_type, text_headers, file_headers = RAW_FORMS[name]
+    text = f'"{MODEL}"' if "json" in "".join(text_headers) else MODEL
+    parts = [("\r\n".join(text_headers), text.encode()), ("\r\n".join(file_headers), PHOTO)]
+    body = b"".join(b"--B\r\n" + head.encode() + b"\r\n\r\n" + data + b"\r\n" for head, data in parts) + b"--B--\r\n"
+    assert send_raw(service, content_type, body) == EXPECTED
+
+
+def send_raw(service: Service, content_type: str, body: bytes) -> object:
+    address = urlsplit(service.url)
+    head = (
+        f"POST /api/v0/inferences/ HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: {content_type}\r\n"
+        f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_S) as client:
+        client.sendall(head.encode() + body)
+        answer = b""
+        while data := client.recv(1 << 16):
+            answer += data
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+def encoded() -> str:
+    return base64.b64encode(PHOTO).decode()
+
+
+def json_body() -> bytes:
+    image = f"DATA:image/jpeg;name=a.jpg;base64,{encoded()}"
+    return b"\xef\xbb\xbf" + json.dumps({"model_type": MODEL, "image": image}).encode()
+
+
+def test_livez_is_answered_whatever_the_host(service: Service) -> None:
+    for path in ("/livez", "/readyz"):
+        answer = requests.get(service.url + path, headers={"Host": "10.0.0.1"}, timeout=TIMEOUT_S)
+        assert answer.status_code == 200
+
+
+@pytest.mark.e2e
+def test_node_reads_its_answers_413_too(service: Service) -> None:
+    """undici, which is Node's fetch, sends all of a body before it reads."""
+    script = Path(__file__).with_name("node_clients.mjs")
+    command = ["node", str(script), v0(service), str(PHOTO_FILE), MODEL]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.splitlines()
+    (_, *first), *others = (json.loads(line) for line in lines)
+    assert first == [200, EXPECTED]
+    assert [(status, body["code"]) for _, status, body in others] == [(413, "request_too_large")] * 4
+
+
+def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> None:
+    origin, path = "https://app.example", "/api/v1/history/"
+    preflight = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "idempotency-key",
+    }
+    answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    service.start("web", DJANGO_CORS_ALLOWED_ORIGINS=origin)
+    for url in (v0(service), service.url + path):
+        allowed = requests.options(url, headers=preflight, timeout=TIMEOUT_S).headers
+        assert allowed["Access-Control-Allow-Origin"] == origin
+        assert "idempotency-key" in allowed["Access-Control-Allow-Headers"]
+    answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
+    assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+    foreign = requests.get(service.url + path, headers={"Origin": "https://evil.example"}, timeout=TIMEOUT_S)
+    assert "Access-Control-Allow-Origin" not in foreign.headers

@@ -1,0 +1,278 @@
+"""One client's connection in the event loop: its requests are answered one at a time, and its deadlines are kept."""
+
+import asyncio
+import enum
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from .exchange import Exchange, Part, refusal_part
+from .reader import RequestReader
+from .request import RefusedError, Request, base_environ
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+WRITE_BUFFER_BYTES = 64 * 1024
+
+
+class State(enum.Enum):
+    NEW = enum.auto()  # nothing has come yet
+    IDLE = enum.auto()  # between two requests
+    HEAD = enum.auto()
+    BODY = enum.auto()
+    ANSWERING = enum.auto()
+    DRAINING = enum.auto()  # refused: what still comes is dropped
+    CLOSING = enum.auto()  # the last bytes of the answer are on their way
+
+
+class Connection(asyncio.Protocol):
+    """The transport calls it with what comes, the worker with the time."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+        self._limits = worker.limits
+        self._transport: asyncio.Transport
+        self._reader = RequestReader(worker.limits, worker.count_body, worker.too_large)
+        self._waiting: deque[Request | RefusedError] = deque()  # pipelined
+        self._current = Request()
+        self._exchange: Exchange | None = None
+        self._is_in_thread = False
+        self._held_back = b""  # came while a request was being answered
+        self._is_deaf = False  # nothing more is read from it
+        self._is_write_paused = False
+        self._has_ended = False  # the client has closed its side
+        self._drained_bytes = 0
+        self._window_end = 0.0
+        self._window_start_bytes = 0
+        self.state = State.NEW
+        self.deadline = worker.now() + self._limits.head_timeout_s
+
+    # Called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        client = transport.get_extra_info("peername") or ("", 0)
+        server = transport.get_extra_info("sockname") or ("", 0)
+        self._base = base_environ(client[:2], server[:2], is_multiprocess=self._worker.is_multiprocess)
+        if not self._worker.add(self):
+            self._refuse(_overloaded("Too many connections are open."))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
+        self._is_deaf = True
+        self._reader.discard()
+        for waiting in self._waiting:
+            if isinstance(waiting, Request):
+                self._worker.release(waiting)
+        self._waiting.clear()
+        self._take_held_back()
+        if self._exchange and not self._is_in_thread:
+            self._worker.run(self._exchange.close)
+            self._finish_exchange()
+        self._worker.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.state is State.DRAINING:
+            self._drained_bytes += len(data)
+            if self._drained_bytes > self._limits.max_drained_bytes:
+                self._transport.abort()
+        elif self._is_deaf:
+            pass
+        elif self.state is State.ANSWERING:
+            self._held_back += data
+            self._worker.count_body(len(data))
+            self._transport.pause_reading()
+        else:
+            self._feed(data)
+
+    def eof_received(self) -> bool:
+        self._has_ended = True
+        return self.state is State.ANSWERING  # else nobody waits for an answer, and asyncio closes the connection
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+        if self.state is not State.CLOSING:
+            self.deadline = self._worker.now() + self._limits.write_timeout_s
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        if self.state is State.ANSWERING:
+            self._advance()
+
+    # Called by the worker
+
+    def check_deadline(self, now: float) -> None:
+        if self.state is State.BODY and now >= self._window_end:
+            received = self._reader.body_bytes - self._window_start_bytes
+            if received < self._limits.min_body_bytes_per_s * self._limits.rate_window_s:
+                self._refuse(_too_slow("The body came too slowly."))
+                return
+            self._start_window(now)
+        if now < self.deadline:
+            return
+        if self.state is State.HEAD:
+            self._refuse(_too_slow("The request's head did not come in time."))
+        elif self.state is State.BODY:
+            self._refuse(_too_slow("The body did not come in time."))
+        elif self.state is not State.ANSWERING or self._is_write_paused:
+            self._transport.abort()
+
+    def shed(self) -> None:
+        """Give way, because all bodies together take too much memory."""
+        self._refuse(_overloaded("Too many uploads are under way."))
+
+    def stop(self) -> None:
+        """The process ends: requests are finished, connections without one are closed."""
+        if self.state is State.IDLE:
+            self._transport.close()
+        elif self.state is State.NEW:
+            self.deadline = min(self.deadline, self._worker.now() + self._limits.sweep_interval_s)
+
+    def close(self) -> None:
+        """At once, whatever is under way."""
+        self.state = State.CLOSING
+        self._transport.abort()
+
+    # Requests
+
+    def _feed(self, data: bytes) -> None:
+        refused = None
+        try:
+            self._reader.feed(data)
+        except RefusedError as error:
+            refused = error
+        self._waiting.extend(self._reader.complete)
+        self._reader.complete.clear()
+        if refused:
+            self._refuse(refused)
+        if self._waiting:
+            self._advance()
+        elif not self._is_deaf:
+            self._expect_more()
+            if self.state is State.BODY and self._worker.body_bytes > self._limits.max_body_memory_bytes:
+                self._worker.shed_one()
+
+    def _expect_more(self) -> None:
+        """Of the request that has begun, or of the next one."""
+        state = (
+            State.BODY if self._reader.is_head_known else State.HEAD if self._reader.is_message_begun else State.IDLE
+        )
+        if state is self.state:
+            return
+        now = self._worker.now()
+        if state is State.BODY:
+            self.deadline = now + self._limits.body_timeout_s
+            self._start_window(now)
+            if self._reader.expects_continue:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        else:
+            self.deadline = now + (self._limits.head_timeout_s if state is State.HEAD else self._limits.idle_timeout_s)
+        self.state = state
+
+    def _start_window(self, now: float) -> None:
+        self._window_end = now + self._limits.rate_window_s
+        self._window_start_bytes = self._reader.body_bytes
+
+    def _advance(self) -> None:
+        """Go on with the exchange under way, or with the next request; or wait for one."""
+        if self._is_write_paused or self._is_in_thread:
+            return
+        if self._exchange:
+            self._run(self._exchange.proceed)
+        elif not self._waiting:
+            self._wait()
+        elif isinstance(waiting := self._waiting.popleft(), RefusedError):
+            self._refuse_now(waiting)
+        else:
+            self._answer(waiting)
+
+    def _wait(self) -> None:
+        """For what the client sends next."""
+        if data := self._take_held_back():
+            self._expect_more()
+            self._feed(data)
+            if self.state is not State.ANSWERING:
+                self._transport.resume_reading()
+        else:
+            self._expect_more()
+        if self.state is State.ANSWERING:
+            return
+        if self._has_ended:
+            self._close_when_written()
+        elif self._worker.is_stopping:
+            self.stop()
+
+    def _take_held_back(self) -> bytes:
+        data, self._held_back = self._held_back, b""
+        self._worker.count_body(-len(data))
+        return data
+
+    # Answers
+
+    def _answer(self, request: Request) -> None:
+        self.state = State.ANSWERING
+        self._current = request
+        immediate = self._worker.immediate_answer(request)
+        self._exchange = Exchange(immediate or self._worker.application, request, self._base, self._worker)
+        if immediate:
+            self._deliver(self._exchange.start())
+        else:
+            self._run(self._exchange.start)
+
+    def _run(self, step: Callable[[], Part]) -> None:
+        self._is_in_thread = True
+        self._worker.submit(step, self._deliver, self._current)
+
+    def _deliver(self, part: Part) -> None:
+        """In the loop again, with the next bytes of the answer."""
+        self._is_in_thread = False
+        if self._transport.is_closing():  # nobody reads it any more
+            if self._exchange and not part.is_last:
+                self._worker.run(self._exchange.close)
+            self._finish_exchange()
+            return
+        self._transport.write(part.data)
+        if part.is_last:
+            self._finish_exchange()
+        if part.is_last and not part.is_keep_alive:
+            self._close_when_written()
+        else:
+            self._advance()
+
+    def _finish_exchange(self) -> None:
+        self._worker.release(self._current)
+        self._exchange = None
+
+    def _refuse(self, refused: RefusedError) -> None:
+        """Now, or behind the answers that come before."""
+        if self._is_deaf:
+            return
+        self._is_deaf = True
+        self._reader.discard()
+        if self.state is State.ANSWERING or self._waiting:
+            self._waiting.append(refused)
+        else:
+            self._refuse_now(refused)
+
+    def _refuse_now(self, refused: RefusedError) -> None:
+        self._transport.write(refusal_part(refused, self._worker.date).data)
+        self.state = State.DRAINING
+        self.deadline = self._worker.now() + self._limits.drain_timeout_s
+        self._transport.resume_reading()
+        self._transport.write_eof()
+
+    def _close_when_written(self) -> None:
+        """The client reads all of the answer before the connection closes, if it does so in time."""
+        self._is_deaf = True
+        self.state = State.CLOSING
+        self.deadline = self._worker.now() + self._limits.write_timeout_s
+        self._transport.close()
+
+
+def _too_slow(detail: str) -> RefusedError:
+    return RefusedError(408, "request_timeout", detail + " Send it faster, or in smaller parts.")
+
+
+def _overloaded(detail: str) -> RefusedError:
+    return RefusedError(503, "overloaded", detail + " Try again later.", retry_after_s=5)

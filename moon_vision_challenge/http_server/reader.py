@@ -1,0 +1,166 @@
+"""Bytes → requests, within the limits. llhttp, the parser of Node, takes them apart; what it does not check is here."""
+
+from collections.abc import Callable
+
+import httptools
+
+from .limits import Limits
+from .request import RefusedError, Request, malformed
+
+MAX_PIPELINED = 100
+# What the chunks of a body may take beside it, and beside a quarter of it. More is work for nothing.
+MAX_FRAMING_BYTES = 64 * 1024
+
+
+class RequestReader:
+    """Feed it what the client sends. `complete` are the requests that are there as a whole, the oldest first.
+
+    The parser calls the `on_...` methods.
+    """
+
+    def __init__(
+        self, limits: Limits, count_body: Callable[[int], None], too_large: Callable[[], RefusedError]
+    ) -> None:
+        """`count_body` hears of bytes that come and go; `too_large` makes the answer to a body above its limit."""
+        self.complete: list[Request] = []
+        self.is_message_begun = False
+        self.is_head_known = False
+        self.expects_continue = False
+        self.body_bytes = 0
+        """Of all bodies so far, to see how fast they come."""
+        self._limits = limits
+        self._count_body = count_body
+        self._too_large = too_large
+        self._parser = httptools.HttpRequestParser(self)
+        self._request = Request()
+        self._raw_bytes = 0  # of this request, since its first ones
+        self._is_reparsing = False
+
+    def feed(self, data: bytes) -> None:
+        """Raises RefusedError; what was complete before is in `complete`. Nothing may be fed after that."""
+        self._raw_bytes += len(data)
+        self._parse(data)
+        framing_bytes = self._raw_bytes - self._request.body_size
+        if self.is_head_known and framing_bytes > MAX_FRAMING_BYTES + self._request.body_size // 4:
+            raise malformed("The body's chunks are too small.")
+        if not self.is_head_known and self._raw_bytes > self._limits.max_head_bytes:
+            raise self._head_too_large()
+
+    def discard(self) -> None:
+        """Forget the request that is not complete."""
+        self._count_body(-self._request.body_size)
+        self._request = Request()
+
+    def on_message_begin(self) -> None:
+        if not self._is_reparsing:
+            self.is_message_begun = True
+            self._raw_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        if not self._is_reparsing:
+            self._request.target += url
+            self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_reparsing:
+            return
+        self._count_head(len(name) + len(value) + 4)
+        if self.is_head_known:
+            return  # a trailer, which nobody reads
+        self._request.headers.append((name, value))
+        if len(self._request.headers) > self._limits.max_headers:
+            raise RefusedError(431, "headers_too_large", f"At most {self._limits.max_headers} headers are accepted.")
+
+    def on_headers_complete(self) -> None:
+        if self._is_reparsing:
+            self._is_reparsing = False
+            return
+        self.is_head_known = True
+        self._raw_bytes = 0
+        request = self._request
+        request.method, request.version = self._parser.get_method(), self._parser.get_http_version()
+        request.is_keep_alive = self._parser.should_keep_alive()
+        self._check_head(request)
+
+    def on_body(self, body: bytes) -> None:
+        size = len(body)
+        self._request.body_parts.append(body)
+        self._request.body_size += size
+        self.body_bytes += size
+        self._count_body(size)
+        if self._request.body_size > self._limits.max_body_bytes:
+            raise self._too_large()
+
+    def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            if self._request.method == b"CONNECT":
+                raise RefusedError(501, "not_implemented", "This server is not a proxy.")
+            if _framing(self._request):
+                return  # the body has yet to come
+        self.complete.append(self._request)
+        self._request = Request()
+        self._raw_bytes = 0
+        self.is_message_begun = self.is_head_known = self.expects_continue = False
+        if len(self.complete) > MAX_PIPELINED:
+            raise RefusedError(429, "too_many_requests", "Too many requests were sent without reading the answers.")
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            raise (error.__context__ or error) from None
+        except httptools.HttpParserInvalidMethodError:
+            raise RefusedError(501, "not_implemented", "The request's method is not known.") from None
+        except httptools.HttpParserError as error:
+            raise malformed(f"The request is not valid HTTP/1.1: {error}.") from None
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """No other protocol is spoken here (RFC 9110, 7.8): the request is one like others, its body comes behind it.
+
+        Java's HTTP client asks for h2c with every POST. The parser takes what follows for the other protocol, so a new
+        one is told how the body is framed and reads on.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        if framing := _framing(self._request):
+            self._is_reparsing = True
+            rest = b"POST / HTTP/1.1\r\n%b\r\n\r\n%b" % (framing, rest)
+        self._parse(rest)
+
+    def _check_head(self, request: Request) -> None:
+        if request.version not in ("1.0", "1.1"):
+            raise RefusedError(505, "http_version_not_supported", "This server speaks HTTP/1.1 and HTTP/1.0.")
+        hosts = 0
+        for name, value in request.headers:
+            match name.lower():
+                case b"host":
+                    hosts += 1
+                case b"content-length" if int(value) > self._limits.max_body_bytes:
+                    raise self._too_large()
+                case b"expect":
+                    self.expects_continue = request.version == "1.1" and value.lower() == b"100-continue"
+                case b"transfer-encoding" if value.strip().lower() != b"chunked":
+                    raise RefusedError(501, "not_implemented", "No Transfer-Encoding but chunked is understood.")
+                case b"transfer-encoding" if request.version == "1.0":
+                    raise malformed("HTTP/1.0 has no Transfer-Encoding.")
+        if hosts > 1 or (not hosts and request.version == "1.1"):
+            raise malformed("State one Host.")
+
+    def _count_head(self, size: int) -> None:
+        self._request.head_size += size
+        if self._request.head_size > self._limits.max_head_bytes:
+            raise self._head_too_large()
+
+    def _head_too_large(self) -> RefusedError:
+        limit = self._limits.max_head_bytes
+        detail = f"The request line and the headers are too large. At most {limit:,} bytes are accepted."
+        return RefusedError(431, "headers_too_large", detail)
+
+
+def _framing(request: Request) -> bytes:
+    """The header that says how long the body is, if there is one."""
+    for name, value in request.headers:
+        if name.lower() in (b"content-length", b"transfer-encoding"):
+            return name + b": " + value
+    return b""

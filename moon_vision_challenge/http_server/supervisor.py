@@ -1,0 +1,190 @@
+"""The parent: listens, starts the processes that serve, starts again what ends, and stops them all."""
+
+import contextlib
+import logging
+import mmap
+import os
+import resource
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .limits import Limits
+from .worker import Service, Worker, freeze
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 4096
+LOAD_FAILED = 3
+MAX_PAUSE_S = 30.0
+CALM_S = 60  # a process that lived so long is started again at once
+KILL_AFTER_S = 3  # beyond the time that a process may take to stop
+SPARE_FILES = 200  # files that are not connections
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class CannotListenError(Exception):
+    """The address is taken, or does not belong to this machine."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises CannotListenError with a sentence for the operator."""
+    with contextlib.ExitStack() as stack:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise CannotListenError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
+        stack.pop_all()
+    return listener
+
+
+@dataclass
+class _Slot:
+    """The place of one process, and of those that come after it."""
+
+    pid: int = 0
+    started_at: float = 0.0
+    start_at: float = 0.0
+    pause_s: float = 0.0
+
+
+class Supervisor:
+    """Loads the service once, and forks: the processes share its memory."""
+
+    def __init__(self, load: Callable[[], Service], listener: socket.socket, *, processes: int) -> None:
+        self._load = load
+        self._listener = listener
+        self._counts = memoryview(mmap.mmap(-1, 8 * processes)).cast("q")
+        self._slots = [_Slot() for _ in range(processes)]
+        self._is_stopping = self._is_reloading = False
+
+    def run(self, reload_paths: Sequence[Path] = ()) -> int:
+        """Serve until SIGTERM or SIGINT; returns the exit code. With `reload_paths`, a change there loads all anew."""
+        stop_timeout_s = Limits.stop_timeout_s
+        if reload_paths:
+            threading.Thread(target=_watch, args=(reload_paths,), daemon=True).start()
+        else:
+            service = self._load()
+            self._load = lambda: service
+            stop_timeout_s = service.limits.stop_timeout_s
+            freeze()
+        self._wakened, wake = socket.socketpair()
+        for end in (self._wakened, wake):
+            end.setblocking(False)  # noqa: FBT003
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+        while not self._is_stopping:
+            self._start_missing()
+            self._sleep()
+            self._reap()
+            if self._is_reloading:
+                self._reload()
+        return self._stop(time.monotonic() + stop_timeout_s + KILL_AFTER_S)
+
+    def _note(self, number: int, _frame: object) -> None:
+        self._is_stopping |= number in (signal.SIGTERM, signal.SIGINT)
+        self._is_reloading |= number == signal.SIGHUP
+
+    def _sleep(self) -> None:
+        """Until a signal comes, or a process has to be started again."""
+        starts = [slot.start_at for slot in self._slots if not slot.pid]
+        timeout_s = max(0.0, min(starts) - time.monotonic()) if starts else None
+        select.select([self._wakened], [], [], timeout_s)
+        with contextlib.suppress(BlockingIOError):
+            self._wakened.recv(512)
+
+    def _start_missing(self) -> None:
+        now = time.monotonic()
+        for number, slot in enumerate(self._slots):
+            if not slot.pid and slot.start_at <= now:
+                slot.pid, slot.started_at = self._fork(number), now
+
+    def _fork(self, number: int) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        return pid
+
+    def _become_worker(self, number: int) -> None:
+        signal.set_wakeup_fd(-1)
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which passes it on
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        code = LOAD_FAILED
+        try:
+            service = self._load()
+            allow_files(service.limits.max_connections + SPARE_FILES)
+            code = 1
+            Worker(service, self._listener, self._counts, number).serve()
+            code = 0
+        except Exception:  # the parent's frames are above us: nothing may pass
+            logger.exception("a web process cannot go on")
+        finally:
+            logging.shutdown()
+            os._exit(code)  # threads that still run the application do not hold it up
+
+    def _reap(self) -> None:
+        for slot in self._slots:
+            if slot.pid and os.waitpid(slot.pid, os.WNOHANG)[0]:
+                self._ended(slot)
+
+    def _ended(self, slot: _Slot) -> None:
+        now = time.monotonic()
+        lived_s = now - slot.started_at
+        slot.pause_s = 0.0 if lived_s > CALM_S else min(MAX_PAUSE_S, max(0.5, slot.pause_s * 2))
+        slot.start_at = now + slot.pause_s
+        if not self._is_stopping and not self._is_reloading:
+            logger.error("web process %d has ended, another one starts in %.1f s", slot.pid, slot.pause_s)
+        slot.pid = 0
+
+    def _reload(self) -> None:
+        logger.info("the code has changed: the web processes start anew")
+        self._signal(signal.SIGTERM)
+        for slot in self._slots:
+            if slot.pid:
+                os.waitpid(slot.pid, 0)
+            slot.pid, slot.start_at, slot.pause_s = 0, 0.0, 0.0
+        self._is_reloading = False
+
+    def _stop(self, deadline: float) -> int:
+        self._signal(signal.SIGTERM)
+        while any(slot.pid for slot in self._slots) and time.monotonic() < deadline:
+            select.select([self._wakened], [], [], 0.1)
+            with contextlib.suppress(BlockingIOError):
+                self._wakened.recv(512)
+            self._reap()
+        self._signal(signal.SIGKILL)
+        return 0
+
+    def _signal(self, number: signal.Signals) -> None:
+        for slot in self._slots:
+            if slot.pid:
+                os.kill(slot.pid, number)
+
+
+def allow_files(count: int) -> None:
+    """Each connection is an open file, and the usual limit is 1,024 of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _watch(paths: Sequence[Path]) -> None:
+    import watchfiles  # noqa: PLC0415 - a tool of developers, which production does not install
+
+    for _ in watchfiles.watch(*paths, watch_filter=watchfiles.PythonFilter()):
+        os.kill(os.getpid(), signal.SIGHUP)

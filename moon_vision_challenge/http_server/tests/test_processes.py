@@ -1,0 +1,83 @@
+"""The processes that serve."""
+
+import signal
+from collections import Counter
+from contextlib import ExitStack
+
+import pytest
+
+from moon_vision_challenge.http_server.supervisor import CannotListenError, listen
+from moon_vision_challenge.http_server.tests.conftest import (
+    Server,
+    StartServer,
+    read_all,
+    read_answer,
+    request,
+    status,
+    told,
+    wait_for,
+)
+
+
+def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
+    server = start_server(processes=2)
+    difference = 0
+    for _ in range(10):
+        with ExitStack() as stack:
+            clients = [stack.enter_context(server.connect()) for _ in range(8)]
+            for client in clients:
+                client.sendall(request("GET", "/"))
+            dealt = Counter(told(read_answer(client))["pid"] for client in clients)
+        difference += abs(8 - 2 * max(dealt.values()))
+    assert difference / 10 <= 2  # at most 5 and 3, in the mean
+
+
+def test_a_process_that_dies_is_replaced_again_and_again(start_server: StartServer) -> None:
+    server = start_server(processes=2)
+    for _ in range(2):
+        victim = server.workers[0]
+        victim.send_signal(signal.SIGKILL)
+        assert status(server.get("/")) == 200
+        wait_for(lambda: len(server.workers) == 2 and victim not in server.workers)  # noqa: B023
+
+
+def test_a_request_under_way_is_answered_before_the_server_stops(start_server: StartServer) -> None:
+    server = start_server(processes=2)
+    with server.connect() as client, server.connect() as uploader, server.connect() as idle:
+        idle.sendall(request("GET", "/"))
+        read_answer(idle)
+        client.sendall(request("GET", "/sleep?s=0.5"))
+        uploader.sendall(request("POST", "/", "Content-Length: 3") + b"a")
+        wait_for(lambda: _is_busy(server))
+        server.process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b""
+        uploader.sendall(b"bc")
+        for answer in (read_all(client), read_all(uploader)):
+            assert status(answer) == 200
+            assert b"\r\nConnection: close\r\n" in answer
+    assert server.process.wait(10) == 0
+
+
+def _is_busy(server: Server) -> bool:
+    return sum(len(worker.net_connections()) for worker in server.workers) >= 5
+
+
+def test_a_server_that_was_told_to_stop_does_not_wait_for_ever(start_server: StartServer) -> None:
+    server = start_server(stop_timeout_s=0.3)
+    with server.connect() as client:
+        client.sendall(request("GET", "/sleep?s=60"))
+        wait_for(lambda: len(server.workers[0].net_connections()) == 2)
+        assert server.stop() == 0
+
+
+def test_processes_end_with_their_parent(start_server: StartServer) -> None:
+    server = start_server(processes=2, head_timeout_s=0.4)
+    workers = server.workers
+    server.process.kill()
+    server.process.wait()
+    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+
+
+def test_a_taken_port_is_told(server: Server) -> None:
+    with pytest.raises(CannotListenError, match=f"Cannot listen on 127.0.0.1:{server.port}: Address already in use"):
+        listen("127.0.0.1", server.port)

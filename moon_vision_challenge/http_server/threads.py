@@ -1,0 +1,31 @@
+"""The threads in which the application runs."""
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+logger = logging.getLogger(__name__)
+
+Job = Callable[[], None]
+
+
+class Threads:
+    """They are daemons, unlike those of concurrent.futures: a process that has waited long enough for them may end."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        for number in range(count):
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
+
+    def submit(self, job: Job) -> None:
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            try:
+                job()
+            except Exception:  # a thread that ended would be missing for good
+                logger.exception("a job has failed")
+            del job  # else it would hold the last request until the next one

@@ -1,0 +1,232 @@
+"""One process: accepts connections, looks at deadlines, hands requests to the threads, and stops in an orderly way."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from .connection import Connection, State
+from .exchange import Part
+from .limits import Limits
+from .request import RefusedError, Request
+from .threads import Threads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+logger = logging.getLogger(__name__)
+
+# How long a process that has more connections than another one leaves a new one to that.
+YIELD_S = 0.005
+ACCEPT_PAUSE_S = 0.2
+ACCEPT_AT_ONCE = 16
+LARGE_BODY_BYTES = 1024 * 1024
+WARN_INTERVAL_S = 60
+EVICTABLE = (State.NEW, State.IDLE, State.HEAD, State.DRAINING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What is served, and how."""
+
+    application: "WSGIApplication"
+    limits: Limits = field(default_factory=Limits)
+    threads: int = 4
+    immediate: Mapping[bytes, "WSGIApplication"] = field(default_factory=dict)
+    """Path → an application that answers GET in the event loop at once, whatever the threads do."""
+    reserved: frozenset[bytes] = frozenset()
+    """Paths that have a thread for themselves."""
+    too_large: str = "The request's body is too large. At most {limit:,} bytes are accepted."
+
+
+class Worker:
+    def __init__(self, service: Service, listener: socket.socket, counts: "memoryview[int]", number: int) -> None:
+        """`counts`: connections of each process, in memory that they share; `number` is the index of this one."""
+        self.limits = service.limits
+        self.application = service.application
+        self.is_multiprocess = len(counts) > 1
+        self.is_stopping = False
+        self.body_bytes = 0
+        self.date = b""
+        self._service = service
+        self._listener = listener
+        self._counts = counts
+        self._number = number
+        self._connections: dict[Connection, None] = {}  # the oldest first
+        self._threads = Threads(service.threads, "request")
+        self._reserved = Threads(1, "reserved")
+        self._accepting: set[asyncio.Task[object]] = set()
+        self._warned_at = -float(WARN_INTERVAL_S)
+        self._parent = os.getppid()
+
+    def serve(self) -> None:
+        """Returns when the process was told to stop and has answered what it had."""
+        uvloop.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, stop.set)
+        self._counts[self._number] = 0
+        self._listener.setblocking(False)  # noqa: FBT003
+        self._loop.add_reader(self._listener, self._on_readable)
+        sweeping = self._loop.create_task(self._sweep(stop))
+        await stop.wait()
+        await self._stop()
+        sweeping.cancel()
+
+    # Connections
+
+    def _on_readable(self) -> None:
+        for _ in range(ACCEPT_AT_ONCE):
+            if self._counts[self._number] > min(self._counts):
+                self._pause_accepting(YIELD_S, and_accept=True)
+                break
+            if not self._accept_one():
+                break
+
+    def _pause_accepting(self, seconds: float, *, and_accept: bool = False) -> None:
+        def resume() -> None:
+            if not self.is_stopping:
+                self._loop.add_reader(self._listener, self._on_readable)
+                if and_accept:
+                    self._accept_one()
+
+        self._loop.remove_reader(self._listener)
+        self._loop.call_later(seconds, resume)
+
+    def _accept_one(self) -> bool:
+        """False if there is none."""
+        try:
+            accepted, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as error:  # usually no file descriptor is left
+            self.warn(f"cannot accept connections: {error}")
+            self._pause_accepting(ACCEPT_PAUSE_S)
+            return False
+        accepted.setblocking(False)  # noqa: FBT003
+        with suppress(OSError):  # the client is gone already
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+        self._count()
+        return True
+
+    def add(self, connection: Connection) -> bool:
+        """False if there is no room: as many connections as may be have a request under way."""
+        self._connections[connection] = None
+        if len(self._connections) <= self.limits.max_connections:
+            return True
+        self.warn(f"{self.limits.max_connections} connections are open: those that wait longest are closed")
+        for other in self._connections:
+            if other.state in EVICTABLE and other is not connection:
+                other.close()
+                return True
+        return False
+
+    def remove(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+        self._count()
+
+    def _count(self) -> None:
+        self._counts[self._number] = len(self._connections) + len(self._accepting)
+
+    def shed_one(self) -> None:
+        """Of the bodies that are being read, the one that takes longest gives way."""
+        reading = [connection for connection in self._connections if connection.state is State.BODY]
+        self.warn("the bodies of requests take all of their memory: the slowest upload is refused")
+        min(reading, key=lambda connection: connection.deadline).shed()
+
+    # Requests
+
+    def immediate_answer(self, request: Request) -> "WSGIApplication | None":
+        return self._service.immediate.get(request.target) if request.method in (b"GET", b"HEAD") else None
+
+    def submit(self, step: Callable[[], Part], deliver: Callable[[Part], None], request: Request) -> None:
+        """Run `step` in a thread, and `deliver` what it returns in the loop."""
+        call_soon_threadsafe = self._loop.call_soon_threadsafe
+
+        def job() -> None:
+            call_soon_threadsafe(deliver, step())
+
+        path = request.target.partition(b"?")[0]
+        (self._reserved if path in self._service.reserved else self._threads).submit(job)
+
+    def run(self, job: Callable[[], None]) -> None:
+        self._threads.submit(job)
+
+    def count_body(self, size: int) -> None:
+        self.body_bytes += size
+
+    def release(self, request: Request) -> None:
+        """Its body is needed no longer."""
+        self.count_body(-request.body_size)
+        if request.body_size > LARGE_BODY_BYTES:
+            self.run(_collect)
+        request.body_size = 0
+
+    def too_large(self) -> RefusedError:
+        detail = self._service.too_large.format(limit=self.limits.max_body_bytes)
+        return RefusedError(413, "request_too_large", detail)
+
+    def warn(self, message: str) -> None:
+        """One line a minute: what clients do must not fill the log."""
+        if self.now() > self._warned_at + WARN_INTERVAL_S:
+            self._warned_at = self.now()
+            logger.warning("%s", message)
+
+    # Time
+
+    async def _sweep(self, stop: asyncio.Event) -> None:
+        interval_s = self.limits.sweep_interval_s
+        while True:
+            self.date = formatdate(time.time(), usegmt=True).encode()
+            now = self.now()
+            for connection in list(self._connections):
+                connection.check_deadline(now)
+            if os.getppid() != self._parent:  # nobody would restart or stop this process
+                stop.set()
+            await asyncio.sleep(interval_s)
+
+    async def _stop(self) -> None:
+        self.is_stopping = True
+        self._loop.remove_reader(self._listener)
+        while self._accept_one():
+            pass
+        if self._accepting:
+            await asyncio.wait(self._accepting)
+        self._listener.close()
+        for connection in list(self._connections):
+            connection.stop()
+        end = self.now() + self.limits.stop_timeout_s
+        while self._connections and self.now() < end:
+            await asyncio.sleep(0.02)
+        if self._connections:
+            logger.warning("%d requests were not answered before the process had to stop", len(self._connections))
+        for connection in list(self._connections):
+            connection.close()
+
+
+def _collect() -> None:
+    """What a large upload leaves in reference cycles goes now: the collector counts objects, not their size."""
+    gc.collect()
+
+
+def freeze() -> None:
+    """What is there at the start is never garbage: the collector need not look at it, nor copy its pages by that."""
+    gc.collect()
+    gc.freeze()
