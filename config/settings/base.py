@@ -170,7 +170,7 @@ INFERENCE_DECODER_PROCESSES = env.int("INFERENCE_DECODER_PROCESSES", default=1) 
 # base64 makes four bytes of three; 64 KiB for the other fields and the multipart headers
 MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
 
-# What a client may take of a web process: docs/decisions/0020-http-server.md
+# What a client may take of a web process: docs/decisions/0008-http-server.md
 WEB_MAX_CONNECTIONS = env.int("WEB_MAX_CONNECTIONS", default=2000)
 WEB_MAX_BODY_MEMORY_BYTES = env.int("WEB_MAX_BODY_MEMORY_BYTES", default=128 * 1024 * 1024)  # all bodies together
 WEB_HEAD_TIMEOUT_S = env.float("WEB_HEAD_TIMEOUT_S", default=10)

@@ -193,7 +193,7 @@ def test_an_image_that_needs_more_than_all_is_decoded_alone(settings: Settings) 
 
 
 def test_memory_is_freed_whatever_happens() -> None:
-    budget = images.encoded.memory
+    budget = images.budget.memory
     before = budget.taken
     data = encode(photo(), "JPEG")
     with pytest.raises(TruncatedImageError):

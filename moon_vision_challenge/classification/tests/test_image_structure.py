@@ -78,7 +78,7 @@ def test_an_altered_image_gets_one_verdict_whatever_the_scale() -> None:
     verdicts: set[str] = set()
     for _ in range(1500):
         data = bytearray(chance.choice(SEEDS))
-        if data[:2] not in (b"\xff\xd8", b"\x89P", b"GI", b"BM"):
+        if not data.startswith((b"\xff\xd8", b"\x89P", b"GI", b"BM")):
             continue
         for _ in range(chance.choice((1, 2, 8))):
             data[chance.randrange(min(len(data), chance.choice((64, 700, 10**9))))] = chance.randrange(256)
