@@ -1,7 +1,10 @@
 """What the compose files promise, read without an engine; compose/tests/ asks the running services."""
 
 import re
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,3 +78,23 @@ def test_production_is_hardened(name: str) -> None:
     assert service["restart"] == "unless-stopped"
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
     assert ("ports" in service) == (name == "traefik")
+
+
+@pytest.mark.parametrize("package", ["model_server", "model_zoo"])
+def test_an_image_holds_all_modules_that_its_program_imports(package: str, tmp_path: Path) -> None:
+    dockerfile = settings.ROOT_DIR / "compose" / package / "Dockerfile"
+    for line in re.findall(r"^COPY (moon_vision_challenge/.*)$", dockerfile.read_text(), re.M):
+        *sources, target = line.split()
+        for source in map(settings.ROOT_DIR.joinpath, sources):
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / target, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+            else:
+                (tmp_path / target).mkdir(exist_ok=True)
+                shutil.copy(source, tmp_path / target)
+    modules = [
+        ".".join(path.relative_to(tmp_path).with_suffix("").parts)
+        for path in sorted(tmp_path.rglob("*.py"))
+        if path.stem not in {"tensorflow_runtime", "saved_models", "onnx_to_tensorflow"}  # need TensorFlow
+    ]
+    script = f"import importlib; [importlib.import_module(name) for name in {modules}]"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
