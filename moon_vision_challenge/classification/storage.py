@@ -16,6 +16,11 @@ from moon_vision_challenge.classification.exceptions import StorageUnavailableEr
 class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no types
     """An upload's URL is the service's own, and stays the same; who asks there is sent on to a presigned URL."""
 
+    def check(self) -> None:
+        """Raises StorageUnavailableError if the bucket does not answer, or refuses us."""
+        with _translated_errors():
+            self.connection.meta.client.head_bucket(Bucket=self.bucket_name)
+
     def url(self, name: str) -> str:
         return settings.MEDIA_URL + filepath_to_uri(name)
 
