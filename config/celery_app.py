@@ -4,13 +4,32 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import after_task_publish, beat_init, heartbeat_sent, worker_init
+
+from moon_vision_challenge.health import sightings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
 app = Celery("moon_vision_challenge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+_sightings = sightings.Sightings()
+
+
+@heartbeat_sent.connect
+def note_this_worker(**_: object) -> None:
+    """A heartbeat is sent every two seconds, as long as the worker has its connection to Redis."""
+    _sightings.note(sightings.queue(name) for name in app.amqp.queues.consume_from)
+
+
+@beat_init.connect
+def note_beat(**_: object) -> None:
+    after_task_publish.connect(_note_a_sent_task)
+
+
+def _note_a_sent_task(**_: object) -> None:
+    _sightings.note([sightings.BEAT])
 
 
 @worker_init.connect

@@ -9,6 +9,7 @@ from moon_vision_challenge.web.throttling import limited
 urlpatterns = [
     path("livez", health.livez),
     path("readyz", limited(health.readyz)),
+    path("status", limited(health.status)),
     path("api/", include("config.api_router")),
     re_path("^api/", error_views.not_found),
     path("admin/", admin.site.urls),
