@@ -4,7 +4,15 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import after_task_publish, beat_init, heartbeat_sent, worker_init
+from celery.signals import (
+    after_task_publish,
+    beat_init,
+    celeryd_after_setup,
+    heartbeat_sent,
+    worker_init,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from moon_vision_challenge.health import sightings
 
@@ -30,6 +38,17 @@ def note_beat(**_: object) -> None:
 
 def _note_a_sent_task(**_: object) -> None:
     _sightings.note([sightings.BEAT])
+
+
+@celeryd_after_setup.connect
+def stand_by(**_: object) -> None:
+    """Have a worker work the queue off by the database alone while Redis takes no messages."""
+    from moon_vision_challenge.classification.queue.standby import Standby  # noqa: PLC0415  # only a worker needs it
+
+    standby = Standby(list(app.amqp.queues.consume_from))
+    worker_shutting_down.connect(lambda **_: standby.stop(), weak=False)
+    worker_shutdown.connect(lambda **_: standby.join(), weak=False)
+    standby.start()
 
 
 @worker_init.connect
