@@ -143,8 +143,8 @@ if MEDIA_BACKEND == "s3":
             "querystring_expire": env.int("DJANGO_MEDIA_S3_URL_EXPIRES_S", default=300),
             "client_config": Config(
                 signature_version="s3v4",
-                connect_timeout=2,  # seconds
-                read_timeout=10,  # seconds
+                connect_timeout=1,  # seconds
+                read_timeout=5,  # seconds
                 retries={"mode": "standard", "total_max_attempts": 2},
                 request_checksum_calculation="when_required",  # newer than most other servers
                 response_checksum_validation="when_required",
