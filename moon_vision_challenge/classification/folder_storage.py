@@ -65,7 +65,8 @@ class MediaFolderStorage(FileSystemStorage):
 
     def _has_uploads(self, name: str) -> bool:
         """Whether the top folder of this name is there. It is not where a disk has not been mounted."""
-        return (Path(self.location) / Path(name).parts[0]).exists()
+        top, *rest = Path(name).parts
+        return not rest or (Path(self.location) / top).exists()
 
     def _check_room(self, size: int) -> int:
         """Returns how many bytes are free."""

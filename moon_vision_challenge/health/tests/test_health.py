@@ -202,9 +202,7 @@ def test_a_media_folder_that_cannot_be_written_is_named(
 @needs_database
 def test_a_media_folder_below_the_floor_is_named(client: Client, everything: None, settings: Settings) -> None:
     settings.MEDIA_MIN_FREE_BYTES = 1 << 60
-    assert client.get("/status?verbose").json()["checks"]["media"] == (
-        "The store of the images is full. Try again later."
-    )
+    assert client.get("/status?verbose").json()["checks"]["media"] == ("The image store is full. Try again later.")
 
 
 @needs_database
