@@ -26,7 +26,7 @@ _GARBAGE = b"\x00\xffgarbage, not a protocol\r\n\r\n" * 4
 class Proxy:
     """Listens on `port` of 127.0.0.1 until it is closed."""
 
-    def __init__(self, host: str, port: int, delay_s: float = 0.5) -> None:
+    def __init__(self, host: str, port: int, delay_s: float = 0.1) -> None:
         self._target = (host, port)
         self._delay_s = delay_s
         self._flows = threading.Event()

@@ -43,9 +43,14 @@ def _note_a_sent_task(**_: object) -> None:
 @celeryd_after_setup.connect
 def stand_by(**_: object) -> None:
     """Have a worker work the queue off by the database alone while Redis takes no messages."""
-    from moon_vision_challenge.classification.queue.standby import Standby  # noqa: PLC0415  # only a worker needs it
+    # Only a worker needs them.
+    from moon_vision_challenge.classification.queue.routing import inference_queues  # noqa: PLC0415
+    from moon_vision_challenge.classification.queue.standby import Standby  # noqa: PLC0415
 
-    standby = Standby(list(app.amqp.queues.consume_from))
+    queues = sorted(inference_queues() & set(app.amqp.queues.consume_from))
+    if not queues:  # a worker for webhooks
+        return
+    standby = Standby(queues)
     worker_shutting_down.connect(lambda **_: standby.stop(), weak=False)
     worker_shutdown.connect(lambda **_: standby.join(), weak=False)
     standby.start()

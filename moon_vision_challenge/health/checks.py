@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from moon_vision_challenge.classification import catalogue
 from moon_vision_challenge.classification.catalogue import CatalogueEntry, ModelState
-from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+from moon_vision_challenge.classification.queue.routing import inference_queues
 from moon_vision_challenge.health import sightings
 from moon_vision_challenge.postgresql.probe import probe
 
@@ -42,6 +42,10 @@ def check_database() -> Findings:
     return Findings({"database": None})
 
 
+PENDING = "migrations_pending"
+"""The fact that keeps a process from serving. A check that is late knows nothing, and is not this fact."""
+
+
 class MigrationsCheck:
     """Reads PostgreSQL until all migrations are applied, and remembers that they are."""
 
@@ -52,7 +56,7 @@ class MigrationsCheck:
         pending = 0 if self.are_applied else self._count_pending()
         self.are_applied = pending == 0
         problem = f"{pending} migrations are not applied. Run: python manage.py migrate" if pending else None
-        return Findings({"migrations": problem})
+        return Findings({"migrations": problem}, {PENDING: pending} if pending else {})
 
     def _count_pending(self) -> int | None:
         try:
@@ -105,8 +109,7 @@ def check_media() -> Findings:
 
 def check_workers() -> Findings:
     """Whether each queue has a worker. Not known while Redis is away."""
-    queues = {queue.name for queue in settings.CELERY_TASK_QUEUES}
-    queues |= {dispatcher[model_type].queue for model_type in dispatcher}
+    queues = {queue.name for queue in settings.CELERY_TASK_QUEUES} | inference_queues()
     try:
         unseen = sightings.find_unseen([sightings.queue(name) for name in sorted(queues)])
     except RedisError:

@@ -7,7 +7,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from moon_vision_challenge import __version__
-from moon_vision_challenge.health.checks import READINESS, STATUS
+from moon_vision_challenge.health.checks import PENDING, READINESS, STATUS
 from moon_vision_challenge.health.prober import Prober, Report
 
 readiness = Prober(READINESS)
@@ -41,7 +41,7 @@ def status(request: HttpRequest) -> JsonResponse:
 
 def _blocking(report: Report) -> list[str]:
     """What keeps this process from serving both v0, which needs a model, and v1, which needs the database."""
-    if report.problems.get("migrations"):
+    if PENDING in report.facts:
         return ["migrations"]
     models = [name for name in report.problems if name == "models" or name.startswith("model:")]
     needed = ["database", *models]

@@ -1,6 +1,7 @@
 """Uploads on a real S3 server: SeaweedFS, from its wheel."""
 
 import json
+import socket
 import subprocess
 import sys
 import time

@@ -20,7 +20,7 @@ from moon_vision_challenge import __version__
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.conftest import StartFake, start_fake
 from moon_vision_challenge.health import sightings, views
-from moon_vision_challenge.health.checks import Findings, check_migrations
+from moon_vision_challenge.health.checks import READINESS, Findings, check_migrations
 from moon_vision_challenge.health.prober import Prober
 
 __all__ = ["start_fake"]
@@ -261,3 +261,17 @@ def test_a_check_that_raises_is_a_problem_and_hides_no_other() -> None:
 
     problems = Prober({"broken": broken, "sound": lambda: Findings({"sound": None})}).report().problems
     assert problems == {"broken": "The check itself failed. Its error has been logged.", "sound": None}
+
+
+@needs_database
+def test_readyz_is_200_while_it_takes_too_long_to_find_out_about_migrations(
+    client: Client, everything: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late() -> Findings:
+        time.sleep(0.5)
+        return Findings()
+
+    monkeypatch.setattr(views, "readiness", Prober({**READINESS, "migrations": late}, 0.2))
+    response = client.get("/readyz?verbose")
+    assert response.json()["checks"]["migrations"] == "No answer within 0.2 s."
+    assert response.status_code == 200
