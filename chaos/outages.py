@@ -33,7 +33,7 @@ SETTLE_S = 3
 PAUSE_S = 0.1
 PHOTO = (ROOT / "samples" / "coffee.jpg").read_bytes()
 NAMES = ("web", "worker", "beat")
-DISK_BYTES = 4 * 1024 * 1024
+DISK_BYTES = 64 * 1024 * 1024
 URLS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "model_server": "TF_SERVING_URL"}
 
 Fault = Callable[["Stage"], None]
