@@ -44,7 +44,7 @@ class Fault:
     pause_s: float
 
 
-def _kill(services: Services, name: str) -> None:
+def kill(services: Services, name: str) -> None:
     """As if its container was killed: kill -9 to all its processes (PostgreSQL's are not in its process group)."""
     family = load.tree(services.pid(name))
     services.kill(name)
@@ -63,13 +63,13 @@ def _kill_all(processes: Sequence[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
 
 
-def _halt(services: Services, name: str) -> None:
+def halt(services: Services, name: str) -> None:
     """It hangs: what it has opened stays open, and it answers nothing."""
     for process in load.tree(services.pid(name)):
         process.suspend()
 
 
-def _resume(services: Services, name: str) -> None:
+def resume(services: Services, name: str) -> None:
     for process in load.tree(services.pid(name)):
         process.resume()
 
@@ -91,7 +91,7 @@ def _flush(services: Services, _name: str) -> None:
         client.flushall()
 
 
-def _start(services: Services, name: str) -> None:
+def start(services: Services, name: str) -> None:
     services.start(name)
 
 
@@ -100,20 +100,20 @@ def _nothing(_services: Services, _name: str) -> None:
 
 
 KINDS = (
-    Kind("worker", "kill -9", _kill, _start),
+    Kind("worker", "kill -9", kill, start),
     Kind("worker", "one of its processes kill -9", _kill_child, _nothing, (0, 0), when_ready=True),
-    Kind("worker", "SIGTERM", _stop, _start),
-    Kind("worker", "hangs beyond its leases", _halt, _resume, (LEASE_S + SWEEP_S, LEASE_S + 2 * SWEEP_S)),
-    Kind("web", "kill -9", _kill, _start),
-    Kind("beat", "kill -9", _kill, _start),
-    Kind("model_server", "kill -9", _kill, _start),
-    Kind("model_server", "hangs", _halt, _resume),
-    Kind("redis", "kill -9", _kill, _start),
-    Kind("redis", "hangs", _halt, _resume),
+    Kind("worker", "SIGTERM", _stop, start),
+    Kind("worker", "hangs beyond its leases", halt, resume, (LEASE_S + SWEEP_S, LEASE_S + 2 * SWEEP_S)),
+    Kind("web", "kill -9", kill, start),
+    Kind("beat", "kill -9", kill, start),
+    Kind("model_server", "kill -9", kill, start),
+    Kind("model_server", "hangs", halt, resume),
+    Kind("redis", "kill -9", kill, start),
+    Kind("redis", "hangs", halt, resume),
     Kind("redis", "FLUSHALL", _flush, _nothing, (0, 0), when_ready=True),
-    Kind("postgres", "kill -9", _kill, _start),
-    Kind("postgres", "immediate shutdown", _stop_immediately, _start),
-    Kind("postgres", "fast shutdown", _stop, _start),
+    Kind("postgres", "kill -9", kill, start),
+    Kind("postgres", "immediate shutdown", _stop_immediately, start),
+    Kind("postgres", "fast shutdown", _stop, start),
 )
 
 

@@ -4,7 +4,17 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import (
+    after_task_publish,
+    beat_init,
+    celeryd_after_setup,
+    heartbeat_sent,
+    worker_init,
+    worker_shutdown,
+    worker_shutting_down,
+)
+
+from moon_vision_challenge.health import sightings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
 
@@ -12,15 +22,48 @@ app = Celery("moon_vision_challenge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
+_sightings = sightings.Sightings()
+
+
+@heartbeat_sent.connect
+def note_this_worker(**_: object) -> None:
+    """A heartbeat is sent every two seconds, as long as the worker has its connection to Redis."""
+    _sightings.note(sightings.queue(name) for name in app.amqp.queues.consume_from)
+
+
+@beat_init.connect
+def note_beat(**_: object) -> None:
+    after_task_publish.connect(_note_a_sent_task)
+
+
+def _note_a_sent_task(**_: object) -> None:
+    _sightings.note([sightings.BEAT])
+
+
+@celeryd_after_setup.connect
+def stand_by(**_: object) -> None:
+    """Have a worker work the queue off by the database alone while Redis takes no messages."""
+    # Only a worker needs them.
+    from moon_vision_challenge.classification.queue.routing import inference_queues  # noqa: PLC0415
+    from moon_vision_challenge.classification.queue.standby import Standby  # noqa: PLC0415
+
+    queues = sorted(inference_queues() & set(app.amqp.queues.consume_from))
+    if not queues:  # a worker for webhooks
+        return
+    standby = Standby(queues)
+    worker_shutting_down.connect(lambda **_: standby.stop(), weak=False)
+    worker_shutdown.connect(lambda **_: standby.join(), weak=False)
+    standby.start()
+
 
 @worker_init.connect
 def survive_the_loss_of_redis(**_: object) -> None:
     """Have a worker that loses Redis connect again instead of ending.
 
-    kombu wants to put unacknowledged messages back, and to acknowledge those of tasks that end later, through the
-    connection that it has just thrown away, and the worker ends with an AttributeError. So they are not put back, and
-    the rest is a connection error, which Celery logs. What is delivered again finds nothing to do; what is lost, the
-    sweep finds.
+    kombu 5.7.0 puts unacknowledged messages back, and acknowledges those of tasks that end later, through the
+    connection that it has just thrown away, and the worker ends with an AttributeError. It is the error of
+    https://github.com/celery/kombu/issues/582. So they are not put back, and the rest becomes a connection error, which
+    Celery logs. What is delivered again finds nothing to do; what is lost, the sweep finds.
     """
     # Only a worker needs it: kombu's Redis transport takes 0.4 s to import, of the start of every other process.
     from kombu.transport import redis as transport  # noqa: PLC0415

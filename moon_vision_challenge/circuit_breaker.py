@@ -1,5 +1,6 @@
 """Stops asking a neighbour that does not answer, for a while: each try would cost its caller the whole timeout."""
 
+import threading
 import time
 
 
@@ -13,16 +14,33 @@ class CircuitBreaker:
     def __init__(self, open_s: float) -> None:
         self._open_s = open_s
         self._open_until = 0.0  # time.monotonic()
+        self._is_tripped = False
+        self._lock = threading.Lock()
 
     @property
     def is_open(self) -> bool:
         """Whether callers should leave the neighbour alone."""
         return time.monotonic() < self._open_until
 
+    def lets_through(self) -> bool:
+        """Whether the caller may ask the neighbour.
+
+        When the time is over, one caller may, and the others wait for how it ends: it calls `close` or `trip`.
+        """
+        if not self._is_tripped:
+            return True
+        with self._lock:
+            if self.is_open:
+                return False
+            self._open_until = time.monotonic() + self._open_s
+            return True
+
     def trip(self) -> None:
         """The neighbour has failed: leave it alone from now on."""
+        self._is_tripped = True
         self._open_until = time.monotonic() + self._open_s
 
     def close(self) -> None:
         """Ask the neighbour again."""
+        self._is_tripped = False
         self._open_until = 0.0

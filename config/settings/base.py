@@ -12,6 +12,7 @@ from corsheaders.defaults import default_headers
 from kombu import Queue
 
 from moon_vision_challenge import __version__
+from moon_vision_challenge.postgresql.options import connection_options
 
 # Django's classes that only its stubs declare generic, such as ModelAdmin, take their type arguments at run time, too.
 django_stubs_ext.monkeypatch()
@@ -80,14 +81,24 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # PostgreSQL, in every environment; no transaction around requests: v0 touches no database at all.
 # https://docs.djangoproject.com/en/5.2/ref/databases/#persistent-database-connections
+# The bounds are in seconds; 0 switches one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
+_database = env.db("DATABASE_URL")
+_database_options = connection_options(
+    _database.pop("OPTIONS", {}),
+    connect_timeout_s=env.float("DATABASE_CONNECT_TIMEOUT_S", default=3),
+    tcp_timeout_s=env.float("DATABASE_TCP_TIMEOUT_S", default=10),
+    statement_timeout_s=env.float("DATABASE_STATEMENT_TIMEOUT_S", default=10),
+    lock_timeout_s=env.float("DATABASE_LOCK_TIMEOUT_S", default=5),
+    idle_in_transaction_timeout_s=env.float("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_S", default=60),
+)
 DATABASES = {
     "default": {
-        **env.db("DATABASE_URL"),
-        "ENGINE": "django.db.backends.postgresql",
-        "ATOMIC_REQUESTS": False,
         "CONN_MAX_AGE": 60,  # seconds
         "CONN_HEALTH_CHECKS": True,  # a restarted PostgreSQL costs no request
-        "OPTIONS": {"connect_timeout": 5},  # seconds
+        **_database,
+        "ENGINE": "moon_vision_challenge.postgresql",
+        "ATOMIC_REQUESTS": False,
+        "OPTIONS": _database_options,
     }
 }
 
@@ -110,8 +121,10 @@ MEDIA_URL = "/media/"
 # Uploads: in a folder that web and workers share, or on S3.
 MEDIA_BACKEND = env.str("DJANGO_MEDIA_BACKEND", default="local", choices=("local", "s3"))
 MEDIA_ROOT = env.path("DJANGO_MEDIA_ROOT", default=ROOT_DIR / ".run" / "media")
+# An upload that would leave less than this on the disk is answered with 503.
+MEDIA_MIN_FREE_BYTES = env.int("MEDIA_MIN_FREE_BYTES", default=100 * 1024 * 1024)
 STORAGES: dict[str, dict[str, Any]] = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": "moon_vision_challenge.classification.folder_storage.MediaFolderStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 if MEDIA_BACKEND == "s3":
@@ -130,8 +143,8 @@ if MEDIA_BACKEND == "s3":
             "querystring_expire": env.int("DJANGO_MEDIA_S3_URL_EXPIRES_S", default=300),
             "client_config": Config(
                 signature_version="s3v4",
-                connect_timeout=2,  # seconds
-                read_timeout=10,  # seconds
+                connect_timeout=1,  # seconds
+                read_timeout=5,  # seconds
                 retries={"mode": "standard", "total_max_attempts": 2},
                 request_checksum_calculation="when_required",  # newer than most other servers
                 response_checksum_validation="when_required",

@@ -176,3 +176,10 @@ class StorageUnavailableError(ClassificationError):
     retryable = True
     is_outage = True
     detail = "The image store is not available. Try again later."
+
+
+class StorageFullError(StorageUnavailableError):
+    """The image store has no room for another upload."""
+
+    code = "storage_full"
+    detail = "The image store is full. Try again later."

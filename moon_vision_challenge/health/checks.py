@@ -1,55 +1,142 @@
-"""What the service needs to work. Each check returns None if it is there, else a sentence for the operator."""
+"""What the service needs to work. Each check finds out about one neighbour, in a thread of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from django.core.cache import cache
+import psycopg2
+from django.conf import settings
+from django.core.files.storage import default_storage
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from redis.exceptions import RedisError
 
 from moon_vision_challenge.classification import catalogue
-from moon_vision_challenge.classification.catalogue import ModelState
+from moon_vision_challenge.classification.catalogue import CatalogueEntry, ModelState
+from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+from moon_vision_challenge.classification.queue.routing import inference_queues
+from moon_vision_challenge.health import sightings
+from moon_vision_challenge.postgresql.probe import probe
+
+_DATABASE_TIMEOUT_S = 1.0
 
 
-def check_database() -> str | None:
+@dataclass(frozen=True)
+class Findings:
+    """What one check found."""
+
+    problems: Mapping[str, str | None] = field(default_factory=dict)
+    """Name → a sentence for the operator; None if it is in order."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What else an operator wants to know."""
+
+
+Check = Callable[[], Findings]
+
+
+def check_database() -> Findings:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError as error:
-        return f"PostgreSQL does not answer: {type(error).__name__}"
-    return None
+        probe(_DATABASE_TIMEOUT_S)
+    except psycopg2.Error as error:
+        return Findings({"database": f"PostgreSQL does not answer: {type(error).__name__}."})
+    return Findings({"database": None})
 
 
-def check_migrations() -> str | None:
+PENDING = "migrations_pending"
+"""The fact that keeps a process from serving. A check that is late knows nothing, and is not this fact."""
+
+
+class MigrationsCheck:
+    """Reads PostgreSQL until all migrations are applied, and remembers that they are."""
+
+    def __init__(self) -> None:
+        self.are_applied = False
+
+    def __call__(self) -> Findings:
+        pending = 0 if self.are_applied else self._count_pending()
+        self.are_applied = pending == 0
+        problem = f"{pending} migrations are not applied. Run: python manage.py migrate" if pending else None
+        return Findings({"migrations": problem}, {PENDING: pending} if pending else {})
+
+    def _count_pending(self) -> int | None:
+        try:
+            executor = MigrationExecutor(connection)
+            return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+        except DatabaseError:
+            return None  # not known, which the check of the database tells
+        finally:
+            connection.close()  # this thread's
+
+
+check_migrations = MigrationsCheck()
+
+
+def check_redis() -> Findings:
+    """Writes: a Redis at its memory limit still lets everybody read."""
     try:
-        executor = MigrationExecutor(connection)
-    except DatabaseError as error:
-        return f"PostgreSQL does not answer: {type(error).__name__}"
-    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return f"{len(pending)} migrations are not applied; run: python manage.py migrate" if pending else None
-
-
-def check_redis() -> str | None:
-    try:
-        cache.get("health")
+        with sightings.connect() as client:
+            client.set("moon_vision:health", 1, ex=60)
     except RedisError as error:
-        return f"Redis does not answer: {type(error).__name__}"
-    return None
+        return Findings({"redis": f"Redis takes no writes: {type(error).__name__}."})
+    return Findings({"redis": None})
 
 
-def check_model_server() -> str | None:
+_MODEL_PROBLEMS = {
+    ModelState.AVAILABLE: None,
+    ModelState.LOADING: "The model server is loading this model.",
+    ModelState.UNAVAILABLE: "The model server does not serve this model.",
+    ModelState.UNKNOWN: "The model server does not answer.",
+}
+
+
+def check_models() -> Findings:
     models = catalogue.list_models()
-    if any(model.is_ready for model in models):
-        return None
-    if all(model.state == ModelState.UNKNOWN for model in models):
-        return "The model server does not answer."
-    return "The model server serves none of the registered models."
+    problems = {model_name(model): _MODEL_PROBLEMS[model.state] for model in models}
+    return Findings(problems, {"models": {model.model_type: model.state.value for model in models}})
 
 
-CHECKS: dict[str, Callable[[], str | None]] = {
+def model_name(model: CatalogueEntry) -> str:
+    return f"model:{model.model_type}"
+
+
+def check_media() -> Findings:
+    try:
+        free_bytes: int | None = default_storage.check()  # type: ignore[attr-defined]  # our storages have it
+    except StorageUnavailableError as error:
+        return Findings({"media": f"{error.detail}"})
+    return Findings({"media": None}, {} if free_bytes is None else {"media_free_bytes": free_bytes})
+
+
+def check_workers() -> Findings:
+    """Whether each queue has a worker. Not known while Redis is away."""
+    queues = {queue.name for queue in settings.CELERY_TASK_QUEUES} | inference_queues()
+    try:
+        unseen = sightings.find_unseen([sightings.queue(name) for name in sorted(queues)])
+    except RedisError:
+        return Findings({"workers": "Not known: Redis does not answer."})
+    names = ", ".join(name.removeprefix("queue:") for name in unseen)
+    problem = f"No worker has been seen for {sightings.lifetime_s()} s in these queues: {names}." if unseen else None
+    return Findings({"workers": problem})
+
+
+def check_beat() -> Findings:
+    try:
+        unseen = sightings.find_unseen([sightings.BEAT])
+    except RedisError:
+        return Findings({"beat": "Not known: Redis does not answer."})
+    problem = f"Beat has not been seen for {sightings.lifetime_s()} s." if unseen else None
+    return Findings({"beat": problem})
+
+
+READINESS: dict[str, Check] = {
     "database": check_database,
     "migrations": check_migrations,
+    "models": check_models,
+}
+STATUS: dict[str, Check] = {
+    **READINESS,
     "redis": check_redis,
-    "model_server": check_model_server,
+    "media": check_media,
+    "workers": check_workers,
+    "beat": check_beat,
 }

@@ -1,20 +1,56 @@
-"""/livez: this process answers. /readyz: everything it needs is there. For load balancers and container engines."""
+"""For load balancers, container engines and operators.
+
+/livez: this process answers. /readyz: it can do what it is for. /status: how all of its neighbours are.
+"""
 
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
 
 from moon_vision_challenge import __version__
-from moon_vision_challenge.health.checks import CHECKS
+from moon_vision_challenge.health.checks import PENDING, READINESS, STATUS
+from moon_vision_challenge.health.prober import Prober, Report
+
+readiness = Prober(READINESS)
+status_of_all = Prober(STATUS)
 
 
+@never_cache
 def livez(_: HttpRequest) -> JsonResponse:
+    """200. Touches nothing."""
     return JsonResponse({"status": "ok", "version": __version__})
 
 
+@never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 or 503; the names of what is missing, and with ?verbose a sentence for every check."""
-    results = {name: check() for name, check in CHECKS.items()}
-    missing = [name for name, problem in results.items() if problem]
-    body: dict[str, object] = {"status": "unavailable" if missing else "ok", "missing": missing}
+    """503 only if this process can do nothing for anybody; then with the names of what it lacks."""
+    report = readiness.report()
+    missing = _blocking(report)
+    return _answer(request, report, "unavailable" if missing else "ok", missing)
+
+
+@never_cache
+def status(request: HttpRequest) -> JsonResponse:
+    """200 for "ok" and "degraded", 503 for "unavailable", with the names of what is missing.
+
+    `?verbose` adds a sentence for each check, the states of the models, and the free bytes of the media store.
+    """
+    report = status_of_all.report()
+    degraded_or_ok = "degraded" if report.missing else "ok"
+    return _answer(request, report, "unavailable" if _blocking(report) else degraded_or_ok, report.missing)
+
+
+def _blocking(report: Report) -> list[str]:
+    """What keeps this process from serving both v0, which needs a model, and v1, which needs the database."""
+    if PENDING in report.facts:
+        return ["migrations"]
+    models = [name for name in report.problems if name == "models" or name.startswith("model:")]
+    needed = ["database", *models]
+    return needed if all(report.problems.get(name) for name in needed) else []
+
+
+def _answer(request: HttpRequest, report: Report, word: str, missing: list[str]) -> JsonResponse:
+    body: dict[str, object] = {"status": word, "missing": missing}
     if "verbose" in request.GET:
-        body["checks"] = {name: problem or "ok" for name, problem in results.items()}
-    return JsonResponse(body, status=503 if missing else 200)
+        body["checks"] = {name: problem or "ok" for name, problem in report.problems.items()}
+        body.update(report.facts)
+    return JsonResponse(body, status=503 if word == "unavailable" else 200)

@@ -19,3 +19,16 @@ def test_closing_it_ends_the_wait() -> None:
     breaker.trip()
     breaker.close()
     assert not breaker.is_open
+
+
+def test_after_its_time_one_caller_finds_out_and_the_others_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    breaker = CircuitBreaker(5)
+    assert breaker.lets_through()
+    breaker.trip()
+    assert not breaker.lets_through()
+    now += 5.1
+    assert [breaker.lets_through() for _ in range(3)] == [True, False, False]
+    breaker.close()
+    assert [breaker.lets_through() for _ in range(3)] == [True, True, True]

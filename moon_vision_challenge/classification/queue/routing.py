@@ -15,3 +15,8 @@ def queue_of(model_type: str) -> str:
         return dispatcher[model_type].queue
     except UnknownModelTypeError:
         return str(settings.INFERENCE_QUEUE)
+
+
+def inference_queues() -> set[str]:
+    """All queues in which inferences wait."""
+    return {str(settings.INFERENCE_QUEUE), *(dispatcher[model_type].queue for model_type in dispatcher)}

@@ -1,10 +1,12 @@
 """Uploads on a real S3 server: SeaweedFS, from its wheel."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 import requests
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -160,3 +164,23 @@ def test_a_refused_key_is_an_unavailable_store(inference: Inference, settings: S
     settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
     with pytest.raises(StorageUnavailableError, match="SignatureDoesNotMatch"):
         inference.image.delete(save=False)
+
+
+def test_a_store_that_hangs_holds_two_callers_and_refuses_the_others_at_once(settings: Settings) -> None:
+    config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
+
+    def save(_: int) -> float:
+        begin = time.monotonic()
+        with pytest.raises(StorageUnavailableError):
+            default_storage.save("inferences/photo.jpg", ContentFile(b"photo"))
+        return time.monotonic() - begin
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(8) as pool:
+        use_s3(settings, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        settings.STORAGES["default"]["OPTIONS"]["client_config"] = config
+        first = [pool.submit(save, number) for number in range(2)]
+        time.sleep(1.5)  # they are late now
+        others = list(pool.map(save, range(6)))
+        assert max(others) < 0.5
+        assert max(each.result() for each in first) < 6  # the bounds of the connection, and the wait for "100 Continue"
+        assert save(0) < 0.1  # and the breaker is open

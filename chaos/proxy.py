@@ -1,0 +1,97 @@
+"""A TCP proxy in front of a neighbour, which makes it hang, slow or wrong while it runs. One process, threads only."""
+
+import contextlib
+import socket
+import threading
+import time
+from enum import Enum
+from typing import Self
+
+
+class Manner(Enum):
+    """How the neighbour behaves towards clients of the proxy."""
+
+    SOUND = "sound"
+    HANGS = "hangs"
+    """Connections are accepted and stay open, and nothing comes through, as from a process that is stopped."""
+    SLOW = "slow"
+    """Everything is `delay_s` late."""
+    WRONG = "wrong"
+    """It answers what is no word of the protocol."""
+
+
+_GARBAGE = b"\x00\xffgarbage, not a protocol\r\n\r\n" * 4
+
+
+class Proxy:
+    """Listens on `port` of 127.0.0.1 until it is closed."""
+
+    def __init__(self, host: str, port: int, delay_s: float = 0.1) -> None:
+        self._target = (host, port)
+        self._delay_s = delay_s
+        self._flows = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self.set(Manner.SOUND)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+        self._flows.set()
+        self.cut()
+
+    def set(self, manner: Manner) -> None:
+        """From now on, for open connections too."""
+        self._manner = manner
+        if manner is Manner.HANGS:
+            self._flows.clear()
+        else:
+            self._flows.set()
+
+    def cut(self) -> None:
+        """Break all open connections."""
+        for each in list(self._open):
+            _shut(each)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        self._flows.wait()
+        try:
+            server = socket.create_connection(self._target, timeout=5)
+        except OSError:
+            client.close()
+            return
+        server.settimeout(None)
+        self._open |= {client, server}
+        threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+        self._pump(server, client, is_answer=True)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, *, is_answer: bool = False) -> None:
+        try:
+            while data := source.recv(65536):
+                self._flows.wait()
+                if self._manner is Manner.SLOW:
+                    time.sleep(self._delay_s)
+                sink.sendall(_GARBAGE if is_answer and self._manner is Manner.WRONG else data)
+        except OSError:
+            pass  # one side has hung up, so that the other one is told
+        for each in (source, sink):
+            _shut(each)
+            self._open.discard(each)
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is shut already
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

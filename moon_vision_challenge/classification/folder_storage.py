@@ -1,0 +1,95 @@
+"""Uploads in a folder that web and workers share (DJANGO_MEDIA_BACKEND=local)."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import FileSystemStorage
+
+from moon_vision_challenge.classification.exceptions import StorageFullError, StorageUnavailableError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class MediaFolderStorage(FileSystemStorage):
+    """A folder whose disk may fill up, turn read-only or go away."""
+
+    def check(self) -> int:
+        """Write and remove a small file. Returns how many bytes are free; raises StorageUnavailableError."""
+        with _translated_errors():
+            Path(self.location).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.location) as file:
+                file.write(b"\0")
+                file.flush()
+            return self._check_room(0)
+
+    def _save(self, name: str, content: "File[bytes]") -> str:
+        """Write the whole file, or leave nothing of it."""
+        with _translated_errors():
+            self._check_room(content.size)
+            path = Path(self.path(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                with open(descriptor, "wb") as file:  # noqa: PTH123  # it takes a descriptor
+                    for chunk in content.chunks():
+                        file.write(chunk)
+                if self.file_permissions_mode is not None:
+                    path.chmod(self.file_permissions_mode)
+            except BaseException:
+                path.unlink()
+                raise
+        return name
+
+    def _open(self, name: str, mode: str = "rb") -> "File[Any]":
+        """Read the file at once, so that reading it later cannot fail. Raises FileNotFoundError if only it is gone."""
+        path = Path(self.path(name))
+        if mode != "rb":
+            return File(path.open(mode))
+        try:
+            return ContentFile(path.read_bytes(), name=name)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and self._has_uploads(name):
+                raise
+            raise _store_error(error) from error
+
+    def delete(self, name: str) -> None:
+        with _translated_errors():
+            super().delete(name)
+
+    def _has_uploads(self, name: str) -> bool:
+        """Whether the top folder of this name is there. It is not where a disk has not been mounted."""
+        top, *rest = Path(name).parts
+        return not rest or (Path(self.location) / top).exists()
+
+    def _check_room(self, size: int) -> int:
+        """Returns how many bytes are free."""
+        found = os.statvfs(next(folder for folder in self._folders() if folder.exists()))
+        free = found.f_bavail * found.f_frsize
+        if free - size < settings.MEDIA_MIN_FREE_BYTES:
+            raise StorageFullError(f"{self.location}: {free} bytes are free, less than MEDIA_MIN_FREE_BYTES asks for")
+        return free
+
+    def _folders(self) -> list[Path]:
+        """The folder, which is made with the first upload, and those that it is in."""
+        folder = Path(self.location)
+        return [folder, *folder.parents]
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _store_error(error) from error
+
+
+def _store_error(error: OSError) -> StorageUnavailableError:
+    """Clients do not choose the names of files, so whatever the system refuses is the store's fault."""
+    return (StorageFullError if error.errno in _FULL else StorageUnavailableError)(f"{error}")

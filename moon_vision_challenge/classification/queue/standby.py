@@ -1,0 +1,69 @@
+"""What a worker does while no message can reach it: the row is the truth, so the database alone is enough.
+
+A thread of the worker's main process watches Redis. While Redis takes no messages, it keeps one child process running,
+`manage.py work_off`, which polls the database. A child, because an image that takes too much memory or time must not
+end the worker, and because the thread that waits must not share a connection with the processes that Celery forks.
+"""
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from django.conf import settings
+
+from moon_vision_challenge.classification.queue import broker
+
+logger = logging.getLogger(__name__)
+
+CHECK_EVERY_S = 5.0
+
+
+class Standby:
+    """Runs the command while the broker is away: after two checks in a row, so that a restart of Redis is waited out.
+
+    Args:
+        queues: those that this worker serves.
+    """
+
+    def __init__(
+        self,
+        queues: Sequence[str],
+        *,
+        check_every_s: float = CHECK_EVERY_S,
+        takes_messages: Callable[[], bool] = broker.takes_messages,
+    ) -> None:
+        self._command = [sys.executable, str(settings.ROOT_DIR / "manage.py"), "work_off", *queues]
+        self._check_every_s = check_every_s
+        self._takes_messages = takes_messages
+        self._stopped = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._watch, name="standby", daemon=True).start()
+
+    def stop(self) -> None:
+        """Have the child finish what it has claimed, and end."""
+        self._stopped.set()
+        if self._child:
+            self._child.terminate()
+
+    def join(self) -> None:
+        """Wait until the child has ended. It is never longer about it than a task may take."""
+        if self._child:
+            self._child.wait()
+
+    def _watch(self) -> None:
+        failures = 0
+        while not self._stopped.wait(self._check_every_s):
+            if self._is_working():
+                continue
+            failures = 0 if self._takes_messages() else failures + 1
+            if failures >= 2:
+                logger.warning("Redis takes no messages: the queue is worked off by the database alone")
+                self._child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+
+    def _is_working(self) -> bool:
+        """The child ends by itself when Redis is back."""
+        return self._child is not None and self._child.poll() is None

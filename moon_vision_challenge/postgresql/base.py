@@ -1,0 +1,63 @@
+"""Django's PostgreSQL backend, but it does not wait for a server that hangs: ENGINE in DATABASES.
+
+What migrates the database waits as long as it takes.
+"""
+
+import time
+from typing import Any
+
+from django.db import OperationalError
+from django.db.backends.postgresql import base
+from psycopg2 import extensions
+
+from moon_vision_challenge.postgresql.hang import SUSPICIOUS_S, BoundedConnection, detector, wait
+from moon_vision_challenge.postgresql.options import ANSWER_TIMEOUT_S
+
+extensions.set_wait_callback(wait)
+
+_LIFT_BOUNDS = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Raises OperationalError at once while the server is known to hang."""
+
+    _is_bounded = True
+
+    def get_connection_params(self) -> dict[str, Any]:
+        params: dict[str, Any] = super().get_connection_params()
+        params.pop(ANSWER_TIMEOUT_S, None)
+        return {**params, "connection_factory": BoundedConnection}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        begin = time.monotonic()
+        try:
+            connection = super().get_new_connection(conn_params)
+        except self.Database.OperationalError:
+            if time.monotonic() - begin > SUSPICIOUS_S:  # for example, because no name server has answered
+                detector.trip()
+            raise
+        connection.answer_timeout_s = self.settings_dict["OPTIONS"].get(ANSWER_TIMEOUT_S)
+        return connection
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        if not self._is_bounded:
+            self._lift_bounds()
+
+    def prepare_database(self) -> None:
+        """Called before migrations run."""
+        super().prepare_database()
+        self._is_bounded = False
+        self.ensure_connection()
+        self._lift_bounds()
+
+    def _lift_bounds(self) -> None:
+        assert self.connection is not None  # noqa: S101  # for mypy
+        self.connection.answer_timeout_s = None
+        with self.connection.cursor() as cursor:
+            cursor.execute(_LIFT_BOUNDS)
+
+    def _cursor(self, name: str | None = None) -> Any:
+        if self._is_bounded and detector.is_hanging:
+            raise OperationalError("PostgreSQL hangs, so it is not asked")
+        return super()._cursor(name)  # type: ignore[misc]  # the stubs leave it out

@@ -1,0 +1,109 @@
+"""Waits for PostgreSQL in such a way that a server which hangs costs little.
+
+A server that is stopped keeps its sockets open, and its kernel acknowledges what is sent to it. Neither TCP's timeouts
+nor the server's own end the wait of a client then. psycopg2 can be told how to wait:
+https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
+"""
+
+import logging
+import select
+import threading
+import time
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+
+from moon_vision_challenge.circuit_breaker import CircuitBreaker
+from moon_vision_challenge.postgresql.probe import NoAnswerError, probe
+
+logger = logging.getLogger(__name__)
+
+SUSPICIOUS_S = 1.0
+"""When an answer takes longer, another connection is opened to find out whether the server hangs."""
+_GLANCE_S = 0.1
+_PROBE_TIMEOUT_S = 1.0
+_PROBE_EVERY_S = 1.0
+
+
+class BoundedConnection(extensions.connection):
+    """Gives up when an answer takes too long, or when the server is known to hang.
+
+    libpq does not keep `connect_timeout` when psycopg2 waits by a callback, so that the connection does.
+    """
+
+    def __init__(self, dsn: str, *options: Any) -> None:
+        self.answer_timeout_s: float | None = float(extensions.parse_dsn(dsn).get("connect_timeout", 0)) or None
+        super().__init__(dsn, *options)
+
+
+class HangDetector:
+    """Finds out whether the server answers anybody, in a thread, and again and again until it does."""
+
+    def __init__(self) -> None:
+        self._breaker = CircuitBreaker(open_s=5)  # more than a probe and the pause after it
+        self._lock = threading.Lock()
+        self._next_probe = 0.0  # time.monotonic()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_hanging(self) -> bool:
+        return self._breaker.is_open
+
+    def suspect(self) -> None:
+        """Somebody waits, or has waited, suspiciously long."""
+        with self._lock:
+            is_probing = self._thread is not None and self._thread.is_alive()
+            if not is_probing and time.monotonic() >= self._next_probe:
+                self._thread = threading.Thread(target=self._probe_until_it_answers, name="probe-db", daemon=True)
+                self._thread.start()
+
+    def refuse_if_hanging(self) -> None:
+        if self.is_hanging:
+            raise NoAnswerError("PostgreSQL hangs, so it is not asked")
+
+    def trip(self) -> None:
+        """It has taken too long for sure."""
+        self._breaker.trip()
+        self.suspect()
+
+    def _probe_until_it_answers(self) -> None:
+        while self._is_silent():
+            if not self.is_hanging:
+                logger.error("PostgreSQL hangs: requests that need it are refused until it answers")
+            self._breaker.trip()
+            time.sleep(_PROBE_EVERY_S)  # the pause between two probes
+        if self.is_hanging:
+            logger.warning("PostgreSQL answers again")
+        self._breaker.close()
+        self._next_probe = time.monotonic() + _PROBE_EVERY_S
+
+    @staticmethod
+    def _is_silent() -> bool:
+        try:
+            probe(_PROBE_TIMEOUT_S)
+        except NoAnswerError:
+            return True
+        except psycopg2.Error:
+            return False  # it refuses us, or is not there: whoever asks is told at once
+        return False
+
+
+detector = HangDetector()
+
+
+def wait(asked: extensions.connection) -> None:
+    """psycopg2's wait callback: return when the server has answered. An error that it raises closes the connection."""
+    timeout_s = getattr(asked, "answer_timeout_s", None)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    pause_s = SUSPICIOUS_S
+    while (state := asked.poll()) != extensions.POLL_OK:
+        sockets = select.poll()
+        sockets.register(asked.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
+        if sockets.poll(pause_s * 1000) or deadline is None:
+            continue
+        if time.monotonic() >= deadline:
+            raise NoAnswerError(f"no answer within {timeout_s:g} s")
+        detector.refuse_if_hanging()
+        detector.suspect()
+        pause_s = _GLANCE_S

@@ -1,0 +1,40 @@
+"""Asks PostgreSQL a question on a connection of its own, and waits for the answer no longer than it is told."""
+
+import select
+import time
+
+import psycopg2
+from django.db import connection
+from psycopg2 import extensions
+
+
+class NoAnswerError(psycopg2.OperationalError):
+    """PostgreSQL did not answer in time."""
+
+
+def probe(timeout_s: float) -> None:
+    """Connect, ask, and disconnect.
+
+    Raises:
+        NoAnswerError: no answer within `timeout_s`.
+        psycopg2.OperationalError: there is no server, or it refuses us.
+    """
+    deadline = time.monotonic() + timeout_s
+    asked = psycopg2.connect(**connection.get_connection_params(), async_=True)
+    try:
+        wait_until(asked, deadline)
+        with asked.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            wait_until(asked, deadline)
+    finally:
+        asked.close()
+
+
+def wait_until(asked: extensions.connection, deadline: float) -> None:
+    """Wait for the end of what an asynchronous connection is doing. `deadline` is of time.monotonic()."""
+    while (state := asked.poll()) != extensions.POLL_OK:
+        event = select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
+        sockets = select.poll()
+        sockets.register(asked.fileno(), event)
+        if not sockets.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise NoAnswerError("PostgreSQL did not answer in time")

@@ -1,0 +1,183 @@
+"""PostgreSQL behind a proxy that makes it hang, as a stopped process does."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import psycopg2
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connections
+
+from chaos.proxy import Manner, Proxy
+from moon_vision_challenge.postgresql import hang
+from moon_vision_challenge.postgresql.base import DatabaseWrapper
+from moon_vision_challenge.postgresql.hang import HangDetector
+from moon_vision_challenge.postgresql.options import connection_options
+from moon_vision_challenge.postgresql.probe import NoAnswerError, probe
+
+BOUNDS = {
+    "connect_timeout_s": 3.0,
+    "tcp_timeout_s": 10.0,
+    "statement_timeout_s": 2.0,
+    "lock_timeout_s": 1.0,
+    "idle_in_transaction_timeout_s": 60.0,
+}
+
+
+@pytest.fixture
+def proxy(db: None) -> Iterator[Proxy]:
+    settings = connections.settings["default"]
+    with Proxy(settings["HOST"], int(settings["PORT"])) as proxy:
+        with patch.dict(settings, HOST="127.0.0.1", PORT=str(proxy.port)):
+            yield proxy
+        proxy.set(Manner.SOUND)
+        _wait_until(lambda: not hang.detector.is_hanging)
+
+
+@pytest.fixture
+def database(proxy: Proxy) -> Iterator[DatabaseWrapper]:
+    database = DatabaseWrapper({**connections.settings["default"], "OPTIONS": connection_options({}, **BOUNDS)})
+    with (
+        patch.object(hang, "detector", HangDetector()) as detector,
+        patch(f"{DatabaseWrapper.__module__}.detector", detector),
+    ):
+        yield database
+        proxy.set(Manner.SOUND)
+        _wait_until(lambda: not detector.is_hanging)
+    database.close()
+
+
+def _wait_until(condition: Any, timeout_s: float = 10) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def ask(database: DatabaseWrapper, sql: str = "SELECT 1") -> tuple[Any, float]:
+    """What is answered, or the error; and after which time."""
+    begin = time.monotonic()
+    try:
+        with database.cursor() as cursor:
+            cursor.execute(sql)
+            found: Any = cursor.fetchone()
+    except OperationalError as error:
+        found = error
+    return found, time.monotonic() - begin
+
+
+def test_the_bounds_are_told_to_the_server(database: DatabaseWrapper) -> None:
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "tcp_user_timeout")
+    assert [ask(database, f"SHOW {name}")[0][0] for name in names[:3]] == ["2s", "1s", "1min"]
+
+
+def test_a_query_of_a_server_that_hangs_ends_after_two_seconds(database: DatabaseWrapper, proxy: Proxy) -> None:
+    assert ask(database)[0] == (1,)
+    proxy.set(Manner.HANGS)
+    error, lasted_s = ask(database)
+    assert isinstance(error, OperationalError)
+    assert lasted_s < 2.5
+
+
+def test_the_next_query_is_refused_at_once_until_the_server_answers(database: DatabaseWrapper, proxy: Proxy) -> None:
+    proxy.set(Manner.HANGS)
+    ask(database)
+    error, lasted_s = ask(database)
+    assert str(error) == "PostgreSQL hangs, so it is not asked"
+    assert lasted_s < 0.05
+    proxy.set(Manner.SOUND)
+    _wait_until(lambda: ask(database)[0] == (1,), timeout_s=3)
+
+
+def test_a_new_connection_to_a_server_that_hangs_ends_after_two_seconds(
+    database: DatabaseWrapper, proxy: Proxy
+) -> None:
+    proxy.set(Manner.HANGS)
+    error, lasted_s = ask(database)
+    assert isinstance(error, OperationalError)
+    assert lasted_s < 2.5
+
+
+def test_a_slow_query_of_a_server_that_answers_is_the_servers_to_end(database: DatabaseWrapper) -> None:
+    assert ask(database, "SELECT pg_sleep(1.5)")[0] == ("",)
+    error, lasted_s = ask(database, "SELECT pg_sleep(5)")
+    assert "statement timeout" in str(error)
+    assert 1.9 < lasted_s < 2.5
+
+
+def test_one_session_that_hangs_alone_is_left_a_second_after_the_servers_own_bound(
+    database: DatabaseWrapper, proxy: Proxy
+) -> None:
+    ask(database)
+    with patch.object(HangDetector, "_is_silent", return_value=False):  # others are answered
+        proxy.set(Manner.HANGS)
+        error, lasted_s = ask(database)
+    assert "no answer within 3 s" in str(error)
+    assert 2.9 < lasted_s < 3.5
+
+
+def test_a_lock_that_somebody_keeps_is_not_waited_for_longer_than_its_bound(database: DatabaseWrapper) -> None:
+    holder = DatabaseWrapper(database.settings_dict)
+    ask(holder, "SELECT pg_advisory_lock(1)")
+    error, lasted_s = ask(database, "SELECT pg_advisory_lock(1)")
+    holder.close()
+    assert "lock timeout" in str(error)
+    assert lasted_s < 1.5
+
+
+def test_migrations_are_not_cut(database: DatabaseWrapper) -> None:
+    ask(database)
+    database.prepare_database()
+    assert ask(database, "SELECT pg_sleep(3.5)")[0] == ("",)
+    database.close()
+    assert ask(database, "SHOW statement_timeout")[0] == ("0",)
+    assert ask(database, "SHOW lock_timeout")[0] == ("0",)
+
+
+def test_a_probe_of_a_server_that_is_gone_says_so_at_once(proxy: Proxy) -> None:
+    with patch.dict(connections.settings["default"], PORT="9"), pytest.raises(psycopg2.OperationalError) as caught:
+        probe(1)
+    assert not isinstance(caught.value, NoAnswerError)
+
+
+def test_a_hundred_threads_that_wait_start_one_probe(proxy: Proxy) -> None:
+    detector = HangDetector()
+    with patch.object(HangDetector, "_is_silent", side_effect=lambda: time.sleep(0.2)) as is_silent:
+        threads = [threading.Thread(target=detector.suspect) for _ in range(100)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        _wait_until(lambda: not any(thread.name == "probe-db" for thread in threading.enumerate()))
+    assert is_silent.call_count == 1
+
+
+def test_the_options_of_the_url_win() -> None:
+    given = {"connect_timeout": 7, "sslmode": "require", "options": "-c statement_timeout=5 -c search_path=mine"}
+    options = connection_options(given, **BOUNDS)
+    assert (options["connect_timeout"], options["sslmode"], options["tcp_user_timeout"]) == (7, "require", 10_000)
+    assert options["options"].endswith("-c statement_timeout=5 -c search_path=mine")
+    assert options["options"].startswith("-c statement_timeout=2000 -c lock_timeout=1000")
+
+
+def test_without_bounds_nothing_is_told_to_the_server() -> None:
+    assert connection_options({}, **dict.fromkeys(BOUNDS, 0.0)) == {}
+
+
+def test_an_option_that_nobody_knows_is_an_error_at_the_start() -> None:
+    with pytest.raises(ImproperlyConfigured, match="sslmod"):
+        connection_options({"sslmod": "require"}, **BOUNDS)
+
+
+def test_the_service_does_not_start_with_an_option_that_nobody_knows() -> None:
+    settings = connections.settings["default"]
+    url = f"postgres://u:p@{settings['HOST']}:{settings['PORT']}/n?sslmod=require"
+    code = f"import os; os.environ['DATABASE_URL'] = {url!r}; import django; django.setup()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode != 0
+    assert "DATABASE_URL has an option that PostgreSQL does not know" in result.stderr
