@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,5 +83,5 @@ def _limit(*, cpu_s: float, memory_bytes: int) -> None:
 
 def _offer_to_the_oom_killer() -> None:
     """If a container runs out of memory, this process ends, not one that serves others."""
-    if sys.platform == "linux":
+    with suppress(OSError):  # another system, or a /proc that is read-only
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -72,9 +72,12 @@ def white_bits_of_high_bytes(image: Image.Image) -> int:
 
 def combine(high: Image.Image, low: Image.Image, bits: int) -> Image.Image:
     """The high and the low bytes of colours of which `bits` are used → 8 bits."""
-    upper = high.convert("RGB").point(lambda value: value << (16 - bits) & 0xFF)
-    lower = low.convert("RGB").point(lambda value: value >> (bits - 8))
-    return ImageChops.add(upper, lower)
+    combined = Image.new("RGB", high.size)
+    for box in _boxes(high.size):
+        upper = high.crop(box).convert("RGB").point(lambda value: value << (16 - bits) & 0xFF)
+        lower = low.crop(box).convert("RGB").point(lambda value: value >> (bits - 8))
+        combined.paste(ImageChops.add(upper, lower), box)
+    return combined
 
 
 def white_bits(high: float) -> int:
@@ -92,7 +95,12 @@ def _scale(low: float, high: float, *, is_float: bool) -> tuple[float, float]:
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    rows = max(1, _BAND_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        box = (0, top, image.width, min(top + rows, image.height))
-        yield top, np.asarray(image.crop(box)).astype(np.float64)
+    for box in _boxes(image.size):
+        yield box[1], np.asarray(image.crop(box)).astype(np.float64)
+
+
+def _boxes(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    width, height = size
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        yield 0, top, width, min(top + rows, height)

@@ -16,7 +16,7 @@ _BYTES_PER_PIXEL = 17
 
 # Seconds; measured with libwebp 1.6, docs/images.md.
 _S_PER_BYTE = 40e-9
-_S_PER_PIXEL = 22e-9
+_S_PER_PIXEL = 35e-9
 
 
 class _Chunk(NamedTuple):

@@ -1,5 +1,6 @@
 """The whole way of a request over HTTP and through the queue: web server, worker and model server are processes."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -215,11 +216,18 @@ def test_a_queue_that_a_class_names_is_served_without_being_listed_anywhere(serv
 
 
 def test_large_pictures_leave_no_memory_behind(service: Service) -> None:
-    """Each takes 200 MB while it is decoded, and a web process has four threads."""
+    """Each takes 400 MB while it is decoded: one at a time in each process, and the others wait or come again."""
+
+    def post(version: str) -> requests.Response:
+        while (response := service.post(version, large)).status_code == 503:
+            assert response.json()["code"] == "decoder_busy"
+            time.sleep(int(response.headers["Retry-After"]))
+        return response
+
     large = encode(Image.new("RGB", (7000, 7000)), "PNG")
     for version in ("v0", "v1"):
         with ThreadPoolExecutor(8) as clients:
-            posts = [clients.submit(service.post, version, large) for _ in range(12)]
+            posts = [clients.submit(post, version) for _ in range(12)]
             assert all(post.result().ok for post in posts)
     processes = [psutil.Process(service.services.pid("web"))]
     processes += processes[0].children(recursive=True)
