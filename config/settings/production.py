@@ -1,4 +1,4 @@
-"""Behind Traefik, which speaks TLS."""
+"""Behind Traefik, which terminates TLS."""
 
 from config.settings.base import *  # noqa: F403
 from config.settings.base import env
