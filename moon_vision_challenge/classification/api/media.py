@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.static import serve
 
-# As `image_path` names them. Other paths never reach the storage: some would be an error of the file system.
+# The names that `image_path` gives. Other paths never reach the storage: some would cause a file system error.
 _STORED = re.compile(r"inferences/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
