@@ -1,11 +1,11 @@
-"""Stops asking a neighbour that does not answer, for a while: each try would cost its caller the whole timeout."""
+"""Stops calls to a service that does not answer for a while, because each one would take the whole timeout."""
 
 import threading
 import time
 
 
 class CircuitBreaker:
-    """One per neighbour and process. Threads may share it: at worst, several of them trip it at once.
+    """One per service and process. Threads may share it: at worst, several of them trip it at once.
 
     Args:
         open_s: how long, in seconds, it stays open after a failure.
@@ -19,7 +19,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether callers should leave the neighbour alone."""
+        """Whether callers should leave the service alone."""
         return time.monotonic() < self._open_until
 
     def lets_through(self) -> bool:
