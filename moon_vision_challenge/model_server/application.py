@@ -1,6 +1,6 @@
 """The REST API as an RSGI application: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
 
-Granian receives requests and sends answers outside Python. What is done here, except inference, happens in one thread.
+Granian receives requests and sends answers outside Python. The code here runs in one thread, except for inference.
 """
 
 import logging
@@ -84,4 +84,4 @@ def _failure(error: Exception) -> tuple[HTTPStatus, bytes]:
         message = "Internal error. It has been logged."
     elif isinstance(error, MemoryError):
         message = "Not enough memory for this request."
-    return status, orjson.dumps({"error": message.encode(errors="replace").decode()})  # no half of a surrogate pair
+    return status, orjson.dumps({"error": message.encode(errors="replace").decode()})  # without lone surrogates
