@@ -45,7 +45,7 @@ class Fault:
 
 
 def kill(services: Services, name: str) -> None:
-    """As if its container was killed: kill -9 to all its processes (PostgreSQL's are not in its process group)."""
+    """Like killing its container: kill -9 to all its processes (PostgreSQL's are not in its process group)."""
     family = load.tree(services.pid(name))
     services.kill(name)
     _kill_all(family)
@@ -64,7 +64,7 @@ def _kill_all(processes: Sequence[psutil.Process]) -> None:
 
 
 def halt(services: Services, name: str) -> None:
-    """It hangs: what it has opened stays open, and it answers nothing."""
+    """Make it hang: its connections stay open, and it answers nothing."""
     for process in load.tree(services.pid(name)):
         process.suspend()
 

@@ -23,9 +23,9 @@ class CircuitBreaker:
         return time.monotonic() < self._open_until
 
     def lets_through(self) -> bool:
-        """Whether the caller may ask the neighbour.
+        """Whether the caller may call the service.
 
-        When the time is over, one caller may, and the others wait for how it ends: it calls `close` or `trip`.
+        After the open time, one caller may try. The others are held back until it calls `close` or `trip`.
         """
         if not self._is_tripped:
             return True
@@ -36,11 +36,11 @@ class CircuitBreaker:
             return True
 
     def trip(self) -> None:
-        """The neighbour has failed: leave it alone from now on."""
+        """Open it: the service has failed, so leave it alone for now."""
         self._is_tripped = True
         self._open_until = time.monotonic() + self._open_s
 
     def close(self) -> None:
-        """Ask the neighbour again."""
+        """Close it: call the service again."""
         self._is_tripped = False
         self._open_until = 0.0

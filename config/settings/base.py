@@ -81,7 +81,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # PostgreSQL, in every environment. Requests run without a transaction, because v0 does not use the database.
 # https://docs.djangoproject.com/en/5.2/ref/databases/#persistent-database-connections
-# The bounds are in seconds; 0 switches one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
+# The limits are in seconds. 0 turns one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
 _database = env.db("DATABASE_URL")
 _database_options = connection_options(
     _database.pop("OPTIONS", {}),
@@ -94,7 +94,7 @@ _database_options = connection_options(
 DATABASES = {
     "default": {
         "CONN_MAX_AGE": 60,  # seconds
-        "CONN_HEALTH_CHECKS": True,  # a restarted PostgreSQL costs no request
+        "CONN_HEALTH_CHECKS": True,  # a PostgreSQL restart fails no request
         **_database,
         "ENGINE": "moon_vision_challenge.postgresql",
         "ATOMIC_REQUESTS": False,
