@@ -22,7 +22,7 @@ _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT in curl.h; PycURL does not name it
 
 
 class RequestFailedError(Exception):
-    """There is no complete response. The text may name internal hosts."""
+    """The response did not arrive, or is incomplete. The text may name internal hosts."""
 
 
 class DeadlineExceededError(RequestFailedError):

@@ -82,7 +82,7 @@ def run(run_dir: Path, *, demo: bool) -> int:
         for classify in (sample.classify_at_once, sample.classify_through_queue):
             services.check()
             answers.append(classify(base_url))
-        step("both answers are there")
+        step("received both answers")
         services.start("webhook_worker")
         services.start("beat")
         services.start("flower")

@@ -96,7 +96,7 @@ def _make_data(programs: Path, data: Path, url: SplitResult) -> None:
     new = data.with_name("data.new")
     shutil.rmtree(new, ignore_errors=True)
     initdb = [str(programs / "initdb"), "-D", str(new), "--username=postgres", "--no-instructions", "--encoding=UTF8"]
-    # The same order of strings on every machine. The superuser has no password, so nobody can log in as it.
+    # The same order of strings on every machine. The superuser has no password, so that no login as it is possible.
     initdb += ["--locale-provider=builtin", "--locale=C.UTF-8", "--auth-local=reject", "--auth-host=scram-sha-256"]
     database = url.path.removeprefix("/")
     # One statement per line, without a running server, so that the server never runs without a password.

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def find_server() -> str:
-    """redis-server of the PATH if it is new enough, else of the wheel. Raises CannotRunError if neither is there."""
+    """The PATH's redis-server if it is new enough, else the wheel's. Raises CannotRunError if neither exists."""
     ours = str(Path(sys.executable).parent)  # where the wheel puts its server
     path = [entry for entry in os.environ.get("PATH", os.defpath).split(os.pathsep) if entry != ours]
     installed = shutil.which("redis-server", path=os.pathsep.join(path))

@@ -63,7 +63,7 @@ class Services:
         return self._running[name].pid
 
     def start(self, name: str, env: Mapping[str, str] | None = None) -> None:
-        """Starts the service in a process group of its own, with `env` added to its environment.
+        """Starts the service in a new process group, with `env` added to its environment.
 
         Its output goes to a new log file. The log of the previous run stays as `<name>.log.1`.
         """

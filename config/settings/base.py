@@ -166,7 +166,7 @@ CLASSIFICATION_DISPATCHER = env.str(
 # Limits on what a client may send
 INFERENCE_MAX_IMAGE_BYTES = env.int("INFERENCE_MAX_IMAGE_BYTES", default=20 * 1024 * 1024)
 INFERENCE_MAX_IMAGE_PIXELS = env.int("INFERENCE_MAX_IMAGE_PIXELS", default=50_000_000)  # width x height of one frame
-# The error for any other format names it. TIFF, AVIF and HEIC are decoded in a process of their own.
+# The error for any other format names it. TIFF, AVIF and HEIC are decoded in a separate process.
 INFERENCE_IMAGE_FORMATS = env.list(
     "INFERENCE_IMAGE_FORMATS", default=["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"]
 )

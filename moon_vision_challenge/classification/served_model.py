@@ -104,7 +104,7 @@ class ServedModelClassificator(Classificator):
 
     The answer for each image may be the scores of all classes (N x C or N x C x 1 x 1), one more of them than there are
     labels if class 0 is a background; one sigmoid of two labels; with `threshold`, the scores of several independent
-    labels; the index of the best class (N or N x 1); labels, best first, with `scores` beside them; or an object of
+    labels; the index of the best class (N or N x 1); labels, best first, with their `scores`; or an object of
     label and probability.
 
     Attributes:

@@ -46,7 +46,7 @@ class Process(Protocol):
     """What an exchange needs from its process."""
 
     date: bytes
-    """For the header of this name."""
+    """The value of the Date header."""
     is_stopping: bool
 
 

@@ -17,20 +17,20 @@ class Limits:
     max_headers: int = 100
     max_connections: int = 2000
     head_timeout_s: float = 10
-    """For the request line and the headers, and for the first byte of a new connection."""
+    """The time for the request line and the headers, and for the first byte of a new connection."""
     idle_timeout_s: float = 75
-    """Between two requests of one connection."""
+    """The time between two requests of one connection."""
     body_timeout_s: float = 180
     min_body_bytes_per_s: int = 4 * KIB
-    """Over each `rate_window_s`."""
+    """The slowest average speed, measured over each `rate_window_s`."""
     rate_window_s: float = 10
     write_timeout_s: float = 30
-    """For the client to take the next 64 KiB of an answer."""
+    """The time for the client to read the next 64 KiB of an answer."""
     max_drained_bytes: int = 64 * MIB
     """After a refusal, the server reads and drops what the client still sends, so that the client reads the refusal."""
     drain_timeout_s: float = 15
     stop_timeout_s: float = 25
-    """For the open requests when the process is told to stop."""
+    """The time for open requests to finish when the process must stop."""
 
     @property
     def sweep_interval_s(self) -> float:

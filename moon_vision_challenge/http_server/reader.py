@@ -21,7 +21,7 @@ class RequestReader:
     def __init__(
         self, limits: Limits, count_body: Callable[[int], None], too_large: Callable[[], RefusedError]
     ) -> None:
-        """`count_body` is told of bytes that come and go. `too_large` builds the answer to a body above its limit."""
+        """`count_body` gets the bytes that come and go. `too_large` builds the answer to a body above its limit."""
         self.complete: list[Request] = []
         self.is_message_begun = False
         self.is_head_known = False
@@ -120,7 +120,7 @@ class RequestReader:
         """Ignore an upgrade to another protocol (RFC 9110, 7.8), and treat the request like any other.
 
         Java's HTTP client asks for h2c with every POST. The parser takes what follows for the other protocol, so a new
-        parser is told how the body is framed and continues.
+        parser gets the framing of the body and continues.
         """
         self._parser = httptools.HttpRequestParser(self)
         if framing := _framing(self._request):

@@ -63,7 +63,7 @@ class Application:
             status, content = HTTPStatus.OK, await self._api.answer(scope.method, scope.path, body)
         except ProtocolClosed:  # the client is gone
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets JSON and the others go on
+        except Exception as error:  # noqa: BLE001 - whatever it is, this client gets JSON and others are unaffected
             status, content = _failure(error)
         closing = [("connection", "close")] if status in _CLOSING else []
         protocol.response_bytes(status, [("content-type", "application/json"), *closing], content)

@@ -1,4 +1,4 @@
-"""Decides which request may run a model now: as many runs at a time as there are cores, in order of arrival."""
+"""Decides which request may run a model now: one run per core at a time, in order of arrival."""
 
 import asyncio
 import threading
@@ -28,7 +28,7 @@ class _Run(NamedTuple):
         result, error = None, None
         try:
             result = self.function(self.part)
-        except BaseException as caught:  # noqa: BLE001 - the one who waits for the future gets it
+        except BaseException as caught:  # noqa: BLE001 - raised where the future is awaited
             error = caught
         with suppress(RuntimeError):  # the loop is closed: the server stops
             self.future.get_loop().call_soon_threadsafe(_finish, self.future, result, error)

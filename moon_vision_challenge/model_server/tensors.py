@@ -111,7 +111,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _type_name(dtype: str) -> str:
-    """As TensorFlow Serving's messages call it: float, double, int32, string."""
+    """The name in TensorFlow Serving's messages: float, double, int32, string."""
     return dtype.removeprefix("DT_").lower()
 
 

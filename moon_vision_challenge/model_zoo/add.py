@@ -130,7 +130,7 @@ def _what_is_missing(declared: Declaration, forms: Forms, said: set[str]) -> tup
 
 
 def _ask(problem: str, field: str, said: dict[str, Any], preset: str | None) -> str | None:
-    """Put an answer into `said`; returns the preset."""
+    """Put an answer into `said`. Returns the preset."""
     print(problem)
     text = input(f"{field}: ").strip()
     if field == "preset":

@@ -13,11 +13,11 @@ from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelive
 
 
 class Event(NamedTuple):
-    """An event that a receiver is told about."""
+    """An event to send to a receiver."""
 
     url: str
     type: str
-    """For example `inference.done`."""
+    """Such as `inference.done`."""
     subject_id: int
     data: dict[str, Any]
     """The payload's `data`; JSON."""

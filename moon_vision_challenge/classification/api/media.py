@@ -13,7 +13,7 @@ _STORED = re.compile(r"inferences/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9][A-Za-z0
 
 
 def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
-    """Serve an uploaded image unchanged. Its name is secret: whoever knows it may see the image."""
+    """Serve an uploaded image unchanged. Its name is secret: anyone with the name may see the image."""
     if not _STORED.fullmatch(path):
         raise Http404
     if settings.MEDIA_BACKEND == "s3":

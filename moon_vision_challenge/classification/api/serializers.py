@@ -85,7 +85,7 @@ class ClassificationSerializer(serializers.Serializer[Any]):
 
 class PredictionSerializer(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
-    score = serializers.FloatField(allow_null=True, help_text="Null if this model type gives no scores.")
+    score = serializers.FloatField(allow_null=True, help_text="Null if this model type does not return scores.")
     class_id = serializers.IntegerField(allow_null=True, help_text="Index of the label in the model's class list.")
 
 

@@ -69,7 +69,7 @@ class Reservation:
 
 
 memory = MemoryBudget()
-"""Of this process."""
+"""The budget of this process."""
 
 # A forked process has none of its parent's threads, so nothing in it would release what they hold.
 os.register_at_fork(after_in_child=memory.reset)

@@ -225,7 +225,7 @@ def _error(error: str, text: str, detail: str) -> InvalidImageError:
 
 
 decoders = DecoderPool()
-"""Of this process."""
+"""The pool of this process."""
 
 os.register_at_fork(after_in_child=decoders.forget)
 atexit.register(decoders.close)

@@ -93,7 +93,7 @@ def _orientation(kind: bytes, content: memoryview) -> int | None:
 
 
 def _orientation_of_raw_profile(text: bytes) -> int | None:
-    """As ImageMagick writes it: a line break, "exif", the number of bytes, and the bytes in hexadecimal digits."""
+    """ImageMagick's form: a line break, "exif", the number of bytes, and the bytes in hexadecimal digits."""
     digits = b"".join(text.split()[2:])
     try:
         return exif.read_orientation(bytes.fromhex(digits[: len(digits) & ~1].decode("ascii")))

@@ -1,4 +1,4 @@
-"""An RGB image → the pixels that a model wants."""
+"""An RGB image → the pixels that a model needs."""
 
 import io
 

@@ -42,7 +42,7 @@ Picture = tuple[Inference, Image.Image]
 def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
     """Classify claimed rows, INFERENCE_BATCH_SIZE images per request to the model, and write each outcome.
 
-    A row that cannot be classified fails alone. After a transient failure, a row is put back and retried after
+    A row that cannot be classified fails alone. After a transient failure, a row is requeued and retried after
     `retry_in_s`, until its attempts are used up. While a service is unavailable, no attempts are used up.
 
     Returns:

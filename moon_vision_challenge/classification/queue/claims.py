@@ -101,7 +101,7 @@ RETURNING inference.*
 
 @dataclass
 class AttemptOutcome:
-    """How an attempt ended: done with a label, failed with an error, or put back to be retried later."""
+    """How an attempt ended: done with a label, failed with an error, or requeued to be retried later."""
 
     inference: Inference
     status: Inference.STATUS
