@@ -1,7 +1,7 @@
-# `make` prints the groups (##@) and what each target says after ##.
+# `make` prints the groups (##@) and the description of each target (##).
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-# Compose gives it to the images, which carry it as a label.
+# Compose passes it to the images, which carry it as a label.
 export APP_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' moon_vision_challenge/__init__.py)
 
 help: ## Show this help
@@ -13,7 +13,7 @@ help: ## Show this help
 run: ## Run all services here, without Docker, and classify a photo; Ctrl-C stops (DEBUG=1: autoreload, error pages)
 	@native/bootstrap.sh native && exec $(PY) -m native run
 
-demo: ## The same, but stop after the photo; fails if a label is wrong
+demo: ## Like run, but stop after the photo; fails if a label is wrong
 	@native/bootstrap.sh native && exec $(PY) -m native demo
 
 manage: ## Run a Django command on the data of `make run`: make manage ARGS=createsuperuser
@@ -29,10 +29,10 @@ test: ## Run the tests on real services, with coverage: make test ARGS="-k dispa
 	@native/bootstrap.sh local && exec $(PY) -m pytest --cov -m "not e2e" \
 		-n $(TEST_WORKERS) --dist worksteal --max-worker-restart 0 $(ARGS)
 
-test_e2e: ## Run the tests with a browser, with the clients, and those that take long
+test_e2e: ## Run the browser tests, the client tests and the slow tests
 	@native/bootstrap.sh local && $(PY) -m pytest -m e2e $(ARGS) || [ $$? -eq 5 ] # 5: no test is selected
 
-# The production settings are read, and nothing is connected to.
+# These commands read the production settings and connect to nothing.
 PRODUCTION := DJANGO_SETTINGS_MODULE=config.settings.production DJANGO_ALLOWED_HOSTS=example.com \
 	DJANGO_SECRET_KEY=$$(printf 'only-for-the-check-%s' "$$(seq -s- 40)") DATABASE_URL=postgres://u:p@127.0.0.1:1/n \
 	REDIS_URL=redis://:p@127.0.0.1:1/0 TF_SERVING_URL=http://127.0.0.1:1
@@ -55,7 +55,7 @@ lint: ## Check style, types, layers, migrations and settings
 	.venv/bin/hadolint $$(git ls-files '*Dockerfile')
 	.venv/bin/shellcheck $$(git grep -lE '^#!/(usr/)?bin/(env )?(ba)?sh')
 
-hooks: ## Check each commit with the linters, before it is made
+hooks: ## Install git hooks that run the linters before each commit
 	@native/bootstrap.sh local && .venv/bin/pre-commit install
 
 DOCS_VENV := .run/docs-venv
@@ -68,11 +68,11 @@ docs: ## Build the documentation as a website in .run/site; fails on a broken li
 bench: ## Measure what requests cost: make bench ARGS="v0 v1 peers"
 	@native/bootstrap.sh local && exec $(PY) -m bench $(ARGS)
 
-lock: ## Write requirements/*.txt anew from the *.in files: make lock ARGS=--upgrade
+lock: ## Regenerate requirements/*.txt from the *.in files: make lock ARGS=--upgrade
 	@native/bootstrap.sh local
 	PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
 
-clean: ## Remove what can be made again (environments, caches, logs); models, database and uploads stay
+clean: ## Remove what can be rebuilt (environments, caches, logs); keeps models, database and uploads
 	rm -rf .venv .cache .run/*-venv .run/site .run/bench .run/cache .run/logs .run/test .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
 
 chaos: ## Kill services at random while posting inferences, and check that nothing is lost: make chaos ARGS=--short
@@ -82,7 +82,7 @@ chaos: ## Kill services at random while posting inferences, and check that nothi
 
 ##@ Models
 
-add_model: ## Have a classifier of yours served: make add_model ARGS="export.onnx --labels labels.txt --photo cat.jpg"
+add_model: ## Serve your own classifier: make add_model ARGS="export.onnx --labels labels.txt --photo cat.jpg"
 	@native/bootstrap.sh native && exec $(PY) -m moon_vision_challenge.model_zoo add $(ARGS)
 
 # TensorFlow has its own environment: the services never import it, except the model server when it is installed there.
@@ -105,7 +105,7 @@ test_tf: ## Run the tests that need TensorFlow, in its environment: make test_tf
 
 LOCAL := docker compose -f local.yml
 
-container_models: ## Build the models that are not in models/ yet, in a container
+container_models: ## Build the models that models/ does not have yet, in a container
 	@mkdir -p models
 	$(LOCAL) build get_tf_models
 	$(LOCAL) run --rm --no-deps --user "$$(id -u):$$(id -g)" get_tf_models
@@ -119,13 +119,13 @@ up: ## Migrate, start all services in containers, wait until they are healthy, s
 	@$(LOCAL) ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'
 	@if [ -t 1 ]; then $(LOCAL) logs --tail 10 --follow; else $(LOCAL) logs --tail 10; fi
 
-down: ## Stop the containers; the data stay in their volumes
+down: ## Stop the containers; keeps the data in their volumes
 	$(LOCAL) down
 
 logs: ## Follow the containers' logs: make logs ARGS=celeryworker
 	$(LOCAL) logs --tail 100 --follow $(ARGS)
 
-shell: ## A Django shell in a container
+shell: ## Open a Django shell in a container
 	$(LOCAL) exec django python manage.py shell
 
 ##@ Production: behind Traefik (production.yml)
@@ -136,13 +136,13 @@ production_env: ## Write .envs/.production/ with strong secrets: make production
 deploy: ## Build, migrate, then replace the containers one by one
 	compose/production/maintenance/deploy
 
-backup: ## Write database and uploads to backups/<time>/
+backup: ## Back up the database and the uploads to backups/<time>/
 	compose/production/maintenance/backup
 
 backups: ## List the backups
 	compose/production/maintenance/backups
 
-restore: ## Put a backup back: make restore BACKUP=2026-01-31T12-00-00Z
+restore: ## Restore a backup: make restore BACKUP=2026-01-31T12-00-00Z
 	compose/production/maintenance/restore '$(BACKUP)'
 
 .PHONY: container_models build up down logs shell production_env deploy backup backups restore

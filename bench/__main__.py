@@ -1,4 +1,4 @@
-"""`python -m bench [v0] [v1] [drain] [model_server] [peers]`: what requests cost. Without a name: v0 and v1."""
+"""`python -m bench [v0] [v1] [drain] [model_server] [peers]`: the cost of requests. The default is v0 and v1."""
 
 import argparse
 
@@ -14,10 +14,10 @@ MEASUREMENTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures what requests cost.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures the cost of requests.")
     parser.add_argument("what", nargs="*", help=f"of {', '.join(MEASUREMENTS)} (default: v0 v1)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default: 5)")
-    parser.add_argument("--seconds", type=float, default=5, help="how long each time (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often to repeat each measurement (default: 5)")
+    parser.add_argument("--seconds", type=float, default=5, help="duration of each measurement (default: 5)")
     options = parser.parse_args()
     names = options.what or ["v0", "v1"]
     if unknown := sorted(set(names) - set(MEASUREMENTS)):

@@ -1,4 +1,4 @@
-"""Our service beside LitServe and BentoML doing the same job, in the same run."""
+"""Compares this service with LitServe and BentoML on the same job, in the same run."""
 
 import statistics
 import subprocess
@@ -22,7 +22,7 @@ MODEL = ROOT / "models" / "efficientnet_lite0"
 
 @dataclass(frozen=True)
 class Contestant:
-    """A service that is measured: where it takes photos, and the processes that do the work."""
+    """A measured service: the URL that takes photos, and the processes that do the work."""
 
     url: str
     request: bytes
@@ -30,7 +30,7 @@ class Contestant:
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> None:
-    """Prints a table for the null model and one for lite0. Makes the peers' environment on first use."""
+    """Prints a table for the null model and one for lite0. Creates the peers' environment on first use."""
     _make_venv()
     for model, title in (("null", "null model"), ("lite0", "efficientnet_lite0")):
         results: dict[str, list[load.Load]] = {}

@@ -1,4 +1,4 @@
-"""Clients that post the same request again and again, and what this costs the processes that answer."""
+"""Clients that repeat the same request, and its cost in the processes that answer."""
 
 import http.client
 import json
@@ -19,15 +19,15 @@ BOUNDARY = "7f3a91c2e84b4d0a"
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of `post` has measured."""
+    """The result of one run of `post`."""
 
     requests: int
     rate: float
-    """Requests a second."""
+    """Requests per second."""
     p50_ms: float
     p95_ms: float
     cpu_ms: dict[str, float]
-    """CPU time a request, user and system, of each service with all its processes, in milliseconds."""
+    """CPU time per request, user and system, of each service with all its processes, in milliseconds."""
 
 
 def multipart(path: str, host: str, files: Mapping[str, bytes], fields: Mapping[str, str]) -> bytes:
@@ -58,14 +58,14 @@ def post(
 ) -> Load:
     """Post `request` for `seconds` from `clients` keep-alive connections, one thread each.
 
-    A thread hands the prepared bytes to the kernel and reads the answer's head only as far as it must, so the clients
-    take little of the machine on which they compete with the services.
+    A thread hands the prepared bytes to the kernel and parses only the necessary part of the answer's head. The clients
+    therefore take little CPU from the services on the same machine.
 
     Args:
         services: name → process id of each service to measure.
         check: whether status and body of an answer are right.
 
-    Raises RuntimeError at the first answer that is not.
+    Raises RuntimeError at the first wrong answer.
     """
     address = urlsplit(url).hostname, urlsplit(url).port
     latencies: list[float] = []
@@ -137,17 +137,17 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time, user and system, that a process and its living descendants have taken so far, in seconds."""
+    """CPU time, user and system, of a process and its living descendants so far, in seconds."""
     return sum(times.user + times.system for times in (process.cpu_times() for process in tree(pid)))
 
 
 def memory_mb(pid: int) -> float:
-    """Proportional set size of a process and its descendants in MB: shared pages are counted once."""
+    """Proportional set size of a process and its descendants in MB. Counts shared pages once."""
     return sum(process.memory_full_info().pss for process in tree(pid)) / 1e6
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of this URL is answered with 200, as a condition to wait on."""
+    """A condition to wait for: a GET of this URL returns 200."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
     try:

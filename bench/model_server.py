@@ -1,4 +1,4 @@
-"""The native model server beside onnxruntime called in process, and the int8 model beside the float32 one."""
+"""Compares the native model server with onnxruntime in process, and the int8 model with the float32 one."""
 
 import json
 import statistics
@@ -31,15 +31,15 @@ Run = Callable[[float], float]
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """Prints the table, returns images a second of each contestant. They take turns; both models are served at once."""
+    """Prints the table, returns images per second of each contestant. They take turns. Both models stay loaded."""
     int8, float32 = build("int8"), build("float32")
     with served(int8) as int8_url, served(float32) as float32_url:
         contestants: dict[str, Run] = {
-            "int8, REST, 1 image a request": _rest(int8_url, images=1, clients=clients),
-            f"int8, REST, {BATCH} images a request": _rest(int8_url, images=BATCH, clients=clients),
+            "int8, REST, 1 image per request": _rest(int8_url, images=1, clients=clients),
+            f"int8, REST, {BATCH} images per request": _rest(int8_url, images=BATCH, clients=clients),
             "int8, in process": in_process(int8, images=1),
-            f"int8, in process, {BATCH} images a run": in_process(int8, images=BATCH),
-            "float32, REST, 1 image a request": _rest(float32_url, images=1, clients=clients),
+            f"int8, in process, {BATCH} images per run": in_process(int8, images=BATCH),
+            "float32, REST, 1 image per request": _rest(float32_url, images=1, clients=clients),
         }
         rates: dict[str, list[float]] = {name: [] for name in contestants}
         for number in range(rounds + 1):

@@ -1,4 +1,4 @@
-"""A model server that answers at once: what is left of a request's cost is the service's own.
+"""A model server that answers immediately, so that the rest of a request's cost belongs to the service.
 
 `granian --interface rsgi bench.null_model_server:application`
 """
@@ -12,7 +12,7 @@ METADATA = (
     b'"inputs":{"images":{"dtype":"DT_STRING","tensor_shape":{"dim":[{"size":"-1"}]}}},'
     b'"outputs":{"probabilities":{"dtype":"DT_FLOAT","tensor_shape":{"dim":[{"size":"-1"},{"size":"1000"}]}}}}}}}}'
 )
-# As long as a real model's answer: 1000 classes, most of them next to nothing. The winner is class 235.
+# As long as a real model's answer: 1000 classes, most of them close to 0. The best class is 235.
 SCORES = b"[" + b",".join(b"0.5" if i == 235 else b"%.8e" % (5e-4 * (1 + i) / 1000) for i in range(1000)) + b"]"
 
 

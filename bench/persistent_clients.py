@@ -1,4 +1,4 @@
-"""Clients that want their inferences: they try until they are told 201, whatever happens to the services."""
+"""Persistent clients: they retry until they get 201, whatever happens to the services."""
 
 import io
 import random
@@ -20,7 +20,7 @@ TIMEOUT_S = 20
 
 @dataclass
 class Posted:
-    """What the clients have seen."""
+    """What the clients observed."""
 
     accepted: dict[int, bytes] = field(default_factory=dict)
     """Id of each inference that was answered with 201 → the picture posted."""
@@ -36,7 +36,7 @@ class Posted:
 
 
 def pictures() -> list[bytes]:
-    """Pictures in which the model sees different things."""
+    """Pictures with different labels."""
     coffee = Image.open(ROOT / "samples" / "coffee.jpg").convert("RGB")
     width, height = coffee.size
     side = min(width, height) // 3
@@ -62,13 +62,13 @@ def post(url: str, version: str, data: bytes) -> requests.Response:
 
 
 def post_until_accepted(url: str, data: bytes, rng: random.Random, deadline: float, posted: Posted) -> None:
-    """What a client does that wants its inference: it tries until it is told 201."""
+    """One persistent client: it retries until it gets 201."""
     while time.monotonic() < deadline and not posted.stop.is_set():
         start = time.perf_counter()
         try:
             response = post(url, "v1", data)
         except requests.ConnectionError as error:
-            # Without a connection no request was sent; of a broken one nobody knows how much was read.
+            # Without a connection, no request was sent. After a broken one, it is unknown how much the service read.
             posted.answers["refused" if "Connection refused" in str(error) else "connection lost"] += 1
         except requests.Timeout:
             posted.answers["no answer in time"] += 1

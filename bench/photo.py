@@ -1,4 +1,4 @@
-"""The photo that every measurement posts: made by a formula, so that no photo has to be shipped or found."""
+"""The photo that every measurement posts. A formula generates it, so that the project does not need to ship one."""
 
 import io
 
@@ -12,8 +12,8 @@ SIZE = (375, 500)
 def photo() -> bytes:
     """A JPEG of 87 kB, quality 93, 4:4:4, the same in every run.
 
-    Its brightness falls off with frequency as 1/f**1.4, about as in photos of nature (1/f, and a lens in front of it);
-    so the decoder has about as much to do as with a photo. Field (1987), https://doi.org/10.1364/JOSAA.4.002379
+    Its amplitudes fall off with frequency as 1/f**1.4, about as in photos of nature (1/f, and a lens in front). The
+    decoder therefore has about as much to do as with a photo. Field (1987), https://doi.org/10.1364/JOSAA.4.002379
     """
     height, width = SIZE
     random = np.random.default_rng(seed=1)

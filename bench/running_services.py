@@ -23,13 +23,13 @@ BENCH_DIR = RUN_DIR / "bench"
 
 @contextmanager
 def service(*names: str, env: Mapping[str, str] | None = None) -> Iterator[Services]:
-    """PostgreSQL (migrated), Redis and the named services. What the user's environment names is not touched."""
+    """PostgreSQL (migrated), Redis and the named services. Servers that the user's environment names are not used."""
     own = {
         "DATABASE_URL": "",
         "REDIS_URL": "",
         "TF_SERVING_URL": "",
         "WEB_PORT": str(free_port()),
-        "API_ANON_RATE": "1000000/s",  # the throttle counts as always, and refuses nobody
+        "API_ANON_RATE": "1000000/s",  # the throttle counts as usual, and refuses no request
         **(env or {}),
     }
     with running(["postgres", "redis"], run_dir=BENCH_DIR, env=own) as services:
@@ -61,7 +61,7 @@ def process(*command: str, ready: str, cwd: Path = ROOT, env: Mapping[str, str] 
 
 @contextmanager
 def null_model_server() -> Iterator[str]:
-    """Yields the URL of a model server that answers at once."""
+    """Yields the URL of a model server that answers immediately."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = ("-m", "granian", "--interface", "rsgi", "--no-ws", "--log-level", "error", "--port", str(port))

@@ -1,10 +1,10 @@
 """`python -m bench.stages`: CPU time of the stages of a v0 request, in one process.
 
-Whole requests go through the WSGI application, as the web server would hand them over; a clock of the thread's CPU time
-runs around the functions of each stage while they do. (A stage repeated alone looks cheaper than it is: its code and
-data never leave the processor's caches.)
+Whole requests go through the WSGI application, as from the web server, and a clock of the thread's CPU time runs around
+the functions of each stage. A stage that is repeated alone looks cheaper than it is: its code and data never leave the
+processor's caches.
 
-Needs the environment of a web process. Prints JSON: name of the stage → milliseconds a request; "whole" holds them all.
+Needs the environment of a web process. Prints JSON: stage → milliseconds per request. "whole" is the total.
 """
 
 import io
@@ -79,7 +79,7 @@ def _start_response(*_: Any) -> Callable[[bytes], object]:
 
 
 def classify(body: bytes) -> None:
-    """One whole request, as a WSGI server makes it."""
+    """One whole request, as from a WSGI server."""
     environ = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": PATH,

@@ -1,4 +1,4 @@
-"""What a request to v0 costs, and on what it is spent."""
+"""The cost of a request to v0, by stage."""
 
 import json
 import statistics
@@ -15,7 +15,7 @@ PATH = "/api/v0/inferences/"
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """v0 with a null model server: prints the tables, returns what they hold (milliseconds, requests a second)."""
+    """v0 with a null model server: prints the tables, returns their figures (milliseconds, requests per second)."""
     with (
         running_services.null_model_server() as model_url,
         running_services.service("web", env={"TF_SERVING_URL": model_url}) as own,
@@ -43,7 +43,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
         **split_of(stages, statistics.median(each.cpu_ms["web"] for each in together)),
     }
     print(f"\nv0, null model server, {clients} clients, {rounds} rounds of {seconds:g} s, medians")
-    print(table(["", "requests/s", "p50 ms", "p95 ms", "CPU ms a request"], _rows(figures, clients)))
+    print(table(["", "requests/s", "p50 ms", "p95 ms", "CPU ms per request"], _rows(figures, clients)))
     print("\nCPU ms of a request by stage")
     names = list(STAGES)
     print(table(["stage", "CPU ms"], [[name, f"{figures[name]:.2f}"] for name in names]))
@@ -64,7 +64,7 @@ STAGES = (
 
 
 def split_of(stages: dict[str, float], cpu_ms: float) -> dict[str, float]:
-    """The parts of `cpu_ms`: the stages that were clocked, and what is left of the two wholes that hold them."""
+    """The parts of `cpu_ms`: the measured stages, and the rest of the two totals that include them."""
     clocked = {name: stages[name] for name in STAGES if name in stages}
     return {
         "HTTP and WSGI server": cpu_ms - stages["whole"],

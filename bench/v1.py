@@ -1,4 +1,4 @@
-"""What a request to v1 costs: the POST that stores it, and the worker that classifies it."""
+"""The cost of a request to v1: the POST that stores it, and the worker that classifies it."""
 
 import statistics
 import time
@@ -22,7 +22,7 @@ DRAINED, WITH_DECODING = "the queue, drained", "the faster of these, and each im
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """v1 with a null model server: prints the table, returns its figures (milliseconds, requests a second)."""
+    """v1 with a null model server: prints the table, returns its figures (milliseconds, requests per second)."""
     with (
         running_services.null_model_server() as model_url,
         running_services.service("web", "worker", env={"TF_SERVING_URL": model_url}) as own,
@@ -45,7 +45,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
 
 
 def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """How fast a full queue is worked off with lite0, beside onnxruntime alone on the same cores, in turns."""
+    """How fast a full queue drains with lite0, compared with onnxruntime alone on the same cores, in turns."""
     figures: dict[str, float] = {}
     for precision in model_server.PRECISIONS:
         models_dir = model_server.build(precision)
@@ -77,9 +77,9 @@ def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> d
 class _Turn:
     accepted: load.Load
     drained: float
-    """Inferences a second."""
+    """Inferences per second."""
     task_ms: float
-    """CPU time of the worker an inference."""
+    """CPU time of the worker per inference."""
 
 
 def _turns(own: Services, *, rounds: int, seconds: float, clients: int) -> Iterator[_Turn]:
@@ -89,7 +89,7 @@ def _turns(own: Services, *, rounds: int, seconds: float, clients: int) -> Itera
 
 
 def _fill_and_drain(own: Services, *, seconds: float, clients: int) -> _Turn:
-    """The worker is halted by a signal while requests are accepted, so that each half has the machine to itself."""
+    """Stop the worker with a signal while requests are accepted, so that each half has the whole machine."""
     url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
     halted = load.tree(own.pid("worker"))
     for process in halted:
@@ -102,7 +102,7 @@ def _fill_and_drain(own: Services, *, seconds: float, clients: int) -> _Turn:
         services={"web": own.pid("web")},
         check=lambda status, _: status == 201,
     )
-    # One connection for all questions: to connect costs 10 ms of CPU.
+    # One connection for all queries, because connecting costs 10 ms of CPU.
     with closing(psycopg2.connect(own.env["DATABASE_URL"])) as database:
         database.autocommit = True
         before, start = load.cpu_s(own.pid("worker")), time.perf_counter()

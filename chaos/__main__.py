@@ -1,7 +1,7 @@
-"""`python -m chaos`: posts inferences while it kills every service; none may be lost.
+"""`python -m chaos`: posts inferences while it kills every service. None may be lost.
 
-All services run as in `make run`, with separate data in .run/chaos. The seed decides what happens and when, but not
-what it meets, so a failure may need more than one run to show again.
+All services run as in `make run`, with separate data in .run/chaos. The seed decides which faults happen and when, but
+not the state that they hit, so you may need several runs to reproduce a failure.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CLIENTS = 8
 ACCEPT_TIMEOUT_S = 60  # from the last fault, until every inference must have been accepted
 FINISH_TIMEOUT_S = 150  # and from then, until every row must be final; more than the longest backoff and a lease
 
-# Who finishes a row sets its status, also one that finishes it again with the same status.
+# Finishing a row sets its status, even when a row is finished again with the same status.
 COUNT_FINISHES = """
 TRUNCATE classification_inference CASCADE;
 CREATE TABLE IF NOT EXISTS chaos_finish (inference_id bigint);
@@ -48,7 +48,7 @@ FROM classification_inference
 
 
 def run(services: Services, *, inferences: int, seed: int, rounds: int) -> dict[str, bool]:
-    """Returns what was checked → whether it holds."""
+    """Returns each check → whether it holds."""
     rng = random.Random(seed)
     url = f"http://127.0.0.1:{services.env['WEB_PORT']}"
     labels = {data: post(url, "v0", data).json()["label"] for data in pictures()}
@@ -62,7 +62,7 @@ def run(services: Services, *, inferences: int, seed: int, rounds: int) -> dict[
         deadline = begin + end_s + ACCEPT_TIMEOUT_S
         post_until_accepted(url, data, random.Random(f"{seed} {number}"), deadline, posted)
 
-    # Half of them at any time, and half of them right before a fault, so that it strikes work in progress.
+    # Half of them at any time, and half right before a fault, so that it hits work in progress.
     at = [
         rng.uniform(0, end_s) if number % 2 else rng.choice(plan).at_s - rng.uniform(0, 0.3)
         for number in range(inferences)
@@ -126,7 +126,7 @@ def check(url: str, services: Services, posted: Posted, labels: dict[bytes, str]
         print(f"bad: {row} image of {len(images[row[0]])} bytes")
     return {
         "every inference was accepted": posted.given_up == 0 and len(posted.accepted) == inferences,
-        "nothing but 201 and 503 was answered": posted.answers.keys()
+        "every answer was 201 or 503": posted.answers.keys()
         <= {"201", "503", "refused", "connection lost", "no answer in time"},
         "every accepted inference has its row": posted.accepted.keys() <= ids,
         "no row is stuck": statuses["pending"] + statuses["processing"] == 0,
@@ -144,7 +144,7 @@ def check(url: str, services: Services, posted: Posted, labels: dict[bytes, str]
 def fetch(url: str) -> bytes:
     """Use a new connection, so that every web process must answer. Returns no bytes unless the status is 200.
 
-    Closed at once: 500 idle connections are as many as a process of the web server takes.
+    Close it at once: a web server process takes at most 500 idle connections.
     """
     with requests.get(url, timeout=TIMEOUT_S) as response:
         return response.content if response.ok else b""
@@ -173,9 +173,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m chaos", description="Kills every service at random and checks that nothing is lost."
     )
-    parser.add_argument("--inferences", type=int, default=2000, help="how many are posted (default: 2000)")
-    parser.add_argument("--seed", type=int, default=1, help="of the random moments (default: 1)")
-    parser.add_argument("--short", action="store_true", help="150 inferences, each kind of fault once")
+    parser.add_argument("--inferences", type=int, default=2000, help="number of inferences to post (default: 2000)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random times (default: 1)")
+    parser.add_argument("--short", action="store_true", help="150 inferences, and each kind of fault once")
     options = parser.parse_args()
     inferences, rounds = (150, 1) if options.short else (options.inferences, 4)
     own = {

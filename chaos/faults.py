@@ -1,4 +1,4 @@
-"""What can happen to the services, when it happens, and how they are brought back."""
+"""The faults that hit the services, their times, and how the services recover."""
 
 import heapq
 import os
@@ -23,21 +23,21 @@ READY_POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault: what strikes the service, and what brings it back."""
+    """One kind of fault: how it strikes a service, and how the service recovers."""
 
     service: str
     what: str
     strike: Callable[[Services, str], None]
     heal: Callable[[Services, str], None]
     pause_s: tuple[float, float] = (0.3, 3.0)
-    """The shortest and the longest time until it is brought back."""
+    """The shortest and the longest time until it is healed."""
     when_ready: bool = False
     """Wait until the service has started."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault that is to strike `at_s` seconds after the begin, and to be healed `pause_s` seconds later."""
+    """A fault that strikes `at_s` seconds after the start, and is healed `pause_s` seconds later."""
 
     kind: Kind
     at_s: float
@@ -45,14 +45,14 @@ class Fault:
 
 
 def kill(services: Services, name: str) -> None:
-    """As if its container was killed: kill -9 to all its processes (PostgreSQL's are not in its process group)."""
+    """Like killing its container: kill -9 to all its processes (PostgreSQL's are not in its process group)."""
     family = load.tree(services.pid(name))
     services.kill(name)
     _kill_all(family)
 
 
 def _kill_child(services: Services, name: str) -> None:
-    """As the kernel does when memory is short."""
+    """Kill one process, as the kernel does when memory is short."""
     _kill_all(load.tree(services.pid(name))[1:2])
 
 
@@ -64,7 +64,7 @@ def _kill_all(processes: Sequence[psutil.Process]) -> None:
 
 
 def halt(services: Services, name: str) -> None:
-    """It hangs: what it has opened stays open, and it answers nothing."""
+    """Make it hang: its connections stay open, and it answers nothing."""
     for process in load.tree(services.pid(name)):
         process.suspend()
 
@@ -79,7 +79,7 @@ def _stop(services: Services, name: str) -> None:
 
 
 def _stop_immediately(services: Services, name: str) -> None:
-    """PostgreSQL's "immediate" shutdown: no checkpoint, so it recovers from its log at the next start."""
+    """PostgreSQL's "immediate" shutdown: without a checkpoint, so it recovers from its log at the next start."""
     pid = services.pid(name)
     os.kill(pid, signal.SIGQUIT)
     poll(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, STOP_TIMEOUT_S)
@@ -118,7 +118,7 @@ KINDS = (
 
 
 def plan(rng: random.Random, *, rounds: int) -> list[Fault]:
-    """Every kind `rounds` times, in random order; faults of different services overlap."""
+    """Every kind `rounds` times, in random order. Faults of different services overlap."""
     faults: list[Fault] = []
     at_s = 0.0
     up_since_s: dict[str, float] = {}
@@ -133,10 +133,10 @@ def plan(rng: random.Random, *, rounds: int) -> list[Fault]:
 
 
 def inflict(faults: Sequence[Fault], services: Services) -> list[tuple[Fault, float]]:
-    """Have all faults strike and be healed at their time.
+    """Make all faults strike and heal at their times.
 
-    Returns each with the seconds from the strike until it was healed: started anew or resumed, perhaps not yet ready.
-    Raises ServiceDiedError if a service ends that no fault has ended.
+    Returns each with the seconds until it was healed: restarted or resumed, perhaps not ready yet.
+    Raises ServiceDiedError if a service ends without a fault.
     """
     begin = time.monotonic()
     struck: dict[int, float] = {}

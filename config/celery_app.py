@@ -42,7 +42,7 @@ def _note_a_sent_task(**_: object) -> None:
 
 @celeryd_after_setup.connect
 def stand_by(**_: object) -> None:
-    """Have a worker work the queue off by the database alone while Redis takes no messages."""
+    """Let a worker process the queue from the database alone while Redis accepts no messages."""
     # Only a worker needs them.
     from moon_vision_challenge.classification.queue.routing import inference_queues  # noqa: PLC0415
     from moon_vision_challenge.classification.queue.standby import Standby  # noqa: PLC0415
@@ -58,14 +58,14 @@ def stand_by(**_: object) -> None:
 
 @worker_init.connect
 def survive_the_loss_of_redis(**_: object) -> None:
-    """Have a worker that loses Redis connect again instead of ending.
+    """Make a worker that loses Redis reconnect instead of exiting.
 
-    kombu 5.7.0 puts unacknowledged messages back, and acknowledges those of tasks that end later, through the
-    connection that it has just thrown away, and the worker ends with an AttributeError. It is the error of
-    https://github.com/celery/kombu/issues/582. So they are not put back, and the rest becomes a connection error, which
-    Celery logs. What is delivered again finds nothing to do; what is lost, the sweep finds.
+    kombu 5.7.0 tries to requeue unacknowledged messages, and to acknowledge those of tasks that end later, over the
+    connection that it has just closed. The worker then exits with an AttributeError, as in
+    https://github.com/celery/kombu/issues/582. This patch skips the requeueing and turns the rest into a connection
+    error, which Celery logs. A redelivered message finds nothing to do. The sweep makes up for a lost message.
     """
-    # Only a worker needs it: kombu's Redis transport takes 0.4 s to import, of the start of every other process.
+    # Only a worker needs this. Importing kombu's Redis transport would slow every other process's start by 0.4 s.
     from kombu.transport import redis as transport  # noqa: PLC0415
     from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from moon_vision_challenge.web.throttling import limited
 
 urlpatterns = [
     path("livez", health.livez),
-    # Not limited: their reports are shared, and a load balancer whose clients are too many must not get 429.
+    # Without a rate limit: their reports are cached, and a load balancer must never get 429.
     path("readyz", health.readyz),
     path("status", health.status),
     path("api/", include("config.api_router")),

@@ -1,4 +1,4 @@
-"""`python -m config.web_server`: serves the web application, within the limits of the settings."""
+"""`python -m config.web_server`: serves the web application within the limits in the settings."""
 
 import argparse
 import logging
@@ -33,9 +33,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=8000, help="(default: %(default)s)")
     add("--workers", type=int, default=2, help="processes (default: %(default)s)")
-    add("--threads", type=int, default=4, help="requests at a time in each process (default: %(default)s)")
-    add("--reload", action="store_true", help="load the code anew when it changes")
-    add("--reload-paths", type=Path, action="append", default=[], metavar="FOLDER", help="where to look for changes")
+    add("--threads", type=int, default=4, help="concurrent requests in each process (default: %(default)s)")
+    add("--reload", action="store_true", help="reload the code when it changes")
+    add("--reload-paths", type=Path, action="append", default=[], metavar="FOLDER", help="folder to watch")
     return parser.parse_args(argv)
 
 
@@ -65,7 +65,7 @@ def load(*, threads: int) -> Service:
         application=application,
         limits=limits,
         threads=threads,
-        # Alive means that the event loop turns: busy threads are not a reason to kill the process.
+        # Alive means that the event loop runs. Busy threads are not a reason to kill the process.
         immediate={b"/livez": json_answer(livez(HttpRequest()).content)},
         reserved=frozenset({b"/readyz", b"/status"}),
         too_large=f"The image is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted.",
@@ -73,7 +73,7 @@ def load(*, threads: int) -> Service:
 
 
 def json_answer(body: bytes) -> "WSGIApplication":
-    """An application that always answers the same."""
+    """An application that always returns the same response."""
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
 
     def application(_: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

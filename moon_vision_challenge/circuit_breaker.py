@@ -1,11 +1,11 @@
-"""Stops asking a neighbour that does not answer, for a while: each try would cost its caller the whole timeout."""
+"""Stops calls to a service that does not answer for a while, because each one would take the whole timeout."""
 
 import threading
 import time
 
 
 class CircuitBreaker:
-    """One per neighbour and process. Threads may share it: at worst, several of them trip it at once.
+    """One per service and process. Threads may share it: at worst, several of them trip it at once.
 
     Args:
         open_s: how long, in seconds, it stays open after a failure.
@@ -19,13 +19,13 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether callers should leave the neighbour alone."""
+        """Whether callers should leave the service alone."""
         return time.monotonic() < self._open_until
 
     def lets_through(self) -> bool:
-        """Whether the caller may ask the neighbour.
+        """Whether the caller may call the service.
 
-        When the time is over, one caller may, and the others wait for how it ends: it calls `close` or `trip`.
+        After the open time, one caller may try. The others are held back until it calls `close` or `trip`.
         """
         if not self._is_tripped:
             return True
@@ -36,11 +36,11 @@ class CircuitBreaker:
             return True
 
     def trip(self) -> None:
-        """The neighbour has failed: leave it alone from now on."""
+        """Open it: the service has failed, so leave it alone for now."""
         self._is_tripped = True
         self._open_until = time.monotonic() + self._open_s
 
     def close(self) -> None:
-        """Ask the neighbour again."""
+        """Close it: call the service again."""
         self._is_tripped = False
         self._open_until = 0.0

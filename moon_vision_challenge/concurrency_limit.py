@@ -1,4 +1,4 @@
-"""Bounds how many threads of a process do the same thing at once."""
+"""Limits how many threads of a process do the same thing at once."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 
 class ConcurrencyLimit:
-    """Gives places while there are any. Nobody waits for one.
+    """Gives out places while any are free. Callers never wait for one.
 
     Args:
-        limit: returns how many places there are; it is asked each time.
+        limit: returns the number of places. It is called each time.
     """
 
     def __init__(self, limit: Callable[[], int]) -> None:

@@ -24,7 +24,7 @@ StartFake = Callable[[Answer], FakeModelServer]
 
 @pytest.fixture(autouse=True)
 def _fresh_service(settings: Settings, tmp_path: Path) -> None:
-    """Each test has an empty media folder, knows nothing of models, and has its rate limit for itself."""
+    """Give each test an empty media folder, an empty model cache and its own rate limit."""
     settings.MEDIA_ROOT = tmp_path / "media"
     cache.clear()
     metadata.signatures.clear()
@@ -38,7 +38,7 @@ def client() -> APIClient:
 
 @pytest.fixture
 def start_fake(settings: Settings) -> Iterator[StartFake]:
-    """Start a model server that answers as told, and make it the one that the service asks."""
+    """Start a model server that answers as told, and make the service use it."""
     with ExitStack() as stack:
 
         def start(answer: Answer) -> FakeModelServer:
@@ -59,7 +59,7 @@ def _web(services: Services, tmp_path_factory: pytest.TempPathFactory, django_db
 
 @pytest.fixture
 def service(_web: Service, services: Services) -> Iterator[Service]:
-    """The running web server, with nothing in the queue. A test starts its worker when it wants one."""
+    """The running web server, with an empty queue. A test starts a worker if it needs one."""
     Redis.from_url(django_settings.REDIS_URL).flushdb()
     yield _web
     services.stop("beat", "worker", "webhook_worker")
@@ -83,7 +83,7 @@ def ca(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
 
 @pytest.fixture
 def resolve(ca: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolve]:
-    """Have the HTTP client resolve names to these addresses: the first list at the first lookup, and so on."""
+    """Make the HTTP client resolve names to these addresses: the first list at the first lookup, and so on."""
     with ExitStack() as stack:
 
         def start(*answers: list[str]) -> DNSServer:

@@ -1,7 +1,6 @@
-"""The one HTTP client, on libcurl: pooled requests to our own services, guarded requests to URLs that clients give.
+"""The only HTTP client, on libcurl: pooled requests to our own services, guarded requests to URLs that clients give.
 
-libcurl does in C what costs urllib3 0.15 ms of CPU per request in Python, and twice that while models use the same
-cores.
+libcurl saves 0.15 ms of CPU per request compared with urllib3, and twice that while models use the same cores.
 """
 
 import functools
@@ -23,11 +22,11 @@ _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT in curl.h; PycURL does not name it
 
 
 class RequestFailedError(Exception):
-    """There is no complete response. The text may name internal hosts."""
+    """The response did not arrive, or is incomplete. The text may name internal hosts."""
 
 
 class DeadlineExceededError(RequestFailedError):
-    """The time ran out before the response was complete."""
+    """The deadline passed before the response was complete."""
 
 
 class ResponseTooLargeError(RequestFailedError):
@@ -35,13 +34,13 @@ class ResponseTooLargeError(RequestFailedError):
 
 
 class RefusedURLError(RequestFailedError):
-    """A guarded request does not go to this URL. The text is for the client that gave it."""
+    """A guarded request must not go to this URL. The text is for the client that gave it."""
 
 
 class Pool:
     """Sends requests to our own services over connections that stay open.
 
-    Threads may share a pool: each takes a libcurl handle, with its connections, for the time of a request.
+    Threads may share a pool. Each takes a libcurl handle, with its connections, for the duration of a request.
     """
 
     def __init__(self, headers: Sequence[str]) -> None:
@@ -59,7 +58,7 @@ class Pool:
 
         Raises:
             DeadlineExceededError: the request was sent, and the response is not complete within `timeout_s`.
-            RequestFailedError: there is no connection, or it broke.
+            RequestFailedError: the connection failed or broke.
         """
         try:
             curl = self._idle.pop()
@@ -68,21 +67,21 @@ class Pool:
         try:
             curl.setopt(pycurl.URL, _quoted(url))
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout_s * 1000) or 1)
-            curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000) or 1)  # 0 would be no limit
+            curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000) or 1)  # 0 would mean no limit
             _set_body(curl, data)
             body = curl.perform_rb()
             return curl.getinfo(pycurl.RESPONSE_CODE), body
         except pycurl.error as error:
-            was_sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0  # otherwise it is the connection that took too long
+            was_sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0  # otherwise, connecting took too long
             timed_out = was_sent and error.args[0] == pycurl.E_OPERATION_TIMEDOUT
             raise (DeadlineExceededError if timed_out else RequestFailedError)(f"{url}: {error}") from error
         finally:
-            curl.setopt(pycurl.POSTFIELDS, b"")  # the handle would keep the data
+            curl.setopt(pycurl.POSTFIELDS, b"")  # or the handle would keep the data
             self._idle.append(curl)
 
     def _new_handle(self) -> pycurl.Curl:
         curl = _new_handle(self._headers)
-        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, 0)  # a container that is created anew has another address
+        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, 0)  # a recreated container has another address
         # One system call each for a request with an image and for its response.
         curl.setopt(pycurl.UPLOAD_BUFFERSIZE, 512 * 1024)
         curl.setopt(pycurl.BUFFERSIZE, 128 * 1024)
@@ -113,7 +112,7 @@ def guarded_request(
 ) -> tuple[int, bytes]:
     """POST `data` to a URL that a client gave, or GET the URL. Connects to a public address or not at all.
 
-    The guard judges the very address that the socket connects to, so it does not matter what the name resolves to
+    The guard checks the very address that the socket connects to, so it does not matter what the name resolves to
     before or after. The connection is new and direct, never a proxy's; redirects are not followed; no credentials are
     sent. `deadline_s` bounds the whole request, from the name's lookup to the last byte. `max_body_bytes` bounds the
     response's body; 0 reads none of it and returns after the headers. Returns the response's status
@@ -123,7 +122,7 @@ def guarded_request(
         RefusedURLError: the URL cannot be requested, or does not lead to a public address.
         DeadlineExceededError: the response is not complete within `deadline_s`.
         ResponseTooLargeError: the response's body is larger than `max_body_bytes`.
-        RequestFailedError: there is no connection, or it broke.
+        RequestFailedError: the connection failed or broke.
     """
     target = _read_url(url, allow_private=allow_private)
     head = _Head()
@@ -183,7 +182,7 @@ class _Guard:
 
 
 class _Head:
-    """Ends a transfer where the headers of the response end."""
+    """Ends a transfer at the end of the response's headers."""
 
     def __init__(self) -> None:
         self.is_complete = False
@@ -198,7 +197,7 @@ class _Head:
 
 
 def _read_url(url: str, *, allow_private: bool) -> pycurl.CurlUrl:
-    """As libcurl itself reads it: no second parser can understand another host."""
+    """Parse the URL with libcurl itself, so that no second parser can find another host in it."""
     try:
         parts = pycurl.CurlUrl(url.encode(), pycurl.U_URLENCODE | pycurl.U_NON_SUPPORT_SCHEME)
         if parts.host and not parts.host.isascii():
@@ -223,7 +222,7 @@ def _may_be_public(parts: pycurl.CurlUrl) -> bool:
     try:
         return is_public(f"{host}%{parts.zoneid}" if parts.zoneid else host)
     except ValueError:
-        return True  # a name, which the guard judges by the addresses it resolves to
+        return True  # a name: the guard checks the addresses that it resolves to
 
 
 def _cause(error: pycurl.error, curl: pycurl.Curl, guard: _Guard, deadline_s: float) -> RequestFailedError:

@@ -1,7 +1,7 @@
-"""Which IP addresses are public, so that a client may have this service connect to them.
+"""Which IP addresses are public, so that this service may connect to them for a client.
 
-An allow-list: global unicast, less every block of IANA's two special-purpose registries. Python's `is_global` does not
-do: what it says differs among the 3.11 releases, and it calls tunnels into private networks global.
+An allow-list: global unicast, less every block of IANA's two special-purpose registries. Python's `is_global` is not
+enough: its result differs among the 3.11 releases, and it calls tunnels into private networks global.
 
 https://www.iana.org/assignments/iana-ipv4-special-registry
 https://www.iana.org/assignments/iana-ipv6-special-registry
@@ -46,7 +46,7 @@ _IPV6_SPECIAL = [
         "3fff::/20",  # documentation (RFC 9637)
     )
 ]
-# Their last 32 bits are the IPv4 address that the connection goes to. A host without IPv4 reaches all of it by NAT64.
+# Their last 32 bits are the IPv4 address of the target. A host without IPv4 reaches all IPv4 addresses through NAT64.
 _IPV6_OF_IPV4 = [
     IPv6Network("::ffff:0:0/96"),  # IPv4-mapped (RFC 4291)
     IPv6Network("64:ff9b::/96"),  # NAT64 (RFC 6052)

@@ -1,4 +1,4 @@
-"""`python -m native run` and `python -m native demo`: all services on this machine, and a first photo classified."""
+"""`python -m native run` and `python -m native demo`: run all services here and classify a first photo."""
 
 import argparse
 import errno
@@ -29,7 +29,7 @@ WATCH_INTERVAL_S = 0.2
 
 
 def say(text: str) -> None:
-    with suppress(OSError):  # the terminal may be closed, and the services must be stopped all the same
+    with suppress(OSError):  # the services must stop even if the terminal is closed
         print(text, flush=True)
 
 
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def run(run_dir: Path, *, demo: bool) -> int:
-    """Returns the exit code; a stop signal leaves through SystemExit. Nothing that was started is left when it ends."""
+    """Returns the exit code. A stop signal raises SystemExit. Stops everything that it started before it returns."""
     begin = time.monotonic()
     at_terminal = sys.stdout.isatty()
 
@@ -71,18 +71,18 @@ def run(run_dir: Path, *, demo: bool) -> int:
         env = services.env
         own = own_services(services.commands, os.environ)
         if services.leftovers:
-            step("stopped what a run that was killed had left behind")
+            step("stopped the leftovers of a killed run")
         check_ports(own, env)
         build_model(services, own, step)
         if "postgres" in own and postgres.is_new(run_dir):
-            step("making the PostgreSQL data folder (once)" + root_mode_note(run_dir))
+            step("creating the PostgreSQL data folder (once)" + root_mode_note(run_dir))
         start(services, own, step)
         base_url = web_url(env)
         answers = []
         for classify in (sample.classify_at_once, sample.classify_through_queue):
             services.check()
             answers.append(classify(base_url))
-        step("both answers are there")
+        step("received both answers")
         services.start("webhook_worker")
         services.start("beat")
         services.start("flower")
@@ -103,7 +103,7 @@ def run(run_dir: Path, *, demo: bool) -> int:
 
 
 def build_model(services: Services, own: list[str], step: Callable[[str], None]) -> None:
-    """Also when it is there: the model zoo sees at once whether it was built from what it would be built from now.
+    """Build the model if it is missing or outdated. The model zoo finds this out at once.
 
     Raises CannotRunError if the model cannot be built.
     """
@@ -118,8 +118,8 @@ def build_model(services: Services, own: list[str], step: Callable[[str], None])
 
 
 def start(services: Services, own: list[str], step: Callable[[str], None]) -> None:
-    """Returns when requests can be answered. Beat and Flower answer none, and would only slow the others' start."""
-    # The worker may come before the migrations: a row that it cannot work on yet stays, and the sweep finds it again.
+    """Returns when requests can be answered. Beat and Flower start later: they answer no request and slow the start."""
+    # The worker may start before the migrations: a row that it cannot process yet stays, and the sweep finds it again.
     for name in [name for name in own if name in {*FOUNDATIONS, "web", "worker"}]:
         services.start(name)
     for name in ("postgres", "redis"):
@@ -131,7 +131,7 @@ def start(services: Services, own: list[str], step: Callable[[str], None]) -> No
 
 
 def migrate(services: Services) -> None:
-    """Raises CannotRunError with what Django said. Skips its checks, which take longer; `make lint` runs them."""
+    """Raises CannotRunError with Django's output. Skips Django's slower checks, which `make lint` runs."""
     done = subprocess.run(
         [sys.executable, "manage.py", "migrate", "--noinput", "--skip-checks"],
         cwd=ROOT,
@@ -164,7 +164,7 @@ def verdict(answers: list[sample.Answer]) -> int:
 def summary(env: dict[str, str], base_url: str) -> str:
     return f"""
   API      {base_url}/api/docs/
-  Admin    {base_url}/admin/    (make an account with: make manage ARGS=createsuperuser)
+  Admin    {base_url}/admin/    (create an account with: make manage ARGS=createsuperuser)
   Flower   http://127.0.0.1:{env["FLOWER_PORT"]}/
   Logs     tail -F {shlex.quote(env["RUN_DIR"])}/logs/*.log
   Try      {sample.curl(base_url)}
@@ -176,14 +176,14 @@ def answers_to(env: dict[str, str]) -> str:
     if env["WEB_HOST"] not in LOOPBACK_OF:
         return ""
     return f"""
-  The API answers to the names {env["DJANGO_ALLOWED_HOSTS"].replace(",", ", ")}.
+  The API accepts the host names {env["DJANGO_ALLOWED_HOSTS"].replace(",", ", ")}.
   Add yours: DJANGO_ALLOWED_HOSTS=vision.example.com WEB_HOST={env["WEB_HOST"]} make run
 """
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
     for other in STOP_SIGNALS:
-        signal.signal(other, signal.SIG_IGN)  # once is enough: what follows is bounded in time
+        signal.signal(other, signal.SIG_IGN)  # once is enough: the rest takes a bounded time
     say("\nStopping...")
     raise SystemExit(0 if number == signal.SIGINT else 128 + number)
 

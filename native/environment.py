@@ -1,4 +1,4 @@
-"""The environment of the services: where they keep their data, on which ports they listen, with which passwords."""
+"""The environment of the services: where they store their data, their ports and their passwords."""
 
 import errno
 import json
@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = ROOT / ".run"
 SETTINGS = ROOT / "config" / "settings"
 
-# A server that the user names is used as it is, and none of our own is started in its place.
+# The runner uses a server that the user names, and does not start its own.
 REPLACED_BY = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "model_server": "TF_SERVING_URL"}
-# The doors that people open keep their numbers; the others (None) take a free port in each run.
+# Ports that people open are fixed. The others (None) take a free port in each run.
 PORTS = {
     "postgres": ("POSTGRES_PORT", None),
     "redis": ("REDIS_PORT", None),
@@ -36,11 +36,11 @@ RELOAD = "--reload --reload-paths=config --reload-paths=moon_vision_challenge"
 
 
 class CannotRunError(Exception):
-    """Says in a plain sentence what is wrong and what the user can do about it."""
+    """Its message says what is wrong and what the user can do."""
 
 
 def own_services(names: Iterable[str], given: Mapping[str, str]) -> list[str]:
-    """Those of the services `names` that no server named in the environment `given` replaces."""
+    """The services of `names` that no server in the environment `given` replaces."""
     return [name for name in names if name not in REPLACED_BY or not given.get(REPLACED_BY[name])]
 
 
@@ -50,10 +50,10 @@ def is_debug(given: Mapping[str, str]) -> bool:
 
 
 def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment in which services run whose data is in `run_dir`; what is `given` goes before defaults.
+    """The whole environment of services with their data in `run_dir`. What is `given` overrides the defaults.
 
-    Makes the passwords on first use and chooses free ports. Writes `run_dir`/env, which a shell can read.
-    Raises CannotRunError for a port that is no port.
+    Creates the passwords on first use and chooses free ports. Writes `run_dir`/env, which a shell can read.
+    Raises CannotRunError for an invalid port.
     """
     (run_dir / "media").mkdir(parents=True, exist_ok=True)
     _check_loopback()
@@ -69,7 +69,7 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
         "REDIS_URL": f"redis://:{passwords['redis']}@127.0.0.1:{ports['REDIS_PORT']}/0",
         "TF_SERVING_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",
         "WEB_HOST": "127.0.0.1",
-        "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime would report its use to Microsoft, and keep an identity in ~/.cache
+        "ORT_DISABLE_TELEMETRY": "1",  # or onnxruntime reports its use to Microsoft, and keeps an identity in ~/.cache
         "WEB_RELOAD": RELOAD if is_debug(given) else "",
         **ports,
     }
@@ -80,19 +80,19 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
     python = {
         "PATH": f"{Path(sys.executable).parent}:{given.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
-        # glibc gives buffers as large as an image back to the kernel at once and then pays for new pages. Those of very
+        # By default, glibc returns image-sized buffers to the kernel at once and then pays for new pages. Those of very
         # large images, which Pillow allocates in blocks of 16 MB, must not stay with every thread.
         "MALLOC_MMAP_THRESHOLD_": "8388608",
         "MALLOC_TRIM_THRESHOLD_": "134217728",
     }
     if os.geteuid() == 0:
-        # Who runs everything as root has been told by PostgreSQL's own account that it is not the usual way.
+        # The message about PostgreSQL's own account already warns a user who runs everything as root.
         python["PYTHONWARNINGS"] = "ignore:You're running the worker with superuser privileges"
     return {**given, **ours, **python}
 
 
 def _settings(given: Mapping[str, str]) -> dict[str, str]:
-    """What of the user's environment changes what a Django command does."""
+    """The user's variables that change what a Django command does."""
     read = {name for file in SETTINGS.glob("*.py") for name in re.findall(r'env\.\w+\(\s*"(\w+)"', file.read_text())}
     return {name: value for name, value in given.items() if name in read | {"PYTHONPATH"} or name.startswith("AWS_")}
 
@@ -117,23 +117,23 @@ def check_ports(services: Iterable[str], env: Mapping[str, str]) -> None:
         host = env["WEB_HOST"] if service == "web" else "127.0.0.1"
         try:
             with socket.socket(family(host)) as probe:
-                # As servers do: a connection that lingers from the last run does not count as taken.
+                # As servers do, so that a lingering connection of the last run does not count as taken.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, int(env[variable])))
         except socket.gaierror as error:
             raise CannotRunError(f"WEB_HOST is {host!r}: {error.strerror}. Use an address of this machine.") from error
         except OSError as error:
-            why = "taken by another program" if error.errno == errno.EADDRINUSE else f"not usable ({error.strerror})"
+            why = "in use by another program" if error.errno == errno.EADDRINUSE else f"not usable ({error.strerror})"
             raise CannotRunError(
                 f"Port {env[variable]} on {host}, meant for {service}, is {why}: "
-                f"choose another one with {variable}=..., as in `make run {variable}={int(env[variable]) % 65535 + 1}`."
+                f"choose another with {variable}=..., as in `make run {variable}={int(env[variable]) % 65535 + 1}`."
             ) from error
 
 
 def free_port(besides: Collection[str] = ()) -> int:
-    """A port on which nobody listens, for a server on 127.0.0.1; none of `besides`.
+    """A free port for a server on 127.0.0.1, except those in `besides`.
 
-    The kernel gives no outgoing connection a port of this range, so it is still free when the server restarts.
+    The kernel does not use this range for outgoing connections, so the port is still free when the server restarts.
     """
     for _ in range(100):
         port = secrets.choice(FREE_PORTS)
@@ -164,9 +164,9 @@ def _passwords(path: Path) -> dict[str, str]:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Whole or not at all, and readable by nobody else at any moment."""
+    """Write the file atomically. No other user can read it at any time."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - takes a mode
-        file.write(os.fsencode(text))  # as the environment itself: its values need not be text of this locale
+        file.write(os.fsencode(text))  # as in the environment itself: values may not be text in this locale
     new.rename(path)

@@ -1,7 +1,7 @@
 """`launch.py PARENT SIGNAL COMMAND`: becomes `sh -c COMMAND`, to which the kernel sends SIGNAL when PARENT ends.
 
-A process of its own, because a program with threads may not run Python between fork and exec. Imports little: it is
-in the way of every start.
+This is a separate process, because a program with threads must not run Python between fork and exec. It imports little,
+because every start waits for it.
 """
 
 import ctypes
@@ -13,16 +13,16 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def end_with_parent(stop_signal: int) -> None:
-    """Has the kernel send `stop_signal` to this process when its parent ends, however it ends (Linux only)."""
+    """Makes the kernel send `stop_signal` to this process when its parent ends for any reason (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, stop_signal)
 
 
 def main() -> None:
     parent, stop_signal, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the parent holds signals back while it starts a process
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the parent blocks signals while it starts a process
     end_with_parent(stop_signal)
-    if os.getppid() == parent:  # else it ended before the kernel knew
+    if os.getppid() == parent:  # otherwise the parent ended before the call
         os.execv("/bin/sh", ["/bin/sh", "-c", f"exec {command}"])  # noqa: S606 - the Procfile's commands are a shell's
 
 

@@ -1,4 +1,4 @@
-"""What the services print: one file for each, of bounded size."""
+"""What the services print: one file of bounded size per service."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ LAST_LINES = 15
 
 
 class Logs:
-    """`<name>.log` holds what the service prints now, `<name>.log.1` what was there before."""
+    """`<name>.log` holds the current output of the service, `<name>.log.1` the earlier output."""
 
     def __init__(self, folder: Path, names: Iterable[str], *, echo: bool) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class Logs:
         return "".join(f"    {line}\n" for line in last)
 
     def tend(self) -> None:
-        """Prints new lines, if they are to be shown, and rotates files that have become too large."""
+        """Prints new lines, if lines are shown, and rotates files that have become too large."""
         for name in self._printed:
             if self._printer is not None:
                 self._print_new_lines(name, self._printer)
@@ -48,7 +48,7 @@ class Logs:
                 self._rotate(name)
 
     def _rotate(self, name: str) -> None:
-        """Copied and emptied, because the service keeps its file open. A line written in between is lost."""
+        """Copy and truncate the file, because the service keeps it open. A line that is written in between is lost."""
         log = self.path(name)
         shutil.copyfile(log, _previous(log))
         os.truncate(log, 0)

@@ -1,7 +1,7 @@
-"""Passes on the Ctrl-C that `make` keeps to itself.
+"""Forwards the SIGINT that `make` does not pass on.
 
-GNU make does not forward SIGINT: at a terminal the kernel sends it to every process. After `kill -INT` of its number,
-make takes its handler away, blocks the signal and waits for its recipes. The kernel shows that (Linux only).
+GNU make does not forward SIGINT, because at a terminal the kernel sends it to every process. After a `kill -INT`, make
+removes its handler, blocks the signal and waits for its recipes. The kernel shows this state (Linux only).
 """
 
 import os
@@ -14,7 +14,7 @@ CHECK_INTERVAL_S = 0.2
 
 
 def watch_make() -> None:
-    """Sends SIGINT to this process when a `make` above it has got one, or has been killed."""
+    """Sends SIGINT to this process when a `make` above it has received one, or was killed."""
     makes = _makes_above(os.getppid())
     if makes:
         threading.Thread(target=_watch, args=(makes,), daemon=True).start()
@@ -43,7 +43,7 @@ def _is_over(make: int) -> bool:
 
 
 def _status(pid: int) -> dict[str, str]:
-    """What Linux tells about the process; nothing if it has ended, or on another system."""
+    """What Linux reports about the process. Empty if it has ended, or on another system."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

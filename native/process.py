@@ -1,4 +1,4 @@
-"""What the runner needs of the operating system: no process outlives it, no signal comes at the wrong moment."""
+"""What the runner needs from the operating system: no process outlives it, no signal arrives at the wrong time."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ POLL_S = 0.05
 
 
 def poll(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Waits until the condition holds; False if it still does not after `timeout_s` seconds."""
+    """Waits until the condition holds. Returns False if it does not within `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -32,7 +32,7 @@ def poll(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 @contextmanager
 def stop_signals_held() -> Iterator[None]:
-    """Puts off Ctrl-C and its like, so that they cannot part the start of a process from taking note of it."""
+    """Delays Ctrl-C and similar signals, so that no process starts without being recorded."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
@@ -42,7 +42,7 @@ def stop_signals_held() -> Iterator[None]:
 
 @contextmanager
 def only_one(run_dir: Path) -> Iterator[None]:
-    """Holds the lock of `run_dir`; the kernel lets go of it however this process ends.
+    """Holds the lock of `run_dir`. The kernel releases it when this process ends for any reason.
 
     Raises CannotRunError if another process holds it.
     """
@@ -64,7 +64,7 @@ def only_one(run_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits for the lock `path` and holds it."""
+    """Waits for the lock `path`, then holds it."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -106,7 +106,7 @@ class ProcessGroups:
         self._save()
 
     def stop_leftovers(self) -> list[int]:
-        """Ends the groups that the file names and that are still those it means; returns their numbers."""
+        """Ends the groups in the file that are still the same groups. Returns their ids."""
         if not self._path.exists():
             return []
         recorded = json.loads(self._path.read_text())
@@ -122,7 +122,7 @@ class ProcessGroups:
         return left
 
     def _save(self) -> None:
-        new = self._path.with_name(self._path.name + ".new")  # who reads it sees all of it, and so does the next run
+        new = self._path.with_name(self._path.name + ".new")  # readers, and the next run, see the whole file
         new.write_text(json.dumps({"boot": _boot_id(), "groups": self._started}))
         new.rename(self._path)
 
@@ -135,12 +135,12 @@ def group_members(leader: int) -> list[psutil.Process]:
             if os.getpgid(process.pid) == leader and process.info["status"] != psutil.STATUS_ZOMBIE:
                 members.append(process)
         except ProcessLookupError:
-            continue  # it ended since it was listed
+            continue  # it ended after it was listed
     return members
 
 
 def family(leader: int) -> set[psutil.Process]:
-    """The living processes of the group, and all descendants of its leader: PostgreSQL's children leave the group."""
+    """The living processes of the group, and the leader's descendants: PostgreSQL's children leave the group."""
     try:
         descendants = psutil.Process(leader).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -149,7 +149,7 @@ def family(leader: int) -> set[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """False as well for a zombie, which only waits for its parent to take note of its end."""
+    """False also for a zombie, which only waits for its parent."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -157,9 +157,9 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def kill_family(leader: int, known: Iterable[psutil.Process] = ()) -> bool:
-    """Kills the group, and the processes `known` of it, and waits until none is left; False after KILL_TIMEOUT_S.
+    """Kills the group and its `known` processes, and waits until none is left. Returns False after KILL_TIMEOUT_S.
 
-    The kernel takes a while to free the memory of a killed process, and lists it until then.
+    The kernel takes a while to free the memory of a killed process, and lists the process until then.
     """
     signal_group(leader, signal.SIGKILL)
     remaining = {*known, *family(leader)}
@@ -170,7 +170,7 @@ def kill_family(leader: int, known: Iterable[psutil.Process] = ()) -> bool:
 
 
 def signal_group(leader: int, number: signal.Signals) -> None:
-    """Sends a signal to the whole group, if there is anybody left in it."""
+    """Sends a signal to the whole group, if it still has processes."""
     try:
         os.killpg(leader, number)
     except ProcessLookupError:
@@ -178,7 +178,7 @@ def signal_group(leader: int, number: signal.Signals) -> None:
 
 
 def _is_left(leader: int, started: float) -> bool:
-    """Linux gives a number to no new process while a group still bears it; so only a living leader must be compared."""
+    """Linux does not reuse an id while a group has it, so only a living leader must be compared."""
     members = group_members(leader)
     return bool(members) and all(process.pid != leader or process.create_time() == started for process in members)
 

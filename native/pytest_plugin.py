@@ -1,7 +1,7 @@
 """Starts real PostgreSQL, Redis and the real model server for the tests.
 
 pytest.ini names this plugin, because the servers must run before Django reads its settings, and a conftest.py is read
-after that. Each pytest-xdist worker starts servers for itself, so that a test may stop one of them.
+after that. Each pytest-xdist worker starts its own servers, so that a test may stop one of them.
 """
 
 import os
@@ -32,7 +32,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     try:
         return (yield)
     finally:
-        # The workers inherit the environment. What the settings have added would pass for a server that the user names.
+        # The workers inherit the environment. What the settings have added would look like the user's own server.
         for name in os.environ.keys() - given.keys():
             if name in REPLACED_BY.values():
                 del os.environ[name]

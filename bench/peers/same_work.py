@@ -17,10 +17,10 @@ SIZE = 224
 
 
 class Classifier:
-    """lite0 on one thread. The environment's NULL_MODEL=1: the answer is a constant, and nothing is computed.
+    """lite0 on one thread. With NULL_MODEL=1 in the environment, the answer is a constant and nothing is computed.
 
-    PILLOW=1: Pillow resizes, as it does in most services that are written with these frameworks. Else the library that
-    our service uses does, and what is compared is the frameworks alone.
+    With PILLOW=1, Pillow resizes, as in most services that use these frameworks. Otherwise the library of our service
+    does, so that the comparison is between the frameworks alone.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Pictures that harm a service that decodes what it is sent, and sound ones of every kind. Made when they are needed.
+"""Pictures that harm a service that decodes uploads, and sound ones of every kind. They are generated on demand.
 
-Nothing of the service is imported here: a verdict is what a client sees.
+This package imports nothing from the service: a verdict is what a client sees.
 """
 
 from chaos.corpus import bmp, deep, gif, iso_media, jpeg, other_formats, png, sound, tiff, webp

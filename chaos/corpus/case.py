@@ -1,4 +1,4 @@
-"""What a case is, and the pictures that cases are made from."""
+"""A case, and the pictures that cases are made from."""
 
 import io
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 class Verdict(StrEnum):
-    """What the service says about a picture, with its default settings."""
+    """The service's verdict on a picture, with the default settings."""
 
     ACCEPTED = "accepted"
     UNSUPPORTED = "unsupported"

@@ -12,7 +12,7 @@ def box(kind: bytes, content: bytes = b"") -> bytes:
 
 
 def meta(width: int, height: int, brand: bytes) -> bytes:
-    """A file that says its size, and has no image."""
+    """A file that declares its size, and does not have an image."""
     size = box(b"ispe", struct.pack(">III", 0, width, height))
     properties = box(b"iprp", box(b"ipco", size))
     return box(b"ftyp", brand + bytes(4) + brand) + box(b"meta", bytes(4) + properties) + box(b"mdat", bytes(100))
@@ -23,7 +23,7 @@ def avif(width: int = 320, height: int = 240) -> bytes:
 
 
 def claiming(width: int, height: int) -> bytes:
-    """A sound AVIF that says another size."""
+    """A sound AVIF that declares another size."""
     data = avif()
     start = data.index(b"ispe") + 8
     return data[:start] + struct.pack(">II", width, height) + data[start + 8 :]

@@ -38,7 +38,7 @@ def repeated(content: bytes, marker: int, count: int) -> bytes:
 def with_frame(
     *, marker: int | None = None, precision: int | None = None, size: tuple[int, int] | None = None
 ) -> bytes:
-    """A sound JPEG whose frame header says something else. `size`: width and height."""
+    """A sound JPEG with a wrong frame header. `size`: width and height."""
     data = bytearray(sound())
     start = data.index(b"\xff\xc0")
     if marker is not None:
@@ -65,7 +65,7 @@ def two_frames() -> bytes:
 
 
 def empty_scans(count: int, width: int, height: int) -> bytes:
-    """A progressive JPEG whose scans hold nothing: each one is a walk over all blocks."""
+    """A progressive JPEG with empty scans: each one is a walk over all blocks."""
     tables = segment(0xDB, b"\0" + b"\1" * 64)
     # one code each, of one bit: for DC a difference of 0, for AC "the rest of the block is zero"
     tables += segment(0xC4, b"\0" + b"\1" + bytes(15) + b"\0") + segment(0xC4, b"\x10" + b"\1" + bytes(15) + b"\0")
@@ -90,7 +90,7 @@ def exif_of_rationals(count: int) -> bytes:
 
 
 def exif_loop() -> bytes:
-    """A directory whose next one is itself."""
+    """A directory that is its own next directory."""
     return after_start(segment(0xE1, exif(b"", 0) + b"\x08\0\0\0"))
 
 

@@ -1,4 +1,4 @@
-"""Files of formats that are known and not accepted; and what is no format at all."""
+"""Files of formats that are known but not accepted, and files without a format."""
 
 from functools import partial
 

@@ -47,7 +47,7 @@ def bomb(width: int, height: int, depth: int = 8, colour: int = 0, interlace: in
 
 
 def tiny_chunks(size: int) -> bytes:
-    """A picture whose pixels come in chunks of a few bytes."""
+    """A picture whose pixels are in chunks of a few bytes."""
     noise = Image.effect_noise((400, 400), 60).tobytes()
     pixels = zlib.compress(b"".join(b"\0" + noise[at : at + 400] for at in range(0, len(noise), 400)))
     pieces = [chunk(b"IDAT", pixels[at : at + size]) for at in range(0, len(pixels), size)]
@@ -62,7 +62,7 @@ def interlaced(side: int) -> bytes:
 
 
 def empty_deflate_blocks(count: int) -> bytes:
-    """Pixels that begin with blocks that hold nothing, each of which has the decoder build its tables anew."""
+    """Pixels that begin with empty blocks, each of which makes the decoder rebuild its tables."""
     raw = zlib.compress(bytes(241 * 320))
     # a stored block of length 0
     return header(320, 240) + chunk(b"IDAT", raw[:2] + b"\0\0\0\xff\xff" * count + raw[2:]) + chunk(b"IEND")

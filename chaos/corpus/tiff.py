@@ -42,7 +42,7 @@ def grey(width: int, height: int, *more: Tag, compression: int = 1, bits: int = 
 
 
 def strips(width: int, height: int, *more: Tag, pixels: bytes | None = None, **options: int) -> bytes:
-    """One strip, unless `more` says something else."""
+    """One strip, unless `more` overrides it."""
     pixels = bytes(range(256)) * (width * height // 256 + 1) if pixels is None else pixels
     usual: list[Tag] = [(273, _LONG, [_PIXELS_AT]), (278, _LONG, [height]), (279, _LONG, [len(pixels)])]
     given = {number for number, _, _ in more}
@@ -67,7 +67,7 @@ def directory_loop() -> bytes:
 
 
 def directory_chain(count: int) -> bytes:
-    """Directories of nothing behind the picture."""
+    """Empty directories after the picture."""
     data = strips(64, 64)
     base = len(data)
     chain = b"".join(struct.pack("<HI", 0, base + 6 * (index + 1)) for index in range(count - 1)) + bytes(6)

@@ -14,7 +14,7 @@ from kombu import Queue
 from moon_vision_challenge import __version__
 from moon_vision_challenge.postgresql.options import connection_options
 
-# Django's classes that only its stubs declare generic, such as ModelAdmin, take their type arguments at run time, too.
+# Classes that are generic only in Django's stubs, such as ModelAdmin, also accept type arguments at run time.
 django_stubs_ext.monkeypatch()
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
@@ -79,9 +79,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
-# PostgreSQL, in every environment; no transaction around requests: v0 touches no database at all.
+# PostgreSQL, in every environment. Requests run without a transaction, because v0 does not use the database.
 # https://docs.djangoproject.com/en/5.2/ref/databases/#persistent-database-connections
-# The bounds are in seconds; 0 switches one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
+# The limits are in seconds. 0 turns one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
 _database = env.db("DATABASE_URL")
 _database_options = connection_options(
     _database.pop("OPTIONS", {}),
@@ -94,7 +94,7 @@ _database_options = connection_options(
 DATABASES = {
     "default": {
         "CONN_MAX_AGE": 60,  # seconds
-        "CONN_HEALTH_CHECKS": True,  # a restarted PostgreSQL costs no request
+        "CONN_HEALTH_CHECKS": True,  # a PostgreSQL restart fails no request
         **_database,
         "ENGINE": "moon_vision_challenge.postgresql",
         "ATOMIC_REQUESTS": False,
@@ -115,7 +115,7 @@ CACHES = {
 
 # Files
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # straight from the packages: there is nothing to collect
+WHITENOISE_USE_FINDERS = True  # served from the packages, without collectstatic
 WHITENOISE_AUTOREFRESH = False
 MEDIA_URL = "/media/"
 # Uploads: in a folder that web and workers share, or on S3.
@@ -128,17 +128,17 @@ STORAGES: dict[str, dict[str, Any]] = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 if MEDIA_BACKEND == "s3":
-    from botocore.config import Config  # only here: boto3 takes 20 MB and 0.2 s in each process
+    from botocore.config import Config  # imported only here: boto3 takes 20 MB and 0.2 s in each process
 
     # https://django-storages.readthedocs.io/en/latest/backends/amazon-S3.html
-    # The keys come as boto3 looks for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the machine's own role.
+    # boto3 finds the keys: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the machine's role.
     STORAGES["default"] = {
         "BACKEND": "moon_vision_challenge.classification.storage.S3MediaStorage",
         "OPTIONS": {
             "bucket_name": env.str("DJANGO_MEDIA_S3_BUCKET"),
-            "location": env.str("DJANGO_MEDIA_S3_PREFIX", default="media"),  # nothing outside is ever shown
+            "location": env.str("DJANGO_MEDIA_S3_PREFIX", default="media"),  # nothing outside it is served
             "region_name": env.str("DJANGO_MEDIA_S3_REGION", default="us-east-1"),
-            # Other servers than Amazon's. Clients are sent there too: a name that both they and the service reach.
+            # For a server other than Amazon's. Clients are redirected there: they and the service must reach it.
             "endpoint_url": env.str("DJANGO_MEDIA_S3_ENDPOINT_URL", default="") or None,
             "querystring_expire": env.int("DJANGO_MEDIA_S3_URL_EXPIRES_S", default=300),
             "client_config": Config(
@@ -146,7 +146,7 @@ if MEDIA_BACKEND == "s3":
                 connect_timeout=1,  # seconds
                 read_timeout=5,  # seconds
                 retries={"mode": "standard", "total_max_attempts": 2},
-                request_checksum_calculation="when_required",  # newer than most other servers
+                request_checksum_calculation="when_required",  # many other servers do not support more
                 response_checksum_validation="when_required",
             ),
         },
@@ -156,58 +156,58 @@ if MEDIA_BACKEND == "s3":
 TF_SERVING_URL = env.str("TF_SERVING_URL", default="http://tensorflow-serving:8501")
 TF_SERVING_CONNECT_TIMEOUT_S = env.float("TF_SERVING_CONNECT_TIMEOUT_S", default=1.0)
 TF_SERVING_TIMEOUT_S = env.float("TF_SERVING_TIMEOUT_S", default=10.0)
-# The model server's own file. The API reads version labels in it, and `manage.py check` which models are listed; the
-# predictions need it not: empty, where the gateway has no copy.
+# The model server's configuration file. The API reads version labels from it, and `manage.py check` the list of models.
+# Predictions do not need it: leave it empty where the gateway has no copy.
 MODELS_CONFIG = env.str("MODELS_CONFIG", default=str(ROOT_DIR / "models.config"))
 CLASSIFICATION_DISPATCHER = env.str(
     "CLASSIFICATION_DISPATCHER", default="moon_vision_challenge.classification.dispatchers.Dispatcher"
 )
 
-# Limits of what a client may send
+# Limits on what a client may send
 INFERENCE_MAX_IMAGE_BYTES = env.int("INFERENCE_MAX_IMAGE_BYTES", default=20 * 1024 * 1024)
 INFERENCE_MAX_IMAGE_PIXELS = env.int("INFERENCE_MAX_IMAGE_PIXELS", default=50_000_000)  # width x height of one frame
-# Other formats are refused by name. TIFF, AVIF and HEIC are decoded in a process of their own.
+# The error for any other format names it. TIFF, AVIF and HEIC are decoded in a separate process.
 INFERENCE_IMAGE_FORMATS = env.list(
     "INFERENCE_IMAGE_FORMATS", default=["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIC"]
 )
-# What decoding one image may cost, as its structure tells before: CPU seconds of the machine in docs/images.md, memory,
-# and the segments, chunks, blocks or strips that it is stored in
+# What decoding one image may cost, estimated from its structure: CPU seconds of the machine in docs/images.md, memory,
+# and the number of segments, chunks, blocks or strips
 INFERENCE_MAX_DECODE_CPU_S = env.float("INFERENCE_MAX_DECODE_CPU_S", default=3.0)
 INFERENCE_MAX_DECODE_BYTES = env.int("INFERENCE_MAX_DECODE_BYTES", default=400 * 1024 * 1024)
 INFERENCE_MAX_IMAGE_PARTS = env.int("INFERENCE_MAX_IMAGE_PARTS", default=100_000)
-# What all images of one process may take at once; and how long one waits for its share, or for a decoder process,
-# before it is answered with 503
+# What all images of one process may take at once, and how long an image waits for its share or for a decoder process
+# before the answer is 503
 INFERENCE_DECODE_MEMORY_BYTES = env.int("INFERENCE_DECODE_MEMORY_BYTES", default=400 * 1024 * 1024)
 INFERENCE_DECODE_WAIT_S = env.float("INFERENCE_DECODE_WAIT_S", default=10.0)
 INFERENCE_DECODER_PROCESSES = env.int("INFERENCE_DECODER_PROCESSES", default=1)  # of each web process and worker
-# base64 makes four bytes of three; 64 KiB for the other fields and the multipart headers
+# base64 turns three bytes into four. 64 KiB are for the other fields and the multipart headers.
 MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
 
-# What a client may take of a web process: docs/decisions/0008-http-server.md
+# What clients may use of a web process: docs/decisions/0008-http-server.md
 WEB_MAX_CONNECTIONS = env.int("WEB_MAX_CONNECTIONS", default=2000)
 WEB_MAX_BODY_MEMORY_BYTES = env.int("WEB_MAX_BODY_MEMORY_BYTES", default=128 * 1024 * 1024)  # all bodies together
 WEB_HEAD_TIMEOUT_S = env.float("WEB_HEAD_TIMEOUT_S", default=10)
 WEB_BODY_TIMEOUT_S = env.float("WEB_BODY_TIMEOUT_S", default=180)
 WEB_MIN_BODY_BYTES_PER_S = env.int("WEB_MIN_BODY_BYTES_PER_S", default=4096)  # over each WEB_RATE_WINDOW_S
 WEB_RATE_WINDOW_S = env.float("WEB_RATE_WINDOW_S", default=10)
-WEB_IDLE_TIMEOUT_S = env.float("WEB_IDLE_TIMEOUT_S", default=120)  # above Traefik's 90: the client closes, not we
+WEB_IDLE_TIMEOUT_S = env.float("WEB_IDLE_TIMEOUT_S", default=120)  # above Traefik's 90, so that Traefik closes first
 WEB_WRITE_TIMEOUT_S = env.float("WEB_WRITE_TIMEOUT_S", default=30)  # for the client to read the next 64 KiB
 WEB_STOP_TIMEOUT_S = env.float("WEB_STOP_TIMEOUT_S", default=25)
 
 # The queue of v1
 INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
-# A model server, or the media store, that is away uses up no attempts: its rows wait for it this long, then they fail.
+# While a model server or the media store is unavailable, no attempts are used up. Rows wait this long, then they fail.
 INFERENCE_MAX_OUTAGE_S = env.int("INFERENCE_MAX_OUTAGE_S", default=24 * 3600)
 INFERENCE_LEASE_S = env.int("INFERENCE_LEASE_S", default=120)
 INFERENCE_SWEEP_S = env.int("INFERENCE_SWEEP_S", default=15)  # beat looks for lost messages and workers
 INFERENCE_QUEUE = "inferences"
-INFERENCE_MAX_PENDING = env.int("INFERENCE_MAX_PENDING", default=10_000)  # rows; above it POST v1 is 503
+INFERENCE_MAX_PENDING = env.int("INFERENCE_MAX_PENDING", default=10_000)  # rows; above it, POST v1 answers 503
 INFERENCE_RETENTION_DAYS = env.int("INFERENCE_RETENTION_DAYS", default=30)
-# `Prefer: wait=N` holds a thread of the web server: how long, and how many in each process. More are answered at once.
+# `Prefer: wait=N` holds a web server thread: how long, and how many per process. The rest are answered immediately.
 INFERENCE_MAX_WAIT_S = env.int("INFERENCE_MAX_WAIT_S", default=30)
 INFERENCE_MAX_WAITING_REQUESTS = env.int("INFERENCE_MAX_WAITING_REQUESTS", default=2)
 
-# Webhooks: https://www.standardwebhooks.com. Without a secret (whsec_ and 24 to 64 bytes in base64) there are none.
+# Webhooks: https://www.standardwebhooks.com. Off without a secret (whsec_ and 24 to 64 bytes in base64).
 WEBHOOK_SECRET = env.str("WEBHOOK_SECRET", default="")
 WEBHOOK_RETENTION_DAYS = env.int("WEBHOOK_RETENTION_DAYS", default=30)
 WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
@@ -222,26 +222,26 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-# A worker without --queues serves these and those that classificators name. Inferences have a queue of their own: its
-# length tells whether a worker will wake. Receivers of webhooks may be slow, so webhooks have another worker.
+# A worker without --queues serves these queues and those that classificators name. Inferences have a separate queue:
+# its length shows whether a worker will wake. Webhook receivers may be slow, so webhooks have a separate worker.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue(INFERENCE_QUEUE), Queue("webhooks")]
 CELERY_TASK_ROUTES = {"moon_vision_challenge.webhooks.tasks.*": {"queue": "webhooks"}}
-# Below the lease: a worker that hangs is stopped before its rows go to another one. No soft limit: its exception would
-# look like a failure of whatever image was being read, where the rows must only be tried again.
+# Below the lease, so that a worker that hangs is stopped before its rows go to another one. There is no soft limit: its
+# exception would look like a failure of the current image, although the rows only need another attempt.
 CELERY_TASK_TIME_LIMIT = INFERENCE_LEASE_S * 0.75
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 3600,  # seconds; above the time limit, or Redis would deliver a running task again
+    "visibility_timeout": 3600,  # seconds; above the time limit, or Redis redelivers a running task
     "socket_connect_timeout": 1,
     "socket_timeout": 2,
-    "max_retries": 0,  # who sends a message waits no longer than this; workers go on trying all the same
+    "max_retries": 0,  # the longest that sending a message takes; workers keep retrying regardless
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # not 100: a worker waits for Redis as long as it takes
-CELERY_TASK_PUBLISH_RETRY = False  # the sweep of beat sends again what could not be sent
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # unlimited, not 100: a worker waits until Redis is back
+CELERY_TASK_PUBLISH_RETRY = False  # beat's sweep resends what could not be sent
 CELERY_WORKER_SEND_TASK_EVENTS = True  # for Flower
 CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# Else Celery closes the connection after every task, and to connect again takes a seventh of a worker's time. What
+# By default, Celery closes the connection after every task, and reconnecting takes a seventh of a worker's time. What
 # Django does between requests (CONN_MAX_AGE, CONN_HEALTH_CHECKS), tasks.py does between tasks.
 CELERY_DB_REUSE_MAX = 10_000
 CELERY_WORKER_CONCURRENCY = env.int("CELERY_WORKER_CONCURRENCY", default=2)
@@ -269,7 +269,7 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
-# CORS: the origins of web pages that may call the API from the browser. None: the middleware is not even there.
+# CORS: the origins of web pages that may call the API from a browser. If it is empty, the middleware is not installed.
 # https://github.com/adamchainz/django-cors-headers
 CORS_ALLOWED_ORIGINS = env.list("DJANGO_CORS_ALLOWED_ORIGINS", default=[])
 if CORS_ALLOWED_ORIGINS:
@@ -285,7 +285,7 @@ API_ANON_RATE = env.str("API_ANON_RATE", default="32/s")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "UNAUTHENTICATED_USER": None,  # no accounts in the API: nothing of django.contrib.auth on its path
+    "UNAUTHENTICATED_USER": None,  # the API has no accounts and does not use django.contrib.auth
     "DEFAULT_PARSER_CLASSES": [
         "moon_vision_challenge.web.parsers.FormDataParser",
         "moon_vision_challenge.web.parsers.ORJSONParser",
@@ -295,13 +295,13 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["moon_vision_challenge.web.throttling.AnonThrottle"],
     "DEFAULT_THROTTLE_RATES": {"anon": API_ANON_RATE, "address": API_ANON_RATE},
-    "NUM_PROXIES": env.int("DJANGO_NUM_PROXIES", default=0),  # how many proxies write X-Forwarded-For before us
+    "NUM_PROXIES": env.int("DJANGO_NUM_PROXIES", default=0),  # proxies in front that write X-Forwarded-For
     "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Moon Vision Challenge",
-    "DESCRIPTION": "Image classification: at once (v0), or through a queue (v1).",
+    "DESCRIPTION": "Image classification: immediately (v0) or through a queue (v1).",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -310,7 +310,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
-# Logs: one line an event, to standard error, with the id of the inference it is about
+# Logs: one line per event, to standard error, with the id of the inference that it concerns
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -1,4 +1,4 @@
-"""Behind Traefik, which speaks TLS."""
+"""Behind Traefik, which terminates TLS."""
 
 from config.settings.base import *  # noqa: F403
 from config.settings.base import env
@@ -6,7 +6,7 @@ from config.settings.base import env
 # https://docs.djangoproject.com/en/5.2/topics/security/
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.bool("DJANGO_SECURE_SSL_REDIRECT", default=True)
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^status$"]  # asked inside, over HTTP, by the container engine
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^status$"]  # the container engine probes these over HTTP
 SECURE_HSTS_SECONDS = env.int("DJANGO_SECURE_HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("DJANGO_SECURE_HSTS_INCLUDE_SUBDOMAINS", default=True)
 SECURE_HSTS_PRELOAD = env.bool("DJANGO_SECURE_HSTS_PRELOAD", default=True)

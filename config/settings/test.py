@@ -2,10 +2,10 @@
 
 import os
 
-# mypy and `makemigrations --check` import these settings with no server at hand and nothing in the environment.
+# mypy and `makemigrations --check` import these settings without any server or environment variable.
 os.environ.setdefault("DJANGO_SECRET_KEY", "only for tests")
 os.environ.setdefault("DATABASE_URL", "postgres://moon_vision@127.0.0.1:5432/moon_vision")
 
 from config.settings.base import *  # noqa: F403
 
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; nothing is secret in a test
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; tests have no secrets

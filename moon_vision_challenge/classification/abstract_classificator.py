@@ -1,6 +1,6 @@
-"""The contract of a model: write these three hooks, set `model_type`, register the class.
+"""The contract of a model: implement three hooks, set `model_type`, register the class.
 
-A usual image classifier needs not even these: see `served_model.ServedModelClassificator`.
+Most image classifiers do not need the hooks: see `served_model.ServedModelClassificator`.
 """
 
 import copy
@@ -23,17 +23,17 @@ __all__ = ["Classification", "Classificator", "Prediction"]
 class Classificator(ABC):
     """Turns an image into a label with the help of a model server.
 
-    One instance serves all requests, from several threads: it keeps nothing of an image between calls.
+    One instance serves all requests, from several threads. It must not keep anything about an image between calls.
 
     Attributes:
-        model_type: the name under which consumers choose this model: at most 100 ASCII letters, digits, `_`, `-` and
-            `.`, not first `-` or `.`. Required.
-        model_url: the model's `:predict` URL. Without it: TF_SERVING_URL and model_type.
-        queue: the Celery queue in which v1 works off this model's images. A worker serves all queues unless it is
-            told which: a slow model with a queue of its own, and workers for it (`celery worker --queues=...`) beside
-            workers for the others, keeps nobody else waiting.
+        model_type: the name by which consumers choose this model: at most 100 ASCII letters, digits, `_`, `-` and
+            `.`. It does not start with `-` or `.`. Required.
+        model_url: the model's `:predict` URL. By default it is built from TF_SERVING_URL and model_type.
+        queue: the Celery queue for this model's images in v1. A worker serves all queues unless you name some
+            (`celery worker --queues=...`). Give a slow model its own queue and its own workers, so that it does not
+            delay the other models.
         min_image_side: the shorter side, in pixels, that this model's preprocessing needs. A large JPEG is then decoded
-            at a reduced scale, which is several times faster. None: images always arrive at full size.
+            at a reduced scale, which is several times faster. If it is None, images always arrive at full size.
     """
 
     model_type: str
@@ -61,9 +61,9 @@ class Classificator(ABC):
 
     @abstractmethod
     def process_prediction(self, input_vector: Any) -> dict[str, Any]:
-        """Ask the model about what `preprocess_input` returned.
+        """Send what `preprocess_input` returned to the model.
 
-        Use `tf_serving.predict`, or call the model server with `requests`: its errors are understood either way.
+        Use `tf_serving.predict`, or call the model server with `requests`. The errors of both are handled.
         """
 
     @abstractmethod
@@ -78,9 +78,9 @@ class Classificator(ABC):
         return [Prediction(self.decode_predictions(pred))]
 
     def process_batch(self, input_vectors: Sequence[Any]) -> list[dict[str, Any]]:
-        """Ask the model about several images; one result of `process_prediction` for each, in their order.
+        """Send several images to the model. Return one result of `process_prediction` per image, in order.
 
-        Override it to ask the model once for all.
+        Override it to send all images in one request.
         """
         return [self.process_prediction(input_vector) for input_vector in input_vectors]
 
@@ -90,7 +90,7 @@ class Classificator(ABC):
         return self.classify([image])[0].label
 
     def predict_batch(self, images: Sequence[Image.Image]) -> list[str]:
-        """Return the labels of several RGB images, in their order.
+        """Return the labels of several RGB images, in order.
 
         A class that overrides it gets no scores for batches. `process_batch` serves both.
         """
@@ -99,19 +99,20 @@ class Classificator(ABC):
 
     @final
     def classify(self, images: Sequence[Image.Image], *, top_k: int = 0) -> list[Classification]:
-        """Return what this model says about RGB images, in their order.
+        """Return this model's results for RGB images, in order.
 
         What the hooks return is checked: labels are strings of at most LABEL_MAX_LENGTH characters, scores are finite
         floats or None, class ids are integers or None. NumPy scalars are converted.
 
         Args:
-            top_k: how many of the most probable classes to return beside the label. 0: only the label, which is
-                cheaper.
+            top_k: the number of most probable classes to return in addition to the label. With 0, it returns only
+                the label, which is cheaper.
 
         Raises:
             InvalidPredictionError: a hook returned something else, or too few or too many results, or raised
-                MemoryError, RecursionError, SystemExit or the like. Ask for each image alone to find which one fails.
-            Exception: whatever else a hook raises.
+                MemoryError, RecursionError, SystemExit or a similar exception. Process each image alone to find the
+                one that fails.
+            Exception: any other exception that a hook raises.
         """
         with results.contained(self):
             if len(images) > 1 and type(self).predict_batch is not Classificator.predict_batch:
@@ -125,23 +126,23 @@ class Classificator(ABC):
 
     @final
     def at_version(self, number: int | None = None, *, label: str = "") -> Self:
-        """The same classificator, asking this version of its model, by its number or else by its version label.
+        """Return this classificator for one version of its model, by number or else by version label.
 
         Raises:
-            VersionNotSelectableError: its `model_url` is none in which a version can be named.
+            VersionNotSelectableError: its `model_url` cannot name a version.
         """
         address = ModelAddress.parse(self.model_url)
         if address is None or not address.is_newest:
-            raise VersionNotSelectableError(f"{self.model_type}: no version can be put into {self.model_url}")
+            raise VersionNotSelectableError(f"{self.model_type}: the model_url {self.model_url} cannot name a version")
         chosen = copy.copy(self)
         try:
             chosen.model_url = address.at(number, label=label).predict
-        except AttributeError as error:  # a property of the consumer's, which nobody can set
+        except AttributeError as error:  # a read-only property of the consumer's class
             raise VersionNotSelectableError(f"{self.model_type}: its model_url cannot be set") from error
         return chosen
 
 
-# Not methods: a consumer's class may use any name that the contract does not.
+# Functions, not methods: a consumer's class may use any name outside the contract.
 
 
 def _labels_only(source: Classificator, labels: Any, count: int, top_k: int) -> list[Classification]:

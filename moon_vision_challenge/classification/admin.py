@@ -13,7 +13,7 @@ class InferenceForm(forms.ModelForm[Inference]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # What is registered now; and the row's own type, should its app be gone.
+        # The registered types, and the row's type in case its app was removed.
         model_types = dict.fromkeys([*dispatcher, *filter(None, [self.instance.model_type])])
         self.fields["model_type"].choices = [(name, name) for name in model_types]  # type: ignore[attr-defined]
 
@@ -27,4 +27,4 @@ class InferenceAdmin(admin.ModelAdmin[Inference]):
     readonly_fields = ["model_version", "predictions", "attempts", "created_at", "started_at", "finished_at"]
     date_hierarchy = "created_at"
     ordering = ["-id"]
-    show_full_result_count = False  # counting a million rows at each page would be most of its time
+    show_full_result_count = False  # counting a million rows would take most of each page's time

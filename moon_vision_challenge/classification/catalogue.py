@@ -1,6 +1,6 @@
-"""What consumers may know of the registered models.
+"""What consumers may know about the registered models.
 
-It answers from memory. The model server is asked every few seconds at most, and given one second.
+Answers come from memory. The model server is queried every few seconds at most, with a timeout of one second.
 """
 
 import logging
@@ -42,17 +42,17 @@ class CatalogueEntry:
     versions: Sequence[VersionStatus]
     """Newest first."""
     version_labels: dict[str, int]
-    """As models.config has them: the model server's REST API does not tell them."""
+    """From models.config, because the model server's REST API does not report them."""
     input_size: int | None
-    """Height and width of the model's input, in pixels. None: its classificator does not say, or they differ."""
+    """Height and width of the model's input, in pixels. None if they differ or are not declared."""
     labels: Sequence[str] | None
-    """The label of each class. None: its classificator does not say."""
+    """The label of each class. None if its classificator does not declare them."""
     reason: str
-    """Why the model is not ready, or what its operator should know. Empty: the model server does not say."""
+    """Why the model is not ready, or what its operator should know. Empty if the model server reports nothing."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether a request would be answered now."""
+        """Whether the model can answer requests now."""
         return self.state == ModelState.AVAILABLE
 
     @property
@@ -63,7 +63,7 @@ class CatalogueEntry:
 def list_models() -> list[CatalogueEntry]:
     """All registered models, in the dispatcher's order."""
     labels = _read_version_labels()
-    with ThreadPoolExecutor() as threads:  # a model server that hangs costs one timeout, not one a model
+    with ThreadPoolExecutor() as threads:  # a model server that hangs costs one timeout, not one per model
         return list(threads.map(lambda model_type: _entry(model_type, labels), dispatcher))
 
 
@@ -73,13 +73,13 @@ def get_model(model_type: str) -> CatalogueEntry:
 
 
 def get_class_labels(model_type: str) -> Sequence[str] | None:
-    """The labels of a model's classes; None if its classificator does not say. Raises UnknownModelTypeError."""
+    """The labels of a model's classes; None if its classificator declares none. Raises UnknownModelTypeError."""
     classificator = dispatcher[model_type]
     return classificator.labels if isinstance(classificator, ServedModelClassificator) else None
 
 
 def served_name(classificator: Classificator) -> str | None:
-    """The model's name on the configured model server. None: it is asked somewhere else."""
+    """The model's name on the configured model server. None if another server serves it."""
     address = ModelAddress.parse(classificator.model_url)
     return address.name if address and address.base == settings.TF_SERVING_URL else None
 
@@ -117,5 +117,5 @@ def _read_version_labels() -> dict[str, dict[str, int]]:
     try:
         return read_version_labels(Path(settings.MODELS_CONFIG))
     except (OSError, ConfigError) as error:
-        logger.warning("version labels are not known: %s", error)
+        logger.warning("cannot read the version labels: %s", error)
         return {}

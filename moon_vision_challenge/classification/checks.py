@@ -34,7 +34,7 @@ from moon_vision_challenge.text_format import ConfigError
 
 
 def check_models_config(**_: Any) -> Iterable[CheckMessage]:
-    """Every model that is asked at TF_SERVING_URL is listed in models.config."""
+    """Every model that TF_SERVING_URL serves is listed in models.config."""
     if not settings.MODELS_CONFIG:
         return
     try:
@@ -42,7 +42,7 @@ def check_models_config(**_: Any) -> Iterable[CheckMessage]:
     except (OSError, ConfigError) as error:
         yield Warning(
             f"MODELS_CONFIG cannot be read: {error}",
-            hint="Name the model server's models.config, or set MODELS_CONFIG to nothing to skip this check.",
+            hint="Set MODELS_CONFIG to the model server's models.config, or leave it empty to skip this check.",
             id="classification.W001",
         )
         return
@@ -58,22 +58,22 @@ def check_models_config(**_: Any) -> Iterable[CheckMessage]:
 
 
 def check_declarations(**_: Any) -> Iterable[CheckMessage]:
-    """What a served model's class declares can be right, whatever the model server says."""
+    """The declaration of a served model's class is consistent. The model server is not needed for this check."""
     for classificator in _served():
         yield from _check_labels(classificator)
         yield from _check_scale(classificator)
 
 
 def check_served_models(**_: Any) -> Iterable[CheckMessage]:
-    """What a served model's class declares fits what the model server says about the model.
+    """The declaration of a served model's class matches what the model server reports.
 
-    Without the model server, nothing is found. A model that it could not load is reported.
+    Without the model server, this check finds nothing. It reports a model that the server could not load.
     """
     for classificator in _served():
         try:
             signatures = metadata.signatures[classificator.model_url]
         except (ModelServerUnavailableError, ModelServerTimeoutError):
-            return  # the others would wait for it, too
+            return  # the other models would wait for the same timeout
         except ModelNotAvailableError:
             yield from _why_not_loaded(classificator)
             continue
@@ -105,19 +105,19 @@ def _why_not_loaded(classificator: Classificator) -> Iterable[CheckMessage]:
     if status.versions and status.newest is None and status.reason:
         yield Warning(
             f"{classificator.model_type}: the model server could not load this model: {status.reason}",
-            hint="Repair this version or add another one. The model server finds either by itself.",
+            hint="Repair this version or add another one. The model server picks up either automatically.",
             obj=type(classificator),
             id="classification.W006",
         )
 
 
 def _check_scale(classificator: ServedModelClassificator) -> Iterable[CheckMessage]:
-    """Pixels go from 0 to 255, but most trainers write mean and standard deviation as parts of 1."""
+    """Pixels range from 0 to 255, but most trainers give mean and standard deviation for a range of 0 to 1."""
     declared = classificator.declaration
     if max(np.ravel(declared.scale)) >= 1:
         return
     mean, scale = _times_255(declared.mean), _times_255(declared.scale)
-    if max(np.ravel(declared.scale)) < 0.01:  # 1/255 or 1/127.5, by which the trainer multiplies
+    if max(np.ravel(declared.scale)) < 0.01:  # the trainer's factor of 1/255 or 1/127.5
         mean, scale = declared.mean, tuple((1 / np.atleast_1d(declared.scale)).round(3).tolist())
     yield Warning(
         f"{classificator.model_type}: scale is {declared.scale}, but pixels go from 0 to 255 and are divided by it.",
@@ -150,14 +150,14 @@ def _compare(classificator: ServedModelClassificator, signatures: Mapping[str, S
     yield from _compare_labels(classificator, form.output)
     if "logit" in form.output.name.lower() and declared.activation == "none":
         yield Warning(
-            f"{name}: the output {form.output.name!r} seems to hold logits, which are no probabilities.",
+            f"{name}: the output {form.output.name!r} seems to hold logits, which are not probabilities.",
             hint="Write activation = 'softmax', or 'sigmoid' for independent labels.",
             obj=type(classificator),
             id="classification.W004",
         )
     if form.encoding != Encoding.JPEG and form.input.dtype not in FLOATS and (declared.mean, declared.scale) != (0, 1):
         yield Warning(
-            f"{name}: mean and scale are declared, and the model takes integers ({form.input.dtype}).",
+            f"{name}: mean and scale are declared, but the model takes integers ({form.input.dtype}).",
             hint="Remove mean and scale, or export the model with an input of floats.",
             obj=type(classificator),
             id="classification.W005",
@@ -169,14 +169,14 @@ def _compare_labels(classificator: ServedModelClassificator, output: OutputForm)
     fits = outputs is None or outputs - labels in (0, 1) or (outputs, labels) == (1, 2)
     if not fits:
         yield Error(
-            f"{classificator.model_type}: {labels} labels, and a model with {outputs} outputs.",
+            f"{classificator.model_type}: {labels} labels are declared, but the model has {outputs} outputs.",
             hint=f"Write labels = read_labels(path) with {outputs} labels, one for each output.",
             obj=type(classificator),
             id="classification.E001",
         )
     elif not labels and output.dtype not in ("DT_STRING", ""):
         yield Error(
-            f"{classificator.model_type}: no labels, and the model returns numbers ({output.dtype}).",
+            f"{classificator.model_type}: no labels are declared, but the model returns numbers ({output.dtype}).",
             hint="Write labels = read_labels(path)",
             obj=type(classificator),
             id="classification.E001",

@@ -17,7 +17,7 @@ from moon_vision_challenge.classification.exceptions import UnknownModelTypeErro
 ClassificatorClass = TypeVar("ClassificatorClass", bound=type[Classificator])
 
 _MODEL_TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-"""What is one segment of any URL, a folder's name, a name in models.config and a queue's name, as it is."""
+"""Names that work unchanged as a URL segment, a folder name, a name in models.config and a queue name."""
 
 
 class AbstractDispatcher(ABC):
@@ -33,10 +33,10 @@ class AbstractDispatcher(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[str]:
-        """The model types, in the order in which consumers shall see them."""
+        """The model types, in the order in which consumers see them."""
 
     def autodiscover(self) -> None:
-        """Import `classificators.py` of every installed app. A broken module is an error here and now."""
+        """Import `classificators.py` of every installed app. A broken module raises its error here."""
         autodiscover_modules("classificators")
 
 
@@ -47,9 +47,11 @@ class Dispatcher(AbstractDispatcher):
         self._classificators: dict[str, Classificator] = {}
 
     def register(self, classificator_class: ClassificatorClass) -> ClassificatorClass:
-        # The type says as much; consumers without a type checker shall see a sentence.
+        # The annotation says the same. Consumers without a type checker get a readable error.
         if not (inspect.isclass(classificator_class) and issubclass(classificator_class, Classificator)):  # type: ignore[redundant-expr]
-            raise ImproperlyConfigured(f"{classificator_class!r} cannot be registered: it is no Classificator class.")
+            raise ImproperlyConfigured(
+                f"{classificator_class!r} cannot be registered: it is not a Classificator subclass."
+            )
         name = f"{classificator_class.__module__}.{classificator_class.__qualname__}"
         if missing := sorted(classificator_class.__abstractmethods__):
             raise ImproperlyConfigured(f"{name} cannot be registered: it does not implement {', '.join(missing)}.")
@@ -84,10 +86,12 @@ class Dispatcher(AbstractDispatcher):
 def _make_dispatcher() -> AbstractDispatcher:
     dispatcher_class = import_string(settings.CLASSIFICATION_DISPATCHER)
     if not (inspect.isclass(dispatcher_class) and issubclass(dispatcher_class, AbstractDispatcher)):
-        raise ImproperlyConfigured(f"CLASSIFICATION_DISPATCHER: {dispatcher_class!r} is no AbstractDispatcher class.")
+        raise ImproperlyConfigured(
+            f"CLASSIFICATION_DISPATCHER: {dispatcher_class!r} is not an AbstractDispatcher subclass."
+        )
     return dispatcher_class()
 
 
-# Made at first use: a consumer's dispatcher lives in a module that imports this one.
+# Created on first use: a consumer's dispatcher lives in a module that imports this one.
 dispatcher = cast(AbstractDispatcher, SimpleLazyObject(_make_dispatcher))
-"""The one instance of this process."""
+"""The dispatcher of this process."""

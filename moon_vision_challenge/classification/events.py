@@ -1,4 +1,4 @@
-"""Which events consumers learn of by webhook."""
+"""The events that consumers receive by webhook."""
 
 from collections.abc import Iterable
 

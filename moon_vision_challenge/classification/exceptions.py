@@ -12,9 +12,9 @@ class ClassificationError(Exception):
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
     is_outage: ClassVar[bool] = False
-    """A neighbour is away, whatever image it is asked about: v1 waits for it and counts no attempt."""
+    """A service that the classification needs is unavailable. v1 waits for it and does not count the attempt."""
     retry_after_s: int = 5
-    """How soon a client may try again, where the answer is 503."""
+    """How soon a client may try again after a 503."""
     detail: str
 
     def __init__(self, log_text: str = "", *, detail: str | None = None) -> None:
@@ -70,7 +70,7 @@ class ImageTooExpensiveError(InvalidImageError):
 
 
 class DecoderBusyError(ClassificationError):
-    """Other images occupy the memory or the processes that decode."""
+    """Other images occupy the decoding memory or the decoder processes."""
 
     code = "decoder_busy"
     retryable = True
@@ -100,7 +100,7 @@ class QueueFullError(ClassificationError):
 
     def __init__(self, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
-        super().__init__(f"the queue is full; it should have drained in {retry_after_s} s")
+        super().__init__(f"the queue is full and should have room in {retry_after_s} s")
 
 
 class UnknownModelTypeError(ClassificationError):
@@ -126,7 +126,7 @@ class ModelNotAvailableError(ClassificationError):
     retryable = True
     is_outage = True
     reason: str = ""
-    """What the model server says about it, for the operator."""
+    """What the model server reports about it, for the operator."""
     detail = "The model server does not serve this model now. Try again later, or choose another model_type."
 
 
@@ -134,7 +134,7 @@ class ModelVersionNotAvailableError(ModelNotAvailableError):
     """The model server does not serve the requested version of the model (yet, or any more)."""
 
     code = "model_version_not_available"
-    is_outage = False  # it is what this client asked for; the others' rows do not wait with it
+    is_outage = False  # only this client requested the version, so other rows do not wait
     detail = (
         "The model server does not serve this version of the model now. Try again later, or request another version."
     )

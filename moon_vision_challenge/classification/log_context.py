@@ -1,4 +1,4 @@
-"""Puts the id of the inference at hand on every log line."""
+"""Puts the id of the current inference on every log line."""
 
 import logging
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ _inference_id: ContextVar[int | None] = ContextVar("inference_id", default=None)
 
 @contextmanager
 def inference(inference_id: int) -> Iterator[None]:
-    """Log lines written inside carry this id."""
+    """Log lines that are written inside the context carry this id."""
     token = _inference_id.set(inference_id)
     try:
         yield

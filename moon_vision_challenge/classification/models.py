@@ -6,13 +6,13 @@ from django.utils import timezone
 
 
 def image_path(_: "Inference", filename: str) -> str:
-    """Where an uploaded image is kept. Its URL is public, so nobody can guess its name."""
+    """Where an uploaded image is stored. Its URL is public, so its name cannot be guessed."""
     suffix = filename.rpartition(".")[2]
     return f"inferences/{timezone.now():%Y/%m/%d}/{uuid.uuid4().hex}.{suffix}"
 
 
 class Inference(models.Model):
-    """One image to classify through the queue. This row is the truth; a message only wakes a worker."""
+    """One image to classify through the queue. The row is the source of truth. A message only wakes a worker."""
 
     class STATUS(models.TextChoices):
         """Status of Inference"""
@@ -28,29 +28,29 @@ class Inference(models.Model):
     label = models.TextField(blank=True, default="")
     # [{"label": …, "score": …, "class_id": …}]: the most probable classes, best first
     predictions = models.JSONField(default=list, blank=True)
-    # The Celery queue that works it off. The sweep moves the rows of a class that has changed its queue.
+    # The Celery queue that processes it. The sweep moves the rows of a class that has changed its queue.
     queue = models.CharField(max_length=100, default="inferences", db_default="inferences", editable=False)
     # What the client asked for: a version of the model, a version label, or neither
     version = models.PositiveBigIntegerField(null=True, blank=True)
     version_label = models.CharField(max_length=100, blank=True, default="")
-    # The version that answered; null if the model server does not say
+    # The version that answered; null if the model server does not report it
     model_version = models.PositiveBigIntegerField(null=True, blank=True)
     status = models.CharField(max_length=20, choices=STATUS.choices, default=STATUS.PENDING)
     # {"code": …, "detail": …}: why it failed, or why the last attempt did
     error = models.JSONField(null=True, blank=True)
     # Attempts that count against INFERENCE_MAX_ATTEMPTS: those that the image or the model's answer used up.
     attempts = models.PositiveSmallIntegerField(default=0)
-    # Since when a neighbour that this row needs has been away; null if the last attempt met all of them.
+    # Since when a service that this row needs has been unavailable; null if the last attempt reached all of them.
     unavailable_since = models.DateTimeField(null=True, blank=True, editable=False)
-    # A batch that this row was in was lost. It is claimed alone until it is known which row was the cause.
+    # A batch with this row was lost. The row is claimed alone until the row that caused the loss is known.
     claim_alone = models.BooleanField(default=False, db_default=False, editable=False)
-    # Times are PostgreSQL's: the clocks of web servers and workers need not agree.
+    # Times are PostgreSQL's: the clocks of web servers and workers may differ.
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    # A pending row may be claimed from this time on: after a transient failure it lies in the future.
+    # A pending row may be claimed from this time on. After a transient failure, it is in the future.
     available_at = models.DateTimeField(db_default=Now())
-    # Who claims a row gets a lease; only its holder may finish the row.
+    # A worker that claims a row gets a lease. Only the holder of the lease may finish the row.
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     webhook_url = models.URLField(max_length=2000, blank=True, default="")
@@ -63,7 +63,7 @@ class Inference(models.Model):
             ),
         ]
         indexes = [
-            # These are as small as the backlog, however many rows are done.
+            # The size of these indexes depends on the backlog, not on the number of finished rows.
             models.Index(
                 fields=["queue", "available_at"], condition=models.Q(status="pending"), name="inference_waiting"
             ),
@@ -72,7 +72,7 @@ class Inference(models.Model):
                 condition=models.Q(status="pending"),
                 name="inference_waiting_by_type",
             ),
-            # The history: newest first, all or by a filter; an index read backwards gives the page without sorting.
+            # The history: newest first, all or filtered. An index read backwards gives the page without sorting.
             models.Index(fields=["created_at"], name="inference_created"),
             models.Index(fields=["status", "created_at"], name="inference_by_status"),
             models.Index(fields=["model_type", "created_at"], name="inference_by_type"),
@@ -96,13 +96,13 @@ FINAL_STATUSES = (Inference.STATUS.DONE, Inference.STATUS.FAIL, Inference.STATUS
 class IdempotencyKey(models.Model):
     """A client that repeats its POST under the same Idempotency-Key gets the same row again.
 
-    A table apart, so that nothing but the id is unique among the inferences.
+    It is a separate table, so that the id is the only unique column of the inferences.
     """
 
-    scope = models.CharField(max_length=64)  # whose key it is, as a SHA-256
+    scope = models.CharField(max_length=64)  # the SHA-256 of the caller
     key = models.CharField(max_length=255)
     payload_sha256 = models.CharField(max_length=64)
-    # Without a constraint in the database: rows are deleted by the thousand, and retention deletes their keys.
+    # No constraint in the database: retention deletes thousands of rows at a time, together with their keys.
     inference = models.ForeignKey(Inference, on_delete=models.CASCADE, db_constraint=False, related_name="+")
 
     class Meta:
@@ -113,7 +113,7 @@ class IdempotencyKey(models.Model):
 
 
 class Outage(models.Model):
-    """A neighbour that does not answer. Rows that need it are not claimed until `until`; then one row tries.
+    """A service that does not answer. Rows that need it are not claimed until `until`. Then one row tries.
 
     The first attempt that meets no outage deletes this row.
     """

@@ -1,4 +1,4 @@
-"""Asks a classificator about images, at the version of its model that was chosen."""
+"""Runs a classificator on images, with the chosen version of its model."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from moon_vision_challenge.classification.serving.metadata import ModelStatus
 
 
 class VersionChoice(NamedTuple):
-    """The version of a model that a client wants: by its number, by its label, or, with neither, the newest."""
+    """The version of a model that a client wants: by number, by label, or the newest if neither is given."""
 
     number: int | None = None
     label: str = ""
@@ -27,13 +27,13 @@ class VersionChoice(NamedTuple):
 
 NEWEST = VersionChoice()
 
-_OPERATOR_RETRY_AFTER_S = 60  # until somebody has repaired a model
+_OPERATOR_RETRY_AFTER_S = 60  # until an operator repairs the model
 
 
 def classify(
     classificator: Classificator, rgb_images: Sequence[Image.Image], *, version: VersionChoice = NEWEST, top_k: int = 0
 ) -> list[Classification]:
-    """What the chosen version of the model says about images. Raises ClassificationError."""
+    """Return the results of the chosen version of the model for the images. Raises ClassificationError."""
     model_url = classificator.model_url
     if version != NEWEST:
         classificator = classificator.at_version(version.number, label=version.label)
@@ -47,15 +47,15 @@ def classify(
 
 
 def _tell_state(error: ModelNotAvailableError, status: ModelStatus, version: VersionChoice) -> None:
-    """Say what the model server is doing. Trying again is suggested only where that helps without an operator."""
-    if status.versions is None or status.serves(version.number):  # the cause has just ended, or is not known
+    """Describe the state of the model server. Suggest a retry only where it helps without an operator."""
+    if status.versions is None or status.serves(version.number):  # the cause has just ended, or is unknown
         return
     if status.is_loading:
         error.detail = "The model server is loading this model. Try again later."
         return
     error.retry_after_s = _OPERATOR_RETRY_AFTER_S
     if version != NEWEST:
-        error.detail = "The model server does not serve this version of the model. Ask for another version."
+        error.detail = "The model server does not serve this version of the model. Request another version."
     elif status.versions:
         error.detail = "The model server could not load this model. Choose another model_type, or tell the operator."
     else:
@@ -65,13 +65,13 @@ def _tell_state(error: ModelNotAvailableError, status: ModelStatus, version: Ver
 def classify_and_tell_version(
     classificator: Classificator, rgb_images: Sequence[Image.Image], *, version: VersionChoice, top_k: int
 ) -> tuple[list[Classification], int | None]:
-    """Also tell the version that answered. Raises ClassificationError.
+    """Also return the version that answered. Raises ClassificationError.
 
-    The model server's answer to a prediction does not say it. So when no number was asked for, the number that the
-    server means is read from the model's status (kept for a few seconds), and then that number is asked.
+    The model server's answer to a prediction does not name the version. If the client did not request a number, this
+    function reads the current number from the model's status (cached for a few seconds) and requests that number.
 
     Returns:
-        The version is None if the server does not say, or if no version can be put into the classificator's URL.
+        The version is None if the server does not report it, or if the classificator's URL cannot name one.
     """
     number = version.number if version.number is not None else _find_version(classificator, version)
     if number is None:
@@ -84,7 +84,7 @@ def classify_and_tell_version(
             raise
         if isinstance(error, VersionNotSelectableError):
             return classify(classificator, rgb_images, version=version, top_k=top_k), None
-    # A newer version has taken its place since the status was read.
+    # A newer version has replaced it since the status was read.
     metadata.statuses.forget(classificator.model_url)
     number = _find_version(classificator, version)
     return classify(classificator, rgb_images, version=VersionChoice(number, version.label), top_k=top_k), number
@@ -97,5 +97,5 @@ def _find_version(classificator: Classificator, version: VersionChoice) -> int |
         return metadata.version_of_label(classificator.at_version(label=version.label).model_url)
     except UnknownVersionLabelError:
         raise
-    except ClassificationError:  # asking the model will tell what is wrong
+    except ClassificationError:  # the request to the model will show what is wrong
         return None

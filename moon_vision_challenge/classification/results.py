@@ -12,7 +12,7 @@ import numpy as np
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError
 from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH, Prediction
 
-_MAX_CLASS_ID = 2**63 - 1  # what a bigint and most JSON parsers hold
+_MAX_CLASS_ID = 2**63 - 1  # what fits in a bigint and in most JSON parsers
 
 _cut = reprlib.Repr()
 _cut.maxstring = _cut.maxother = 80
@@ -20,7 +20,7 @@ _cut.maxlevel = 3
 
 
 class Classification(NamedTuple):
-    """What a classificator says about one image."""
+    """A classificator's result for one image."""
 
     label: str
     predictions: Sequence[Prediction] = ()
@@ -64,10 +64,10 @@ def one_for_each(values: Any, count: int, source: object, hook: str) -> list[Any
 
 @contextmanager
 def contained(source: object) -> Iterator[None]:
-    """Turn what would end the process, and what an image can use up, into the failure of these images.
+    """Turn exceptions that would end the process, or that a costly image causes, into the failure of these images.
 
-    Other exceptions pass: they are the faults of a class, and are logged with their traceback. So does a SystemExit
-    with which Celery ends its own worker process after a signal.
+    Other exceptions pass: they are faults of a class, and are logged with their traceback. The SystemExit with which
+    Celery ends its worker process after a signal passes, too.
 
     Raises:
         InvalidPredictionError: for MemoryError, RecursionError, and each exception that is not an Exception, such as
@@ -136,17 +136,17 @@ def _name(source: object) -> str:
 
 
 def _shown(value: Any) -> str:
-    """The start of a value. What a hook returns can be anything, also something that cannot be shown."""
+    """The start of a value. A hook can return anything, even a value that cannot be shown."""
     try:
         text = _cut.repr(value)
     except BaseException:  # noqa: BLE001  # of a __repr__ anything can come, as of a hook
-        text = "something that cannot be shown"
+        text = "a value that cannot be shown"
     kind = type(value).__name__
     return (text if kind in text or type(value) in (str, type(None), bool) else f"{kind} {text}")[:200]
 
 
 def _is_celerys(traceback: TracebackType | None) -> bool:
-    """Whether the exception comes out of a signal handler of Celery's process pool, and not out of a hook."""
+    """Whether the exception comes from a signal handler of Celery's process pool, and not from a hook."""
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith("billiard.")

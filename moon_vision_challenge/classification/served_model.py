@@ -1,4 +1,4 @@
-"""The base of a classificator that needs no code: the model is declared, and its metadata say the rest."""
+"""The base of a classificator without code: you declare the model, and its metadata provide the rest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,7 +37,7 @@ class Encoding(Enum):
 
 
 class WireForm(NamedTuple):
-    """The signature of a model that is asked, and what it takes and returns."""
+    """The signature of a model that requests use, and what it takes and returns."""
 
     signature_name: str
     encoding: Encoding
@@ -53,8 +53,8 @@ class _Instance(NamedTuple):
 def choose_wire_form(signatures: Mapping[str, Signature], declared: Declaration) -> WireForm | None:
     """The best signature of those that take one image: `raw`, else `predict_images`, else the default, else any.
 
-    `predict_images` is that of the Inception which TensorFlow Serving's tutorial exports; its default signature takes
-    tf.Example records.
+    `predict_images` belongs to the Inception that TensorFlow Serving's tutorial exports. The default signature of that
+    model takes tf.Example records.
 
     Raises:
         DeclarationError: the declaration does not fit the model, or says too little about it.
@@ -76,13 +76,13 @@ def choose_wire_form(signatures: Mapping[str, Signature], declared: Declaration)
 
 
 def _tensor_behind(signatures: Mapping[str, Signature], declared: Declaration) -> TensorInfo | None:
-    """The numeric input of which a string holds the memory, if the model shows it in its default signature, too."""
+    """The numeric input whose memory a string input holds, if the default signature shows it."""
     infos = list(signatures["serving_default"].inputs.values()) if "serving_default" in signatures else []
     return infos[0] if len(infos) == 1 and inputs.takes_image(infos[0], declared) else None
 
 
 def _form_of_string(tensor: TensorInfo, behind: TensorInfo | None, declared: Declaration) -> InputForm:
-    if behind is None:  # by agreement RGB, 0 to 255, channels last
+    if behind is None:  # by convention RGB, 0 to 255, channels last
         behind, declared = TensorInfo("DT_UINT8", ()), replace(declared, layout=declared.layout or "NHWC")
     batch = tensor.shape[0] if tensor.shape and tensor.shape[0] > 0 else -1
     return replace(inputs.read_input(behind, declared), batch=batch)
@@ -91,10 +91,10 @@ def _form_of_string(tensor: TensorInfo, behind: TensorInfo | None, declared: Dec
 class ServedModelClassificator(Classificator):
     """A model that takes one image and returns scores, class indices or labels.
 
-    Declare the model by the attributes below. What you do not declare is read from the model's metadata or has the
-    default of `Declaration`, where each attribute is described. `manage.py check` compares both.
+    Declare the model with the attributes below. What you do not declare is read from the model's metadata, or has the
+    default of `Declaration`, which describes each attribute. `manage.py check` compares both.
 
-    The metadata say which signature is asked, in this order of preference:
+    The metadata decide which signature is used, in this order of preference:
 
     - `raw` gets the pixels, cut and scaled, as a string of height x width x channels bytes;
     - a signature whose input is a string gets a JPEG: such graphs crop and scale for themselves. For `center_crop` it
@@ -102,13 +102,13 @@ class ServedModelClassificator(Classificator):
     - a signature whose input is numeric gets the pixels, cut and scaled, as integers, or as floats of
       (pixel - mean) / scale.
 
-    The answer may be, for an image: the scores of all classes (N x C or N x C x 1 x 1), one more of them than there are
+    The answer for each image may be the scores of all classes (N x C or N x C x 1 x 1), one more of them than there are
     labels if class 0 is a background; one sigmoid of two labels; with `threshold`, the scores of several independent
-    labels; the index of the best class (N or N x 1); labels, best first, with `scores` beside them; or an object of
+    labels; the index of the best class (N or N x 1); labels, best first, with their `scores`; or an object of
     label and probability.
 
     Attributes:
-        preset: the name of a usual trainer, whose way of preparing images is taken for what you do not declare:
+        preset: the name of a common trainer, whose image preparation applies to what you do not declare:
             `torchvision`, `timm`, `keras-resnet50`, `keras-inception`, `ultralytics-cls`, `teachable-machine` or
             `huggingface-vit`.
         preset_dir: the folder of the export's files. `timm` reads config.json; `huggingface-vit` reads
@@ -146,7 +146,7 @@ class ServedModelClassificator(Classificator):
 
     @cached_property
     def declaration(self) -> Declaration:
-        """What this class and its preset say. Raises ImproperlyConfigured."""
+        """What this class and its preset declare. Raises ImproperlyConfigured."""
         said = {name: getattr(self, name) for name in FIELDS}
         try:
             return declare(said, preset=self.preset, preset_dir=self.preset_dir)
@@ -159,7 +159,7 @@ class ServedModelClassificator(Classificator):
         size = self.declaration.input_size
         try:
             return pixels.needed_side(size or self.wire_form.input.size, self.declaration)
-        except ClassificationError:  # which will be said when the model is asked
+        except ClassificationError:  # the first request to the model reports it
             return None
 
     @property
@@ -206,21 +206,21 @@ class ServedModelClassificator(Classificator):
             raise InvalidPredictionError(f"{self.model_type}: {error}") from error
 
     def _rows(self, form: WireForm, values: list[Any]) -> list[Any]:
-        """One row for each value. A model of a fixed batch gets the last one several times."""
+        """One row per value. A model with a fixed batch size gets the last one several times."""
         missing = max(0, form.input.batch - len(values))
         payload: dict[str, Any] = {"instances": values + values[-1:] * missing}
         if form.signature_name != "serving_default":
             payload["signature_name"] = form.signature_name
         rows = self._ask(form, payload).get("predictions")
         if not (isinstance(rows, list) and len(rows) == len(payload["instances"])):
-            raise InvalidPredictionError(f"{self.model_type}: not the {len(values)} predictions asked for")
+            raise InvalidPredictionError(f"{self.model_type}: the model did not return {len(values)} predictions")
         return rows[: len(values)]
 
     def _ask(self, form: WireForm, payload: dict[str, Any]) -> dict[str, Any]:
         try:
             return client.predict(self.model_url, payload)
         except (InvalidPredictionError, ModelNotAvailableError) as error:
-            # Perhaps it is another model by now, and wants its images in another form: the next attempt will see.
+            # The model may have changed and need its images in another form. The next attempt reads its metadata again.
             metadata.signatures.forget(self.model_url)
             if isinstance(error, InvalidPredictionError) and self.wire_form != form:
                 raise ModelNotAvailableError(f"{self.model_type}: the model has changed: {error}") from error

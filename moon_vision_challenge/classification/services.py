@@ -1,4 +1,4 @@
-"""What a client can do: classify now, create an inference, wait for it, cancel it. No HTTP and no Celery in here."""
+"""What a client can do: classify now, create an inference, wait for it, cancel it. Knows neither HTTP nor Celery."""
 
 import hashlib
 import time
@@ -59,7 +59,7 @@ def create_inference(
     """Store an image and its row, to be classified later.
 
     Returns:
-        The row; and whether it is new. It is not if the idempotency key was used before for the same request.
+        The row, and whether it is new. It is not new if the idempotency key was used before for the same request.
 
     Raises:
         InvalidImageError: the image cannot be decoded; nothing is stored.
@@ -82,15 +82,15 @@ def create_inference(
             return earlier, False
     image.check()
     backlog.check_capacity()
-    connection.ensure_connection()  # while PostgreSQL is away no files pile up
+    connection.ensure_connection()  # files must not pile up while PostgreSQL is unavailable
     inference.image = ContentFile(image.data, name=f"image.{image.suffix}")
     try:
         _insert(inference, key)
     except (OperationalError, InterfaceError):
-        raise  # the connection may have been lost after the commit: then the row is there, and needs its file
+        raise  # the connection may have been lost after the commit: the row then exists and needs its file
     except Exception as error:
         inference.image.delete(save=False)  # no file without its row
-        # Of several equal requests at the same moment one has made the row.
+        # One of several equal, simultaneous requests has created the row.
         if key and isinstance(error, IntegrityError) and (earlier := _find_earlier(key)):
             return earlier, False
         raise
@@ -119,7 +119,7 @@ def cancel_inference(*, inference_id: int) -> Inference:
 def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
     """Wait until the row is final or the time is over. Return False at once if too many requests wait in this process.
 
-    It asks the database every 10 to 100 ms: a row read by its key costs 0.2 ms.
+    This polls the database every 10 to 100 ms: reading a row by its key costs 0.2 ms.
     """
     with _waiting_requests.place() as may_wait:
         if not may_wait:

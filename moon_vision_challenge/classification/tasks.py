@@ -1,7 +1,7 @@
 """Both ends of the queue: the only module that knows Celery.
 
 A message carries the id of the row that it is sent for, but all it does is wake a worker, which then claims whatever
-has waited longest. A lost, doubled or early message changes nothing but latency.
+has waited longest. A lost, duplicate or early message changes nothing but latency.
 """
 
 import logging
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @celeryd_init.connect
 def serve_the_queues_of_classificators(*, conf: Settings, **_: object) -> None:
-    """Have a worker without --queues also serve the queues that classes name."""
+    """Make a worker without --queues also serve the queues that classes name."""
     known = {queue.name for queue in conf.task_queues}
     named = {dispatcher[model_type].queue for model_type in dispatcher}
     conf.task_queues = [*conf.task_queues, *(Queue(name) for name in sorted(named - known))]
@@ -40,11 +40,11 @@ class InferenceFailedError(Exception):
 
 
 _queue_breaker = CircuitBreaker(open_s=5)
-"""Requests do not wait for Redis' timeout one after the other: the sweep wakes a worker for their rows."""
+"""Keeps requests from waiting for Redis' timeout one after the other. The sweep wakes a worker for their rows."""
 
 
 def enqueue_inference(inference: Inference) -> None:
-    """Wake a worker as soon as this row is committed; the sweep does it if Redis is away, or was just now."""
+    """Wake a worker as soon as this row is committed. If Redis is or was just unavailable, the sweep does it."""
     transaction.on_commit(lambda: _wake_if_possible(inference.queue, inference.pk))
 
 
@@ -54,12 +54,12 @@ def _wake_if_possible(queue: str, inference_id: int) -> None:
 
 
 def _wake(queue: str, inference_id: int, countdown_s: float = 0) -> bool:
-    """Send a message, unless one lies in the queue already: whoever takes that one will find this row too.
+    """Send a message, unless the queue already holds one: the worker that takes it finds this row, too.
 
     In a backlog this saves a message for every row: 0.9 ms to send, and 2.8 ms for a worker to find nothing to do.
 
     Returns:
-        Whether a message lies in the queue now; False if Redis is not available.
+        Whether the queue holds a message now; False if Redis is not available.
     """
     try:
         if countdown_s == 0 and _has_message(queue):
@@ -85,7 +85,7 @@ def _has_message(queue: str) -> bool:
     max_retries=None,
 )
 def run_inference(self: "Task[[int], str]", inference_id: int) -> str:  # noqa: ARG001  # Flower shows it
-    """Work off what waits in the queue that this message came through."""
+    """Process what waits in the queue that this message came through."""
     queue = str((self.request.delivery_info or {})["routing_key"])
     outcomes = worker.work_off(queue=queue, wake=_wake)
     if failed := [outcome for outcome in outcomes if outcome.status == Inference.STATUS.FAIL]:
@@ -95,7 +95,7 @@ def run_inference(self: "Task[[int], str]", inference_id: int) -> str:  # noqa: 
 
 @shared_task
 def sweep_inferences() -> None:
-    """Beat: find whatever was lost, a worker or a message, and set it going again."""
+    """Beat: find lost workers and lost messages, and restart their work."""
     sweep.free_lost_inferences()
     sweep.move_to_their_queues()
     for queue, inference_id in sweep.find_waiting().items():
@@ -104,6 +104,6 @@ def sweep_inferences() -> None:
 
 @shared_task
 def delete_old() -> None:
-    """Beat: delete rows and files past their time, a bounded number per run."""
+    """Beat: delete expired rows and files, a bounded number per run."""
     retention.delete_old_inferences()
     retention.delete_orphaned_files()

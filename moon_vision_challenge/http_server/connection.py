@@ -1,4 +1,4 @@
-"""One client's connection in the event loop: its requests are answered one at a time, and its deadlines are kept."""
+"""One client's connection in the event loop: answers its requests one at a time, and enforces its deadlines."""
 
 import asyncio
 import enum
@@ -17,17 +17,17 @@ WRITE_BUFFER_BYTES = 64 * 1024
 
 
 class State(enum.Enum):
-    NEW = enum.auto()  # nothing has come yet
+    NEW = enum.auto()  # nothing has arrived yet
     IDLE = enum.auto()  # between two requests
     HEAD = enum.auto()
     BODY = enum.auto()
     ANSWERING = enum.auto()
-    DRAINING = enum.auto()  # refused: what still comes is dropped
+    DRAINING = enum.auto()  # refused: what still arrives is dropped
     CLOSING = enum.auto()  # the last bytes of the answer are on their way
 
 
 class Connection(asyncio.Protocol):
-    """The transport calls it with what comes, the worker with the time."""
+    """The transport calls it with what arrives, the worker with the time."""
 
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
@@ -38,8 +38,8 @@ class Connection(asyncio.Protocol):
         self._current = Request()
         self._exchange: Exchange | None = None
         self._is_in_thread = False
-        self._held_back = b""  # came while a request was being answered
-        self._is_deaf = False  # nothing more is read from it
+        self._held_back = b""  # arrived while a request was being answered
+        self._is_deaf = False  # the server reads nothing more from it
         self._is_write_paused = False
         self._has_ended = False  # the client has closed its side
         self._drained_bytes = 0
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._has_ended = True
-        return self.state is State.ANSWERING  # else nobody waits for an answer, and asyncio closes the connection
+        return self.state is State.ANSWERING  # otherwise no request is waiting, and asyncio closes the connection
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
@@ -106,31 +106,31 @@ class Connection(asyncio.Protocol):
         if self.state is State.BODY and now >= self._window_end:
             received = self._reader.body_bytes - self._window_start_bytes
             if received < self._limits.min_body_bytes_per_s * self._limits.rate_window_s:
-                self._refuse(_too_slow("The body came too slowly."))
+                self._refuse(_too_slow("The body arrived too slowly."))
                 return
             self._start_window(now)
         if now < self.deadline:
             return
         if self.state is State.HEAD:
-            self._refuse(_too_slow("The request's head did not come in time."))
+            self._refuse(_too_slow("The request's head did not arrive in time."))
         elif self.state is State.BODY:
-            self._refuse(_too_slow("The body did not come in time."))
+            self._refuse(_too_slow("The body did not arrive in time."))
         elif self.state is not State.ANSWERING or self._is_write_paused:
             self._transport.abort()
 
     def shed(self) -> None:
-        """Give way, because all bodies together take too much memory."""
-        self._refuse(_overloaded("Too many uploads are under way."))
+        """Refuse this upload, because all bodies together take too much memory."""
+        self._refuse(_overloaded("Too many uploads are in progress."))
 
     def stop(self) -> None:
-        """The process ends: requests are finished, connections without one are closed."""
+        """The process ends: finish requests, and close connections without one."""
         if self.state is State.IDLE:
             self._transport.close()
         elif self.state is State.NEW:
             self.deadline = min(self.deadline, self._worker.now() + self._limits.sweep_interval_s)
 
     def close(self) -> None:
-        """At once, whatever is under way."""
+        """Close at once, whatever is in progress."""
         self.state = State.CLOSING
         self._transport.abort()
 
@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
                 self._worker.shed_one()
 
     def _expect_more(self) -> None:
-        """Of the request that has begun, or of the next one."""
+        """The deadline of the request that has begun, or of the next one."""
         state = (
             State.BODY if self._reader.is_head_known else State.HEAD if self._reader.is_message_begun else State.IDLE
         )
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         self._window_start_bytes = self._reader.body_bytes
 
     def _advance(self) -> None:
-        """Go on with the exchange under way, or with the next request; or wait for one."""
+        """Continue the current exchange, start the next request, or wait for one."""
         if self._is_write_paused or self._is_in_thread:
             return
         if self._exchange:
@@ -188,7 +188,7 @@ class Connection(asyncio.Protocol):
             self._answer(waiting)
 
     def _wait(self) -> None:
-        """For what the client sends next."""
+        """Start the deadline for what the client sends next."""
         if data := self._take_held_back():
             self._expect_more()
             self._feed(data)
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
         self._worker.submit(step, self._deliver, self._current)
 
     def _deliver(self, part: Part) -> None:
-        """In the loop again, with the next bytes of the answer."""
+        """Back in the loop, with the next bytes of the answer."""
         self._is_in_thread = False
         if self._transport.is_closing():  # nobody reads it any more
             if self._exchange and not part.is_last:
@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
         self._exchange = None
 
     def _refuse(self, refused: RefusedError) -> None:
-        """Now, or behind the answers that come before."""
+        """Send it now, or after the answers that come before."""
         if self._is_deaf:
             return
         self._is_deaf = True
@@ -263,7 +263,7 @@ class Connection(asyncio.Protocol):
         self._transport.write_eof()
 
     def _close_when_written(self) -> None:
-        """The client reads all of the answer before the connection closes, if it does so in time."""
+        """Let the client read the whole answer before the connection closes, if it does so in time."""
         self._is_deaf = True
         self.state = State.CLOSING
         self.deadline = self._worker.now() + self._limits.write_timeout_s

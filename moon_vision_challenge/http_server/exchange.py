@@ -1,4 +1,4 @@
-"""One request and its answer, as the threads see them: the application is called, its answer becomes bytes."""
+"""One request and its answer, in the threads: calls the application and turns its answer into bytes."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 
 class FileWrapper:
-    """wsgi.file_wrapper: a file is sent in larger blocks than the application would read it in."""
+    """wsgi.file_wrapper: sends a file in larger blocks than the application would use."""
 
     def __init__(self, file: IO[bytes], block_size: int = 0) -> None:
         self._file = file
@@ -43,17 +43,17 @@ class FileWrapper:
 
 
 class Process(Protocol):
-    """What an exchange asks of the process that it runs in."""
+    """What an exchange needs from its process."""
 
     date: bytes
-    """For the header of this name."""
+    """The value of the Date header."""
     is_stopping: bool
 
 
 class Exchange:
-    """`start`, then `proceed` until a part is the last; or `close`, when there is nobody to answer to any more.
+    """Call `start`, then `proceed` until the last part. Call `close` if the client is gone.
 
-    They run in threads, one at a time.
+    The methods run in threads, one at a time.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class Exchange:
         except RefusedError as refused:
             self.close()
             return refusal_part(refused, self._process.date, is_head=self._request.method == b"HEAD")
-        except Exception:  # whatever the application raises, the client gets an answer and the server goes on
-            logger.exception("the application has failed")
+        except Exception:  # whatever the application raises, the client gets an answer and the server continues
+            logger.exception("the application failed")
             self.close()
-            failed = RefusedError(500, "internal_error", "The service has made an error; it is in its log.")
+            failed = RefusedError(500, "internal_error", "Internal error. It has been logged.")
             return refusal_part(failed, self._process.date, is_head=self._request.method == b"HEAD")
 
     def proceed(self) -> Part:
         """The next bytes of the body."""
         try:
             return self._part(self._next_chunk(), b"")
-        except Exception:  # the status is sent: all that is left is to break off
-            logger.exception("the application has failed in the middle of its answer")
+        except Exception:  # the status is sent, so only aborting is left
+            logger.exception("the application failed in the middle of its answer")
             self.close()
             return Part(b"", is_last=True, is_keep_alive=False)
 

@@ -1,4 +1,4 @@
-"""What a client may take of the server."""
+"""What clients may use of the server."""
 
 from dataclasses import dataclass
 
@@ -8,32 +8,32 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one process. Times are in seconds."""
+    """The limits of one process. Times are in seconds."""
 
     max_body_bytes: int = 32 * MIB
     max_body_memory_bytes: int = 128 * MIB
-    """All bodies together that are being read, wait for a thread, or are being answered."""
+    """All bodies that are being read, wait for a thread, or are being answered, together."""
     max_head_bytes: int = 32 * KIB
     max_headers: int = 100
     max_connections: int = 2000
     head_timeout_s: float = 10
-    """For the request line and the headers, and for the first byte of a new connection."""
+    """The time for the request line and the headers, and for the first byte of a new connection."""
     idle_timeout_s: float = 75
-    """Between two requests of one connection."""
+    """The time between two requests of one connection."""
     body_timeout_s: float = 180
     min_body_bytes_per_s: int = 4 * KIB
-    """Over each `rate_window_s`."""
+    """The slowest average speed, measured over each `rate_window_s`."""
     rate_window_s: float = 10
     write_timeout_s: float = 30
-    """For the client to take the next 64 KiB of an answer."""
+    """The time for the client to read the next 64 KiB of an answer."""
     max_drained_bytes: int = 64 * MIB
-    """After a refusal, what the client still sends is read and dropped, so that it reads the refusal."""
+    """After a refusal, the server reads and drops what the client still sends, so that the client reads the refusal."""
     drain_timeout_s: float = 15
     stop_timeout_s: float = 25
-    """For the requests that are there when the process is told to stop."""
+    """The time for open requests to finish when the process must stop."""
 
     @property
     def sweep_interval_s(self) -> float:
-        """How often deadlines are looked at: a quarter of the shortest, at most every second."""
+        """The interval at which deadlines are checked: a quarter of the shortest, and at most one second."""
         times = (self.head_timeout_s, self.idle_timeout_s, self.body_timeout_s, self.rate_window_s)
         return min(1.0, *(time_s / 4 for time_s in (*times, self.write_timeout_s, self.drain_timeout_s)))

@@ -1,4 +1,4 @@
-"""Bytes → requests, within the limits. llhttp, the parser of Node, takes them apart; what it does not check is here."""
+"""Bytes → requests, within the limits. llhttp, Node's parser, does the parsing. This module checks the rest."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ from .limits import Limits
 from .request import RefusedError, Request, malformed
 
 MAX_PIPELINED = 100
-# What the chunks of a body may take beside it, and beside a quarter of it. More is work for nothing.
+# What the framing of a body's chunks may take, in addition to a quarter of the body. More would be wasted work.
 MAX_FRAMING_BYTES = 64 * 1024
 
 
 class RequestReader:
-    """Feed it what the client sends. `complete` are the requests that are there as a whole, the oldest first.
+    """Feed it what the client sends. `complete` holds the complete requests, oldest first.
 
     The parser calls the `on_...` methods.
     """
@@ -21,13 +21,13 @@ class RequestReader:
     def __init__(
         self, limits: Limits, count_body: Callable[[int], None], too_large: Callable[[], RefusedError]
     ) -> None:
-        """`count_body` hears of bytes that come and go; `too_large` makes the answer to a body above its limit."""
+        """`count_body` gets the bytes that come and go. `too_large` builds the answer to a body above its limit."""
         self.complete: list[Request] = []
         self.is_message_begun = False
         self.is_head_known = False
         self.expects_continue = False
         self.body_bytes = 0
-        """Of all bodies so far, to see how fast they come."""
+        """The bytes of all bodies so far, to measure how fast they arrive."""
         self._limits = limits
         self._count_body = count_body
         self._too_large = too_large
@@ -37,7 +37,7 @@ class RequestReader:
         self._is_reparsing = False
 
     def feed(self, data: bytes) -> None:
-        """Raises RefusedError; what was complete before is in `complete`. Nothing may be fed after that."""
+        """Raises RefusedError. Requests that were complete before are in `complete`. Feed nothing after that."""
         self._raw_bytes += len(data)
         self._parse(data)
         framing_bytes = self._raw_bytes - self._request.body_size
@@ -47,7 +47,7 @@ class RequestReader:
             raise self._head_too_large()
 
     def discard(self) -> None:
-        """Forget the request that is not complete."""
+        """Forget the incomplete request."""
         self._count_body(-self._request.body_size)
         self._request = Request()
 
@@ -66,7 +66,7 @@ class RequestReader:
             return
         self._count_head(len(name) + len(value) + 4)
         if self.is_head_known:
-            return  # a trailer, which nobody reads
+            return  # a trailer, which is ignored
         self._request.headers.append((name, value))
         if len(self._request.headers) > self._limits.max_headers:
             raise RefusedError(431, "headers_too_large", f"At most {self._limits.max_headers} headers are accepted.")
@@ -96,7 +96,7 @@ class RequestReader:
             if self._request.method == b"CONNECT":
                 raise RefusedError(501, "not_implemented", "This server is not a proxy.")
             if _framing(self._request):
-                return  # the body has yet to come
+                return  # the body has not arrived yet
         self.complete.append(self._request)
         self._request = Request()
         self._raw_bytes = 0
@@ -117,10 +117,10 @@ class RequestReader:
             raise malformed(f"The request is not valid HTTP/1.1: {error}.") from None
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """No other protocol is spoken here (RFC 9110, 7.8): the request is one like others, its body comes behind it.
+        """Ignore an upgrade to another protocol (RFC 9110, 7.8), and treat the request like any other.
 
         Java's HTTP client asks for h2c with every POST. The parser takes what follows for the other protocol, so a new
-        one is told how the body is framed and reads on.
+        parser gets the framing of the body and continues.
         """
         self._parser = httptools.HttpRequestParser(self)
         if framing := _framing(self._request):
@@ -141,11 +141,11 @@ class RequestReader:
                 case b"expect":
                     self.expects_continue = request.version == "1.1" and value.lower() == b"100-continue"
                 case b"transfer-encoding" if value.strip().lower() != b"chunked":
-                    raise RefusedError(501, "not_implemented", "No Transfer-Encoding but chunked is understood.")
+                    raise RefusedError(501, "not_implemented", "The only supported Transfer-Encoding is chunked.")
                 case b"transfer-encoding" if request.version == "1.0":
-                    raise malformed("HTTP/1.0 has no Transfer-Encoding.")
+                    raise malformed("HTTP/1.0 does not have Transfer-Encoding.")
         if hosts > 1 or (not hosts and request.version == "1.1"):
-            raise malformed("State one Host.")
+            raise malformed("Send exactly one Host header.")
 
     def _count_head(self, size: int) -> None:
         self._request.head_size += size

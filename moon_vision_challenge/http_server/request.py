@@ -37,7 +37,7 @@ class Request:
         self.is_keep_alive = False
 
     def environ(self, base: "WSGIEnvironment") -> "WSGIEnvironment":
-        """Takes the body over: this object holds it no longer.
+        """Takes over the body, which this object then no longer holds.
 
         Raises RefusedError.
         """
@@ -58,7 +58,7 @@ class Request:
             environ["HTTP_HOST"] = host.decode("latin-1")
         body = b"".join(self.body_parts)
         self.body_parts = []
-        if "HTTP_TRANSFER_ENCODING" in environ:  # what came in chunks is whole now
+        if "HTTP_TRANSFER_ENCODING" in environ:  # the chunks have been joined
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(len(body))
         environ["wsgi.input"] = io.BytesIO(body)
@@ -66,7 +66,7 @@ class Request:
 
 
 def base_environ(client: tuple[str, int], server: tuple[str, int], *, is_multiprocess: bool) -> "WSGIEnvironment":
-    """What all requests of a connection share."""
+    """What the requests of a connection share."""
     shared: dict[str, Any] = {
         "REMOTE_ADDR": client[0],
         "REMOTE_PORT": str(client[1]),
@@ -86,7 +86,7 @@ def base_environ(client: tuple[str, int], server: tuple[str, int], *, is_multipr
 
 @functools.lru_cache(maxsize=256)
 def _key(name: bytes) -> str | None:
-    """None for a name with an underscore: in the environ it would pass for the one with a hyphen, which proxies set."""
+    """None for a name with an underscore: in the environ it would equal the one with a hyphen, which proxies set."""
     if b"_" in name:
         return None
     key = name.decode("latin-1").upper().replace("-", "_")

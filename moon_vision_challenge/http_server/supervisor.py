@@ -1,4 +1,4 @@
-"""The parent: listens, starts the processes that serve, starts again what ends, and stops them all."""
+"""The parent process: listens, starts the serving processes, restarts those that end, and stops them all."""
 
 import contextlib
 import logging
@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 BACKLOG = 4096
 LOAD_FAILED = 3
 MAX_PAUSE_S = 30.0
-CALM_S = 60  # a process that lived so long is started again at once
-KILL_AFTER_S = 3  # beyond the time that a process may take to stop
+CALM_S = 60  # a process that lived this long is restarted at once
+KILL_AFTER_S = 3  # on top of the time that a process may take to stop
 SPARE_FILES = 200  # files that are not connections
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class CannotListenError(Exception):
-    """The address is taken, or does not belong to this machine."""
+    """The address is in use, or does not belong to this machine."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -49,7 +49,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @dataclass
 class _Slot:
-    """The place of one process, and of those that come after it."""
+    """The slot of one process and of its replacements."""
 
     pid: int = 0
     started_at: float = 0.0
@@ -58,7 +58,7 @@ class _Slot:
 
 
 class Supervisor:
-    """Loads the service once, and forks: the processes share its memory."""
+    """Loads the service once, then forks, so that the processes share its memory."""
 
     def __init__(self, load: Callable[[], Service], listener: socket.socket, *, processes: int) -> None:
         self._load = load
@@ -68,7 +68,7 @@ class Supervisor:
         self._is_stopping = self._is_reloading = False
 
     def run(self, reload_paths: Sequence[Path] = ()) -> int:
-        """Serve until SIGTERM or SIGINT; returns the exit code. With `reload_paths`, a change there loads all anew."""
+        """Serve until SIGTERM or SIGINT. Returns the exit code. A change in `reload_paths` reloads everything."""
         stop_timeout_s = Limits.stop_timeout_s
         if reload_paths:
             threading.Thread(target=_watch, args=(reload_paths,), daemon=True).start()
@@ -96,7 +96,7 @@ class Supervisor:
         self._is_reloading |= number == signal.SIGHUP
 
     def _sleep(self) -> None:
-        """Until a signal comes, or a process has to be started again."""
+        """Wait until a signal arrives, or until a process must be restarted."""
         starts = [slot.start_at for slot in self._slots if not slot.pid]
         timeout_s = max(0.0, min(starts) - time.monotonic()) if starts else None
         select.select([self._wakened], [], [], timeout_s)
@@ -130,11 +130,11 @@ class Supervisor:
             code = 1
             Worker(service, self._listener, self._counts, number).serve()
             code = 0
-        except Exception:  # the parent's frames are above us: nothing may pass
-            logger.exception("a web process cannot go on")
+        except Exception:  # the parent's frames are above: no exception may pass
+            logger.exception("a web process cannot continue")
         finally:
             logging.shutdown()
-            os._exit(code)  # threads that still run the application do not hold it up
+            os._exit(code)  # do not wait for threads that still run the application
 
     def _reap(self) -> None:
         for slot in self._slots:
@@ -147,11 +147,11 @@ class Supervisor:
         slot.pause_s = 0.0 if lived_s > CALM_S else min(MAX_PAUSE_S, max(0.5, slot.pause_s * 2))
         slot.start_at = now + slot.pause_s
         if not self._is_stopping and not self._is_reloading:
-            logger.error("web process %d has ended, another one starts in %.1f s", slot.pid, slot.pause_s)
+            logger.error("web process %d ended, a new one starts in %.1f s", slot.pid, slot.pause_s)
         slot.pid = 0
 
     def _reload(self) -> None:
-        logger.info("the code has changed: the web processes start anew")
+        logger.info("the code has changed, restarting the web processes")
         self._signal(signal.SIGTERM)
         for slot in self._slots:
             if slot.pid:

@@ -11,7 +11,7 @@ Job = Callable[[], None]
 
 
 class Threads:
-    """They are daemons, unlike those of concurrent.futures: a process that has waited long enough for them may end."""
+    """Daemon threads, unlike those of concurrent.futures, so that a process may end without them."""
 
     def __init__(self, count: int, name: str) -> None:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
@@ -26,6 +26,6 @@ class Threads:
             job = self._jobs.get()
             try:
                 job()
-            except Exception:  # a thread that ended would be missing for good
-                logger.exception("a job has failed")
-            del job  # else it would hold the last request until the next one
+            except Exception:  # a thread that ended would not be replaced
+                logger.exception("a job failed")
+            del job  # or it would hold the last request until the next one

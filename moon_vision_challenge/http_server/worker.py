@@ -1,4 +1,4 @@
-"""One process: accepts connections, looks at deadlines, hands requests to the threads, and stops in an orderly way."""
+"""One process: accepts connections, checks deadlines, hands requests to the threads, and stops gracefully."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How long a process that has more connections than another one leaves a new one to that.
+# How long a process leaves a new connection to another process that has fewer.
 YIELD_S = 0.005
 ACCEPT_PAUSE_S = 0.2
 ACCEPT_AT_ONCE = 16
@@ -43,9 +43,9 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     threads: int = 4
     immediate: Mapping[bytes, "WSGIApplication"] = field(default_factory=dict)
-    """Path → an application that answers GET in the event loop at once, whatever the threads do."""
+    """Path → an application that answers GET immediately, in the event loop, even if all threads are busy."""
     reserved: frozenset[bytes] = frozenset()
-    """Paths that have a thread for themselves."""
+    """Paths with a dedicated thread."""
     too_large: str = "The request's body is too large. At most {limit:,} bytes are accepted."
 
 
@@ -70,7 +70,7 @@ class Worker:
         self._parent = os.getppid()
 
     def serve(self) -> None:
-        """Returns when the process was told to stop and has answered what it had."""
+        """Returns once the process was told to stop and has answered its open requests."""
         uvloop.run(self._serve())
 
     async def _serve(self) -> None:
@@ -113,12 +113,12 @@ class Worker:
             accepted, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
-        except OSError as error:  # usually no file descriptor is left
+        except OSError as error:  # usually because no file descriptor is left
             self.warn(f"cannot accept connections: {error}")
             self._pause_accepting(ACCEPT_PAUSE_S)
             return False
         accepted.setblocking(False)  # noqa: FBT003
-        with suppress(OSError):  # the client is gone already
+        with suppress(OSError):  # the client is already gone
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
         self._accepting.add(task)
@@ -127,11 +127,11 @@ class Worker:
         return True
 
     def add(self, connection: Connection) -> bool:
-        """False if there is no room: as many connections as may be have a request under way."""
+        """False if there is no room: the maximum number of connections have a request in progress."""
         self._connections[connection] = None
         if len(self._connections) <= self.limits.max_connections:
             return True
-        self.warn(f"{self.limits.max_connections} connections are open: those that wait longest are closed")
+        self.warn(f"{self.limits.max_connections} connections are open, closing those that have been idle longest")
         for other in self._connections:
             if other.state in EVICTABLE and other is not connection:
                 other.close()
@@ -146,9 +146,9 @@ class Worker:
         self._counts[self._number] = len(self._connections) + len(self._accepting)
 
     def shed_one(self) -> None:
-        """Of the bodies that are being read, the one that takes longest gives way."""
+        """Refuse the slowest of the bodies that are being read."""
         reading = [connection for connection in self._connections if connection.state is State.BODY]
-        self.warn("the bodies of requests take all of their memory: the slowest upload is refused")
+        self.warn("the bodies of requests use up their memory, refusing the slowest upload")
         min(reading, key=lambda connection: connection.deadline).shed()
 
     # Requests
@@ -173,7 +173,7 @@ class Worker:
         self.body_bytes += size
 
     def release(self, request: Request) -> None:
-        """Its body is needed no longer."""
+        """Its body is no longer needed."""
         self.count_body(-request.body_size)
         if request.body_size > LARGE_BODY_BYTES:
             self.run(_collect)
@@ -184,7 +184,7 @@ class Worker:
         return RefusedError(413, "request_too_large", detail)
 
     def warn(self, message: str) -> None:
-        """One line a minute: what clients do must not fill the log."""
+        """Log one line per minute, so that clients cannot fill the log."""
         if self.now() > self._warned_at + WARN_INTERVAL_S:
             self._warned_at = self.now()
             logger.warning("%s", message)
@@ -198,7 +198,7 @@ class Worker:
             now = self.now()
             for connection in list(self._connections):
                 connection.check_deadline(now)
-            if os.getppid() != self._parent:  # nobody would restart or stop this process
+            if os.getppid() != self._parent:  # nothing would restart or stop this process
                 stop.set()
             await asyncio.sleep(interval_s)
 
@@ -222,11 +222,11 @@ class Worker:
 
 
 def _collect() -> None:
-    """What a large upload leaves in reference cycles goes now: the collector counts objects, not their size."""
+    """Free what a large upload leaves in reference cycles: the collector counts objects, not their size."""
     gc.collect()
 
 
 def freeze() -> None:
-    """What is there at the start is never garbage: the collector need not look at it, nor copy its pages by that."""
+    """Exclude what exists at the start from garbage collection, which would copy its shared pages."""
     gc.collect()
     gc.freeze()

@@ -1,1 +1,1 @@
-"""What an image classifier takes and returns, declared once: for the gateway and for the model zoo. Knows no Django."""
+"""What an image classifier takes and returns, declared once for the gateway and for the model zoo. Free of Django."""

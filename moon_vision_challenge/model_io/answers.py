@@ -1,4 +1,4 @@
-"""The output of a model: which one is read, and what it says about an image."""
+"""The output of a model: which one is read, and how it becomes predictions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH, Predicti
 from moon_vision_challenge.model_io.types import Tensor
 
 NO_LABEL = "none"
-"""What a model of several independent labels says if no score is above its threshold."""
+"""The label of a model with several independent labels if no score is above its threshold."""
 
 _USUAL_OUTPUTS = ("probabilities", "classes", "output_probability")
-"""Names under which exports return their answer beside other outputs: TensorFlow's and scikit-learn's."""
+"""Names of the main output among others, in the exports of TensorFlow and scikit-learn."""
 
 
 class OutputForm(NamedTuple):
@@ -24,18 +24,18 @@ class OutputForm(NamedTuple):
     name: str = ""
     dtype: str = ""
     shape: tuple[int, ...] = ()
-    """With the batch. Empty: not known."""
+    """Including the batch. Empty if it is not known."""
 
     @property
     def classes_count(self) -> int | None:
-        """How many scores it holds for an image. None: it holds none, or the metadata do not say."""
+        """The number of scores per image. None if it holds none, or if the metadata do not say."""
         size = math.prod(self.shape[1:]) if len(self.shape) > 1 else -1
         is_index = size == 1 and self.dtype.startswith(("DT_INT", "DT_UINT"))
         return size if self.dtype != "DT_STRING" and min(self.shape[1:], default=-1) > 0 and not is_index else None
 
 
 def read_output(outputs: Mapping[str, Tensor], declared: Declaration) -> OutputForm:
-    """The output that is read. Raises DeclarationError if it is not declared and not clear, or not there."""
+    """The output that is read. Raises DeclarationError if it is ambiguous or does not exist."""
     if not outputs:
         return OutputForm(declared.output or "")
     name = declared.output or _likely_output(outputs, declared)
@@ -103,7 +103,7 @@ def _likely_output(outputs: Mapping[str, Tensor], declared: Declaration) -> str:
 
 
 def _pick(row: Any, form: OutputForm) -> Any:
-    """The value that is read of a row: rows of several outputs have names in them."""
+    """The value that is read from a row. Rows of several outputs have names."""
     if not isinstance(row, dict):
         return row
     for name in (form.name, *_USUAL_OUTPUTS):
@@ -171,17 +171,17 @@ def _best(scores: list[Any], declared: Declaration, top_k: int) -> list[Predicti
         scores = scores[1:]
     if declared.threshold is not None:
         top_k = len(scores)
-    if top_k == 1:  # as for every request that asks for no scores: a third of what sorting costs
+    if top_k == 1:  # every request without scores takes this path, at a third of the cost of sorting
         indices = [scores.index(max(scores))]
     else:
         indices = np.argsort(-np.array(scores), kind="stable")[:top_k].tolist()
     if not isinstance(scores[indices[0]], int | float):
-        raise AnswerError("scores that are no numbers")
+        raise AnswerError("scores that are not numbers")
     return _above([Prediction(labels[index], scores[index], index) for index in indices], declared)
 
 
 def _above(predictions: list[Prediction], declared: Declaration) -> list[Prediction]:
-    """Those above the threshold, if there is one."""
+    """The predictions above the threshold, if there is one."""
     threshold = declared.threshold
     if threshold is None:
         return predictions
@@ -199,7 +199,7 @@ def _activated(scores: Sequence[float], declared: Declaration) -> list[float]:
         logits = np.exp(logits - logits.max())
         logits /= logits.sum()
     elif declared.activation == "sigmoid":
-        logits = 0.5 * (1 + np.tanh(0.5 * logits))  # which no number makes overflow
+        logits = 0.5 * (1 + np.tanh(0.5 * logits))  # this form cannot overflow
     found: list[float] = logits.tolist()
     return found
 
@@ -223,6 +223,6 @@ def _class_id(label: str, declared: Declaration) -> int | None:
 def _labels(declared: Declaration) -> Sequence[str]:
     if not declared.labels:
         raise AnswerError(
-            "the model returns scores or an index, and there are no labels: write labels = read_labels(path)"
+            "the model returns scores or an index, but there are no labels: write labels = read_labels(path)"
         )
     return declared.labels

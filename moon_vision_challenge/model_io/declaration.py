@@ -1,4 +1,4 @@
-"""What a model takes and returns, as its owner declares it. What is not declared is read from the model's metadata."""
+"""What a model takes and returns, as its owner declares it. The rest is read from the model's metadata."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ from moon_vision_challenge.model_io.types import Activation, Channels, Interpola
 
 @dataclass(frozen=True)
 class Declaration:
-    """How a model wants its images, and how its answers are read.
+    """How to prepare images for a model, and how to read its answers.
 
     Attributes:
-        input_size: height and width of the model's input, in pixels. None: as the metadata say.
+        input_size: height and width of the model's input, in pixels. None: as in the metadata.
         resize: `center_crop` cuts the largest central rectangle of the input's shape, times `crop`, and scales it.
             `shorter_side` scales the shorter side to `shorter_side` pixels, then cuts `input_size` from the centre, as
             torchvision's Resize and CenterCrop do. `stretch` scales the whole picture, whatever its shape. `letterbox`
-            scales the whole picture to fit, and fills what remains with `pad_color`.
-        crop: the fraction of the picture's sides that stays, above 0, up to 1.
+            scales the whole picture to fit, and fills the rest with `pad_color`.
+        crop: the fraction of the picture's sides to keep, above 0, up to 1.
         shorter_side: for `shorter_side`, in pixels. None: the larger side of the input / `crop`, so 256 for 224.
         interpolation: `bicubic`, `bilinear`, `lanczos` and `nearest` are Pillow's, so torchvision's too. `area` is the
             mean of the area that a pixel covers, as OpenCV's INTER_AREA.
@@ -35,7 +35,7 @@ class Declaration:
         threshold: for a model with several independent labels. Each label whose score is above it is predicted. One
             number, or one for each label.
         labels: the label of each class, in the order of the model's output. None: the model returns labels.
-        has_background: index 0 of a model that returns an index is a background that stands before the labels.
+        has_background: the model returns an index, and index 0 is a background class before the labels.
     """
 
     input_size: tuple[int, int] | None = None
@@ -64,7 +64,7 @@ _CHOICES["activation"] = Activation
 
 
 def declare(said: Mapping[str, Any], *, preset: str | None = None, preset_dir: Path | None = None) -> Declaration:
-    """The declaration of what is `said`, on top of a preset's. What is None is not said. Raises DeclarationError."""
+    """The declaration of what is `said`, on top of a preset's. None means not declared. Raises DeclarationError."""
     given = {name: value for name, value in said.items() if value is not None}
     values = {**(read_preset(preset, preset_dir) if preset else {}), **given}
     _check_choices(values)

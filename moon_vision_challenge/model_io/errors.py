@@ -5,7 +5,7 @@ class DeclarationError(ValueError):
     """The declaration contradicts itself, the model, or a file that it names."""
 
     def __init__(self, problem: str, line: str = "", *, missing: str = "") -> None:
-        """`line` is what to write, or a sentence that says what to do. `missing` is the attribute that is not said."""
+        """`line` is what to write, or a sentence that says what to do. `missing` is the undeclared attribute."""
         self.problem, self.line, self.missing = problem, line, missing
         super().__init__(f"{problem} {line}".strip())
 

@@ -1,4 +1,4 @@
-"""The input of a model: what its metadata and the declaration say together, and an image in that form."""
+"""The input of a model, from its metadata and the declaration together, and images in that form."""
 
 import math
 from dataclasses import dataclass
@@ -38,13 +38,13 @@ class InputForm:
     channels_count: int
     layout: Layout
     dtype: str
-    """As in TensorFlow's types.proto."""
+    """The names of TensorFlow's types.proto."""
     batch: int = -1
     """How many images a request must hold. -1: any number."""
 
 
 def takes_image(tensor: Tensor, declared: Declaration) -> bool:
-    """Whether a numeric tensor can be an image at all."""
+    """Whether a numeric tensor can be an image."""
     rank = len(tensor.shape)
     if tensor.dtype not in FLOATS | _UNSIGNED | _SIGNED:
         return False
@@ -54,7 +54,7 @@ def takes_image(tensor: Tensor, declared: Declaration) -> bool:
 
 
 def read_input(tensor: Tensor, declared: Declaration) -> InputForm:
-    """The form of a numeric input. Raises DeclarationError if the declaration leaves it open or contradicts it."""
+    """The form of a numeric input. Raises DeclarationError if the declaration is incomplete or contradicts it."""
     layout = declared.layout or _layout_of(tensor)
     height, width, channels_count = _sizes(tensor, layout, declared)
     channels, channels_count = _agreed_channels(channels_count, layout, declared)
@@ -70,10 +70,10 @@ def read_input(tensor: Tensor, declared: Declaration) -> InputForm:
 
 
 def prepare(image: Image.Image, form: InputForm, how: Declaration) -> np.ndarray:
-    """An RGB image as the model wants it.
+    """An RGB image in the form that the model needs.
 
     Returns:
-        One image, contiguous: integers as they are, or float32 of (pixel - mean) / scale.
+        One image, contiguous: unchanged integers, or float32 of (pixel - mean) / scale.
     """
     pixels = arrange(image, form, how)
     if form.dtype in FLOATS or (form.dtype in _SIGNED and (how.mean, how.scale) != (0.0, 1.0)):
@@ -90,7 +90,7 @@ def pack(image: Image.Image, form: InputForm, how: Declaration) -> bytes:
 
 
 def arrange(image: Image.Image, form: InputForm, how: Declaration) -> np.ndarray:
-    """The pixels, uint8, cut and scaled, in the channels and the layout of the model."""
+    """The pixels, uint8, cut and scaled, with the channels and the layout of the model."""
     if form.channels == "grey":
         image = image.convert("L")
     pixels = np.asarray(fit(image, form.size, how))
@@ -136,7 +136,7 @@ def _sizes(tensor: Tensor, layout: Layout, declared: Declaration) -> tuple[int, 
     if len(shape) != ranks[layout]:
         fitting = [f"layout = {name!r}" for name, rank in ranks.items() if rank == len(shape)]
         raise DeclarationError(
-            f"layout is {layout!r}, and the input has {len(shape)} dimensions: {_shown_shape(shape)}.",
+            f"layout is {layout!r}, but the input has {len(shape)} dimensions: {_shown_shape(shape)}.",
             f"Write {' or '.join(fitting)}" if fitting else "Write a class with a preprocess_input.",
         )
     match layout:
@@ -173,7 +173,7 @@ def _agreed_size(served: tuple[int, int], declared: Declaration) -> tuple[int, i
         if min(served) < 1:
             raise DeclarationError(
                 "The model takes images of any size.",
-                "Write input_size = 224, or the size it wants.",
+                "Write input_size = 224, or the size that it needs.",
                 missing="input_size",
             )
         return served
@@ -181,7 +181,7 @@ def _agreed_size(served: tuple[int, int], declared: Declaration) -> tuple[int, i
         height, width = declared.input_size
         right = (served[0] if served[0] > 0 else height, served[1] if served[1] > 0 else width)
         raise DeclarationError(
-            f"input_size is {_shown(declared.input_size)}, and the model takes {_shown(right)}.",
+            f"input_size is {_shown(declared.input_size)}, but the model takes {_shown(right)}.",
             f"Write input_size = {right[0] if right[0] == right[1] else right}",
         )
     return declared.input_size
@@ -191,12 +191,12 @@ def _agreed_channels(count: int, layout: Layout, declared: Declaration) -> tuple
     if count not in (-1, 1, 3):
         other = {"NHWC": "NCHW", "NCHW": "NHWC"}.get(layout)
         raise DeclarationError(
-            f"The model takes {count} channels in the layout {layout}, and an image has 3, or 1 if it is grey.",
+            f"The model takes {count} channels in the layout {layout}, but an image has 3, or 1 if it is grey.",
             f"Write layout = {other!r}, or a class with a preprocess_input." if other else "",
         )
     channels = declared.channels or ("grey" if count == 1 else "RGB")
     if channels != "grey" and count == 1:
-        raise DeclarationError(f"channels is {channels!r}, and the model takes one channel.", "Write channels = 'grey'")
+        raise DeclarationError(f"channels is {channels!r}, but the model takes one channel.", "Write channels = 'grey'")
     if count == -1:
         count = 1 if channels == "grey" else 3
     return channels, count
@@ -206,7 +206,7 @@ def _check_numbers(channels: int, declared: Declaration) -> None:
     for name, value in (("mean", declared.mean), ("scale", declared.scale)):
         if isinstance(value, tuple) and len(value) != channels:
             raise DeclarationError(
-                f"{name} has {len(value)} numbers, and the model takes {channels} channels.",
+                f"{name} has {len(value)} numbers, but the model takes {channels} channels.",
                 f"Write one number for {name}, or {channels}.",
             )
 

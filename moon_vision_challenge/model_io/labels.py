@@ -12,14 +12,14 @@ _WORDNET_ID = re.compile(r"(n[0-9]{8})(?:\s*[:,;]\s*|\s+)(.+)")  # "n01440764 te
 def read_labels(path: Path) -> tuple[str, ...]:
     """The label of each class, in the order of the model's output.
 
-    A text file (UTF-8) has one label per line, for class 0 first. The index (`0 tench`, `0: tench`) or the WordNet id
-    (`n01440764 tench`) may stand before it, in every line. A JSON file is a list of labels, an object of index → label
+    A text file (UTF-8) has one label per line, starting with class 0. Every line may start with the index (`0 tench`,
+    `0: tench`) or the WordNet id (`n01440764 tench`). A JSON file is a list of labels, an object of index → label
     or index → [id, label], an object of label → index, or a Hugging Face `config.json` with its `id2label`.
-    A byte order mark, CRLF and empty lines at the end do not count.
+    A byte order mark, CRLF and empty lines at the end are ignored.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file is not of such a form, a label is empty, or there are none.
+        ValueError: the file has another form, a label is empty, or there are none.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -57,7 +57,7 @@ def _read_json(path: Path, text: str) -> tuple[str, ...]:
 
 
 def _in_order(value: dict[str, Any]) -> list[Any]:
-    """Index → label, or label → index as Keras' `class_indices`; every index from 0 on must be there once."""
+    """Index → label, or label → index as Keras' `class_indices`. Every index must occur once, starting at 0."""
     count = len(value)
     if value and all(type(index) is int for index in value.values()):
         value = {str(index): label for label, index in value.items()}
@@ -75,7 +75,7 @@ def _read_lines(path: Path, text: str) -> tuple[str, ...]:
 
 
 def _without_indices(lines: list[str]) -> list[str]:
-    """If every line starts with its class's index, the labels in the order of these; else the lines as they are."""
+    """If every line starts with its class's index, the labels in the order of the indexes. Otherwise the lines."""
     found = [_INDEX.fullmatch(line) for line in lines]
     by_index = {int(match[1]): match[2] for match in found if match}
     for first in (0, 1) if len(lines) > 1 else (0,):

@@ -1,4 +1,4 @@
-"""From an image to the pixels that a model wants."""
+"""An image → the pixels that a model needs."""
 
 import numpy as np
 from PIL import Image
@@ -43,7 +43,7 @@ def scaled_side(size: tuple[int, int], how: Declaration) -> int:
 
 
 def needed_side(size: tuple[int, int], how: Declaration) -> int | None:
-    """The shorter side, in pixels, below which an image should not be reduced before `fit`. None: at no size.
+    """The shorter side, in pixels, below which an image should not be reduced before `fit`. None: never reduce it.
 
     It is twice what `fit` scales to: a reduced JPEG keeps enough detail for the filter that follows.
     """
@@ -57,7 +57,7 @@ def needed_side(size: tuple[int, int], how: Declaration) -> int | None:
 def scale(
     image: Image.Image, box: Box, size: tuple[int, int], interpolation: Interpolation, *, antialias: bool = True
 ) -> Image.Image:
-    """Scale a box of an image to (width, height), as the libraries do that trainers use."""
+    """Scale a box of an image to (width, height), like the libraries that trainers use."""
     if interpolation == "area":
         return _mean_of_areas(image, box, size)
     if not antialias and interpolation != "nearest":
@@ -66,9 +66,9 @@ def scale(
 
 
 def _scale_bicubic(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
-    """What `scale` does, in a sixth of the time, if cykooz_resizer is installed.
+    """Do what `scale` does in a sixth of the time, if cykooz_resizer is installed.
 
-    In photos one value in six differs from Pillow's by 1, and a few by up to 6: no more than a JPEG of quality 95 does.
+    In photos one value in six differs from Pillow's by 1, and a few by up to 6. A JPEG of quality 95 differs as much.
     """
     if cykooz_resizer is None:
         return scale(image, box, size, "bicubic")
@@ -79,7 +79,7 @@ def _scale_bicubic(image: Image.Image, box: Box, size: tuple[int, int]) -> Image
         crop_box=cykooz_resizer.CropBox(left, top, right - left, bottom - top),
     )
     resized = Image.new(image.mode, size)
-    # One resizer a call: those that share one wait for each other, and it keeps buffers as large as the largest image.
+    # One resizer per call: a shared one makes callers wait, and it keeps buffers as large as the largest image.
     cykooz_resizer.Resizer().resize_pil(image, resized, options)
     return resized
 
@@ -98,7 +98,7 @@ def _central_box(image_size: tuple[int, int], size: tuple[int, int], crop: float
 
 
 def _box_after_resize(image_size: tuple[int, int], size: tuple[int, int], shorter_side: int) -> Box:
-    """The part of the image that Resize(shorter_side) and CenterCrop(size) keep. No pixel is computed to be cut off.
+    """The part of the image that Resize(shorter_side) and CenterCrop(size) keep. No pixel is computed and then cut off.
 
     The rounding is torchvision's:
     https://github.com/pytorch/vision/blob/main/torchvision/transforms/functional.py

@@ -11,6 +11,6 @@ class Prediction(NamedTuple):
 
     label: str
     score: float | None = None
-    """As the model gives it, most often a probability. None: the classificator does not tell scores."""
+    """As the model returns it, usually a probability. None if the classificator does not return scores."""
     class_id: int | None = None
-    """Its index among the classificator's labels. None: not known."""
+    """Its index among the classificator's labels. None if it is not known."""

@@ -1,4 +1,4 @@
-"""How the usual trainers prepare their images, by name. Two presets read the files that stand beside an export."""
+"""How common trainers prepare their images, by name. Two presets read the files next to an export."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The words of a declaration."""
+"""The values that a declaration may use."""
 
 from typing import Literal, Protocol
 
@@ -11,7 +11,7 @@ Numbers = float | tuple[float, ...]
 
 
 class Tensor(Protocol):
-    """An input or output of a model, as its metadata tell it."""
+    """An input or output of a model, as in its metadata."""
 
     @property
     def dtype(self) -> str:
@@ -19,4 +19,4 @@ class Tensor(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """-1: any size. Empty also if the rank is not known."""
+        """-1: any size. Also empty if the rank is not known."""

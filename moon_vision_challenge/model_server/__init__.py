@@ -1,1 +1,1 @@
-"""Stands in for `tensorflow_model_server` on one machine: same flags, models.config and REST API, for ONNX models."""
+"""Replaces `tensorflow_model_server` on one machine: same flags, models.config and REST API, for ONNX models."""

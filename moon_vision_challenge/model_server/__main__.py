@@ -28,9 +28,9 @@ from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger("moon_vision_challenge.model_server")
 
-# Requests that may wait for inference. More of them get 503.
+# The number of requests that may wait for inference. Further ones get 503.
 MAX_WAITING_REQUESTS = 48
-# Open connections. More of them wait for one to end, in the operating system's queue. Each may hold one small body.
+# Open connections. Further ones wait in the operating system's queue for one to end. Each may hold one small body.
 MAX_CONNECTIONS = 2048
 # For the whole header of a request, from the connection's start or from the last answer. Clients reconnect.
 HEADER_TIMEOUT_S = 20
@@ -38,7 +38,7 @@ SHUTDOWN_TIMEOUT_S = 30
 
 
 def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the flags, which have the names that tensorflow_model_server gives them."""
+    """Parse the flags, which have the names of tensorflow_model_server's flags."""
     parser = argparse.ArgumentParser(
         prog="model_server", allow_abbrev=False, description="TensorFlow Serving's REST API for ONNX models."
     )
@@ -74,7 +74,7 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         default=len(os.sched_getaffinity(0)),
         metavar="N",
-        help="how many models run at a time (default: the number of cores, %(default)s)",
+        help="number of concurrent model runs (default: the number of cores, %(default)s)",
     )
     return parser.parse_args(argv)
 
@@ -91,7 +91,7 @@ def check_port_is_free(host: str, port: int) -> None:
 
 
 def allow_open_files(count: int) -> None:
-    """Every connection is an open file, and the usual limit is 1024. Goes as far as the hard limit lets it."""
+    """Raise the usual limit of 1024 open files as far as the hard limit allows: every connection is an open file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -101,9 +101,9 @@ def allow_open_files(count: int) -> None:
 def let_worker_be_stopped_while_it_loads() -> None:
     """Give a forked worker the default handlers.
 
-    Until Granian installs the worker's handlers, it has those of its parent, which only note the signal. A SIGTERM in
-    between would be lost, and the shutdown would wait for its timeout. Ctrl-C reaches both processes, and the parent
-    passes it on, so the worker ignores it.
+    Until Granian installs the worker's handlers, the worker has those of its parent, which only record the signal. A
+    SIGTERM during that time would be lost, and the shutdown would wait for its timeout. Ctrl-C reaches both processes,
+    and the parent passes it on, so the worker ignores it.
     """
     stopping = {signal.SIGTERM, signal.SIGINT}
 

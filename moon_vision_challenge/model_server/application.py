@@ -1,6 +1,6 @@
 """The REST API as an RSGI application: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
 
-Granian receives requests and sends answers outside Python. What is done here, except inference, happens in one thread.
+Granian receives requests and sends answers outside Python. The code here runs in one thread, except for inference.
 """
 
 import logging
@@ -63,7 +63,7 @@ class Application:
             status, content = HTTPStatus.OK, await self._api.answer(scope.method, scope.path, body)
         except ProtocolClosed:  # the client is gone
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets JSON and the others go on
+        except Exception as error:  # noqa: BLE001 - whatever it is, this client gets JSON and others are unaffected
             status, content = _failure(error)
         closing = [("connection", "close")] if status in _CLOSING else []
         protocol.response_bytes(status, [("content-type", "application/json"), *closing], content)
@@ -84,4 +84,4 @@ def _failure(error: Exception) -> tuple[HTTPStatus, bytes]:
         message = "Internal error. It has been logged."
     elif isinstance(error, MemoryError):
         message = "Not enough memory for this request."
-    return status, orjson.dumps({"error": message.encode(errors="replace").decode()})  # no half of a surrogate pair
+    return status, orjson.dumps({"error": message.encode(errors="replace").decode()})  # without lone surrogates

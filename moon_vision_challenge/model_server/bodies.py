@@ -84,7 +84,7 @@ class Body:
             too_large = too_large or received > limit
             if received > 2 * limit:
                 break
-            if too_large:  # read to the end, within reason: most clients look for an answer only after that
+            if too_large:  # read to the end, within limits: most clients read an answer only after that
                 pieces.clear()
                 self.release()
             else:

@@ -1,4 +1,4 @@
-"""The files that a model is loaded from: what they are, whether they changed, and a private copy of them."""
+"""The files that a model is loaded from: which they are, whether they changed, and a private copy."""
 
 import shutil
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ONNX_FILE = "model.onnx"
 SAVED_MODEL_FILE = "saved_model.pb"
-# A version folder may hold both forms of a model: TensorFlow Serving reads the one, this server the other.
+# A version folder may hold both forms of a model: one for TensorFlow Serving, the other for this server.
 _SAVED_MODEL_FILES = frozenset({SAVED_MODEL_FILE, "variables", "assets", "assets.extra", "fingerprint.pb"})
 
 # By path relative to the version folder: size in bytes, time of the last change, inode.
@@ -23,7 +23,7 @@ def model_files(version_dir: Path) -> list[Path]:
 
 
 def take_snapshot(version_dir: Path) -> Snapshot:
-    """Tells later whether a file came, went or changed."""
+    """A snapshot, to find out later whether a file was added, removed or changed."""
     snapshot = {}
     for path in model_files(version_dir):
         with suppress(OSError):  # deleted in between
@@ -33,15 +33,15 @@ def take_snapshot(version_dir: Path) -> Snapshot:
 
 
 def changed_files(before: Snapshot, now: Snapshot) -> list[str]:
-    """The files of `before` that are different now, or gone. New ones do not count: no model was loaded from them."""
+    """The files of `before` that are different or gone. New files do not count: no model was loaded from them."""
     return sorted(name for name, status in before.items() if now.get(name) != status)
 
 
 @contextmanager
 def private_copy(version_dir: Path) -> Iterator[Path]:
-    """A folder with copies of the model's files, which nobody else writes to. It is deleted at the end.
+    """A private folder with copies of the model's files. It is deleted at the end.
 
-    A file that is mapped then stays as long as its mapping, on disk and in the page cache. Raises OSError.
+    A mapped file then stays on disk and in the page cache as long as its mapping exists. Raises OSError.
     """
     with tempfile.TemporaryDirectory(prefix="model_server-") as folder:
         for path in model_files(version_dir):

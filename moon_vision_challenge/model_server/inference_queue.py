@@ -1,4 +1,4 @@
-"""Decides which request may run a model now: as many runs at a time as there are cores, in order of arrival."""
+"""Decides which request may run a model now: one run per core at a time, in order of arrival."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class OverloadedError(RuntimeError):
-    """The server has as much to do as it accepts."""
+    """The server cannot accept more work."""
 
 
 class _Run(NamedTuple):
@@ -28,7 +28,7 @@ class _Run(NamedTuple):
         result, error = None, None
         try:
             result = self.function(self.part)
-        except BaseException as caught:  # noqa: BLE001 - the one who waits for the future gets it
+        except BaseException as caught:  # noqa: BLE001 - raised where the future is awaited
             error = caught
         with suppress(RuntimeError):  # the loop is closed: the server stops
             self.future.get_loop().call_soon_threadsafe(_finish, self.future, result, error)
@@ -46,8 +46,8 @@ def _finish(future: "asyncio.Future[Any]", result: Any, error: BaseException | N
 class InferenceQueue:
     """A bounded queue in front of the threads that run models. It belongs to one event loop.
 
-    These threads go from one run to the next without a pause, while the event loop reads and writes requests. When
-    each request ran the model in a thread that also spoke HTTP, a core idled for an eighth of the time, between the
+    These threads go from one run to the next without a pause, while the event loop reads and writes requests. If each
+    request ran the model in a thread that also spoke HTTP, a core would idle for an eighth of the time, between the
     end of one thread and the start of the next.
 
     The threads and futures are simpler than those of concurrent.futures, which cost 0.1 ms of CPU more per request.
@@ -63,14 +63,14 @@ class InferenceQueue:
 
     @property
     def waiting_runs(self) -> int:
-        """How many runs no thread has begun."""
+        """The number of runs that have not started."""
         return self._runs.qsize()
 
     async def run(self, function: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
         """Return what the function returns for each part of a request, or raise what it raises for the first failure.
 
-        Several cores share a request of many parts. Only as many of its parts are queued as keep the threads busy, so
-        that the next request waits for those and not for all. Raises OverloadedError at once when the queue is full.
+        Several cores share a request of many parts. Only enough parts to keep the threads busy are queued at a time, so
+        that the next request waits for those and not for all. Raises OverloadedError at once if the queue is full.
         """
         if self._requests >= self._max_requests:
             raise OverloadedError("Too many requests are waiting for inference. Try again later.")
@@ -86,7 +86,7 @@ class InferenceQueue:
                 results.append(await queued.popleft())
             return results
         finally:
-            for future in queued:  # after a failure: the parts that have not begun are not run
+            for future in queued:  # after a failure, the parts that have not started do not run
                 if not future.cancel():
                     future.exception()  # one failure is reported
             self._requests -= 1

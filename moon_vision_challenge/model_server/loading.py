@@ -10,7 +10,7 @@ from moon_vision_challenge.model_server.runtime import ModelLoadError, Runtime
 def load_runtime(version_dir: Path) -> Runtime:
     """Loads the model of a version folder. Raises ModelLoadError.
 
-    What is loaded does not depend on the files any more: they may be overwritten or deleted.
+    A loaded model no longer depends on its files: they may be overwritten or deleted.
     """
     if (version_dir / ONNX_FILE).is_file():
         return _load_onnx(version_dir)
@@ -20,10 +20,10 @@ def load_runtime(version_dir: Path) -> Runtime:
 
 
 def _load_onnx(version_dir: Path) -> Runtime:
-    # Imported here: a server without such a model needs neither the time nor the package.
+    # Imported here, so that a server without such a model needs neither the time nor the package.
     from moon_vision_challenge.model_server.onnx_runtime import OnnxModel  # noqa: PLC0415
 
-    if len(model_files(version_dir)) == 1:  # onnxruntime reads this file; it maps only external data into its memory
+    if len(model_files(version_dir)) == 1:  # onnxruntime reads this file and maps only external data into memory
         return OnnxModel(version_dir / ONNX_FILE)
     try:
         with private_copy(version_dir) as folder:
@@ -35,7 +35,7 @@ def _load_onnx(version_dir: Path) -> Runtime:
 def _load_saved_model(version_dir: Path) -> Runtime:
     if importlib.util.find_spec("tensorflow") is None:
         raise ModelLoadError(
-            "this is a SavedModel, and TensorFlow is not installed: pip install -r requirements/tensorflow.txt"
+            "this is a SavedModel, but TensorFlow is not installed: pip install -r requirements/tensorflow.txt"
         )
     from moon_vision_challenge.model_server.tensorflow_runtime import SavedModel  # noqa: PLC0415
 

@@ -7,8 +7,8 @@ replace that one, in its metadata property `serving_signatures`, a JSON object s
              "outputs": {"probabilities": "probabilities"}}}
 
 where the names on the left are what clients see and those on the right are tensors of the graph. An input with the
-encoding `raw` is a string tensor to the client: one string of bytes an item, which is the memory of that item in C
-order, little-endian. Items of a signature with no other inputs may be run apart, so none may depend on another.
+encoding `raw` is a string tensor to the client: one string of bytes per item, which is the memory of that item in C
+order, little-endian. Items of a signature with no other inputs may run separately, so they must be independent.
 """
 
 import json
@@ -43,8 +43,8 @@ _DTYPES = {
     },
 }
 
-# What a run of eight images computes on the way does not fit into a core's own cache: it can take a fifth longer than
-# four runs of two, which several cores can share. docs/decisions/0004-the-model-server-is-one-process.md
+# The intermediate results of eight images do not fit into a core's cache: one run can take a fifth longer than four
+# runs of two, which several cores can share. docs/decisions/0004-the-model-server-is-one-process.md
 _ITEMS_A_RUN = 2
 
 # onnxruntime's exceptions have no common base below Exception.
@@ -71,7 +71,7 @@ def _tensor_info(argument: Any) -> TensorSpec:
 
 
 class OnnxModel:
-    """One session of one thread a run: requests that come together run beside each other instead of sharing a pool."""
+    """Sessions with one thread per run: concurrent requests run in parallel instead of sharing a pool."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -80,13 +80,13 @@ class OnnxModel:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4  # what fails is raised as well, and logged once, by us
+        options.log_severity_level = 4  # errors are raised as well, and this server logs them once
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             self._inputs = {argument.name: _tensor_info(argument) for argument in self._session.get_inputs()}
             self._outputs = {argument.name: _tensor_info(argument) for argument in self._session.get_outputs()}
-            self._raw: dict[str, set[str]] = {}  # by signature, the inputs that come as bytes
-            self._split: set[str] = set()  # signatures that take any number of items as bytes, and answer for each
+            self._raw: dict[str, set[str]] = {}  # by signature, the inputs that arrive as bytes
+            self._split: set[str] = set()  # signatures that take any number of items as bytes, with one answer per item
             self._signatures = {DEFAULT_SIGNATURE: SignatureSpec(self._inputs, self._outputs)}
             self._read_signatures()
             self._warm_up()
@@ -124,9 +124,9 @@ class OnnxModel:
             raise ModelLoadError(f"its metadata property {SIGNATURES_PROPERTY} is malformed: {error!r}") from error
 
     def _warm_up(self) -> None:
-        """The first run allocates and packs; better now than in a client's request.
+        """Run once now, so that no client's request pays for allocation and packing.
 
-        Impossible when more than the batch size is free.
+        This is impossible if more than the batch size is free.
         """
         if all(min(info.shape[1:], default=1) > 0 and info.dtype != "DT_STRING" for info in self._inputs.values()):
             sizes = {name: [max(size, 1) for size in info.shape] for name, info in self._inputs.items()}
@@ -137,7 +137,7 @@ class OnnxModel:
         expected = math.prod(tensor.shape[1:]) * NUMPY_DTYPES[tensor.dtype].itemsize
         if items.ndim != 1:
             raise InvalidInputError(
-                f"{tensor.name} must be one string of bytes an item, not a tensor of rank {items.ndim - 1}"
+                f"{tensor.name} must be one string of bytes per item, not a tensor of rank {items.ndim - 1}"
             )
         for index, item in enumerate(items):
             if len(item) != expected:
@@ -147,7 +147,7 @@ class OnnxModel:
                 )
 
     def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
-        """See Runtime.split. Items that come as bytes do not depend on each other."""
+        """See Runtime.split. Items that arrive as bytes are independent."""
         signature = self._signatures[signature_name]
         for alias in self._raw.get(signature_name, set()):
             self._check_raw(self._inputs[signature.inputs[alias].name], inputs[alias])
@@ -181,7 +181,7 @@ class OnnxModel:
 
 
 def _decoded(name: str, array: np.ndarray) -> np.ndarray:
-    """The strings of ONNX are text; those of TensorFlow, bytes."""
+    """ONNX strings are text, TensorFlow strings are bytes."""
     try:
         return np.array([item.decode() for item in array.flat], dtype=object).reshape(array.shape)
     except UnicodeDecodeError as error:

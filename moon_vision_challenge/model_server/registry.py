@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class ServableNotFoundError(LookupError):
-    """No such model, or no such version of it, is available."""
+    """The model, or the requested version of it, is not available."""
 
 
 class UnknownLabelError(LookupError):
@@ -28,18 +28,18 @@ class _Model:
 
 
 class ModelRegistry:
-    """Read by many threads while one updates: a reader sees the models before a change or after it."""
+    """Many threads read it while one updates it. A reader sees the models before or after a change."""
 
     def __init__(self, model_root: Path | None) -> None:
         self._model_root = model_root
         self._models: Mapping[str, _Model] = {}
-        self._problems: dict[str, str] = {}  # by model: why there is no version to load
+        self._problems: dict[str, str] = {}  # by model: why no version can be loaded
 
     def update(self, configs: Iterable[ModelConfig]) -> None:
-        """Load the versions that are wanted and not loaded, several at a time, then unload what is not wanted.
+        """Load the wanted versions that are not loaded, several at a time, then unload the others.
 
-        Returns when every new version is available or has failed. Until then all that is loaded serves. What was
-        available stays available as long as no wanted version is.
+        Returns when every new version is available or has failed. Until then, all loaded versions serve. A version
+        that was available stays available until a wanted version is.
         """
         wanted = {config: self._wanted(config) for config in configs}
         new = {
@@ -104,7 +104,7 @@ class ModelRegistry:
         return _Model(self._labels(config, versions), versions)
 
     def _labels(self, config: ModelConfig, versions: Mapping[int, ModelVersion]) -> Mapping[str, int]:
-        """A label does not move from a version that is available to one that is not."""
+        """A label does not move from an available version to one that is not available."""
 
         def serves(number: int | None) -> bool:
             return number is not None and number in versions and versions[number].runtime is not None

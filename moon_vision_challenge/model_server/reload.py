@@ -1,4 +1,4 @@
-"""Looks for new versions of the models and for changes of models.config while the server serves."""
+"""Checks for new versions of the models and for changes of models.config while the server runs."""
 
 import logging
 import threading
@@ -15,17 +15,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Reloader:
-    """The intervals between looks are in seconds. 0 or less means never, as in TensorFlow Serving."""
+    """The intervals between checks are in seconds. 0 or less means never, as in TensorFlow Serving."""
 
     registry: ModelRegistry
     config_file: Path
     configs: list[ModelConfig]
     config_interval_s: float
     versions_interval_s: float
-    _problem: str = field(default="", init=False)  # with the file: it is logged once
+    _problem: str = field(default="", init=False)  # together with the file, so that it is logged once
 
     def start(self) -> None:
-        """Start the thread that looks. It ends with the process."""
+        """Start the thread that checks. It ends with the process."""
         if max(self.config_interval_s, self.versions_interval_s) > 0:
             threading.Thread(target=self._run, name="reload", daemon=True).start()
 
@@ -39,11 +39,11 @@ class Reloader:
                 if first == "versions" or self._config_changed():
                     self.registry.update(self.configs)
             except Exception:  # without this thread, no change would be found until a restart
-                logger.exception("Looking for changes failed; the models stay as they are")
+                logger.exception("Checking for changes failed. The models stay as they are.")
             due[first] = time.monotonic() + intervals[first]
 
     def _config_changed(self) -> bool:
-        """A file that cannot be read or contains a mistake changes nothing and is logged once."""
+        """An unreadable or invalid file changes nothing and is logged once."""
         try:
             configs = read_models_config(self.config_file)
         except ConfigError as error:
@@ -55,5 +55,5 @@ class Reloader:
 
     def _complain(self, problem: str) -> None:
         if problem != self._problem:
-            logger.error("%s: %s; the models stay as they are", self.config_file, problem)
+            logger.error("%s: %s. The models stay as they are.", self.config_file, problem)
         self._problem = problem

@@ -49,8 +49,8 @@ class RestApi:
         self._registry = registry
         self._queue = queue
         self._max_body_bytes = max_body_bytes
-        # Large bodies are parsed apart from the event loop, and one at a time: lists of numbers take ten times the
-        # memory of their text.
+        # Large bodies are parsed outside the event loop, one at a time: lists of numbers take ten times the memory
+        # of their text.
         self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
 
     async def answer(self, method: str, path: str, body: Body) -> bytes:
@@ -139,7 +139,7 @@ def _version_status(version: ModelVersion) -> dict[str, Any]:
 
 
 def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
-    """As types.proto and tensor_shape.proto of TensorFlow have it."""
+    """A tensor in the form of TensorFlow's types.proto and tensor_shape.proto."""
     return {
         "dtype": spec.dtype,
         "tensor_shape": {"dim": [{"size": str(size), "name": ""} for size in spec.shape], "unknown_rank": False},

@@ -1,4 +1,4 @@
-"""What the server asks of whatever runs a model."""
+"""The interface between the server and a runtime that runs a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

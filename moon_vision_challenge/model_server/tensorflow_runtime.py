@@ -1,8 +1,8 @@
 """Runs a SavedModel with TensorFlow, which is an optional extra: requirements/tensorflow.txt.
 
-The first run of a batch size optimises and allocates; to keep that out of clients' requests a model is run once with
-each of WARM_UP_BATCHES. Inputs of fixed size are made up. For strings of bytes an item must be known: the bodies of
-predict requests, one instance each, in assets.extra/warmup.json, a list.
+The first run of a batch size optimises and allocates. To keep that out of clients' requests, a model runs once with
+each of WARM_UP_BATCHES. Inputs of fixed size are generated. Strings of bytes need examples: assets.extra/warmup.json is
+a list of bodies of predict requests, with one instance each.
 """
 
 import json
@@ -24,12 +24,12 @@ from moon_vision_challenge.model_server.runtime import (
 )
 from moon_vision_challenge.model_server.tensors import read_inputs
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import; otherwise it tells about CPU instructions
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read on import; hides a note about CPU instructions
 import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
-# One thread a run, as for ONNX models: requests that come together run beside each other.
+# One thread per run, as for ONNX models: concurrent requests run in parallel.
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
 WARM_UP_BATCHES = (1, 2, 4, 8)
@@ -99,7 +99,7 @@ class SavedModel:
         """See Runtime.run."""
         function = self._functions[signature_name]
         for key, spec in function.structured_input_signature[1].items():
-            if not spec.shape.is_compatible_with(inputs[key].shape):  # TensorFlow itself would compute on
+            if not spec.shape.is_compatible_with(inputs[key].shape):  # TensorFlow itself would continue
                 raise InvalidInputError(f"Input {key} has the shape {list(inputs[key].shape)}; {spec.shape} is needed")
         try:
             results = function(**{key: tf.constant(array) for key, array in inputs.items()})

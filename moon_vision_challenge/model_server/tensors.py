@@ -41,7 +41,7 @@ def _loads(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        if b"NaN" in body or b"Infinity" in body:  # to look first would cost more than to parse
+        if b"NaN" in body or b"Infinity" in body:  # checking first would cost more than parsing
             return json.loads(body, parse_int=orjson.loads)  # which makes a float of what no 64 bits hold
         raise
 
@@ -111,7 +111,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _type_name(dtype: str) -> str:
-    """As TensorFlow Serving's messages call it: float, double, int32, string."""
+    """The name in TensorFlow Serving's messages: float, double, int32, string."""
     return dtype.removeprefix("DT_").lower()
 
 
@@ -158,7 +158,7 @@ def _strings(items: list[Any]) -> np.ndarray:
 
 
 def _decode_base64(text: str) -> bytes:
-    """Padding may be left out, and white space be in between, as TensorFlow Serving allows."""
+    """Padding is optional and white space is allowed, as in TensorFlow Serving."""
     try:
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -197,7 +197,7 @@ def _numbers(name: str, items: list[Any], dtype: str) -> np.ndarray:
 def write_outputs(outputs: Mapping[str, np.ndarray], *, row_format: bool) -> bytes:
     """The body of the answer. A float is the shortest text that reads back as itself, so nothing is lost.
 
-    A single output stands without its name. Raises InvalidInputError when rows are asked for and an output has none.
+    A single output is written without its name. Raises InvalidInputError if rows are requested and an output has none.
     """
     values = {name: _writable(name, array) for name, array in outputs.items()}
     if row_format:
@@ -221,7 +221,7 @@ def write_outputs(outputs: Mapping[str, np.ndarray], *, row_format: bool) -> byt
 
 
 def _writable(name: str, array: np.ndarray) -> Any:
-    """What orjson can write: contiguous, a scalar as a scalar, int64 where onnxruntime says longlong.
+    """The array in a form that orjson can write: contiguous, a scalar as a scalar, int64 for onnxruntime's longlong.
 
     Strings are text, or base64 where the name of the output ends in _bytes.
     """

@@ -31,7 +31,7 @@ class ModelVersion:
     path: Path
     state: VersionState = VersionState.LOADING
     error: str = ""
-    """Why it is not available."""
+    """Why the version is not available."""
     warning: str = ""
     """What an operator should know of a version that is available."""
     last_error: str = ""
@@ -40,12 +40,12 @@ class ModelVersion:
     _files: Snapshot = field(default_factory=dict)  # when loading began
 
     def load(self) -> None:
-        """End as AVAILABLE with a runtime, or as END with an error, which is logged. The other versions go on."""
+        """End as AVAILABLE with a runtime, or as END with an error, which is logged. Others are not affected."""
         self._files = take_snapshot(self.path)
         try:
             runtime = load_runtime(self.path)
             if self.has_other_files():
-                raise ModelLoadError("its files changed while they were being read. It is loaded again in a moment.")
+                raise ModelLoadError("its files changed while they were being read. The server loads it again shortly.")
         except ModelLoadError as error:
             self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - runtimes raise anything for a damaged file; the others are served
@@ -60,17 +60,17 @@ class ModelVersion:
             logger.error("Model %s version %d is NOT available (%s): %s", self.name, self.version, self.path, reason)
 
     def has_other_files(self) -> bool:
-        """Whether files came, went or changed since loading began."""
+        """Whether files were added, removed or changed since loading began."""
         return take_snapshot(self.path) != self._files
 
     def compare_files(self) -> None:
-        """Warn if a file of this loaded version is not what it was. Logs each warning once."""
+        """Warn if a file of this loaded version has changed. Logs each warning once."""
         changed = changed_files(self._files, take_snapshot(self.path))
         warning = ""
         if changed:
             names = ", ".join(changed[:3]) + (" and others" if changed[3:] else "")
             warning = (
-                f"{names} changed after version {self.version} was loaded. It still serves what was loaded. "
+                f"{names} changed after version {self.version} was loaded. The server still uses the loaded version. "
                 "To publish a change, add a new version folder or restart the server."
             )
         if warning and warning != self.warning:

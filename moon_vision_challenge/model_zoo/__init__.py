@@ -1,1 +1,1 @@
-"""Builds servable models from published weights, without the framework they were trained in."""
+"""Builds servable models from published weights, without the framework that trained them."""

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Builds the models named on the command line, or adds one; returns the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == ["add"]:
-        # Imported here: most calls find their models built, and do without onnx and onnxruntime.
+        # Imported here: most calls find their models built and do not need onnx and onnxruntime.
         from moon_vision_challenge.model_zoo.add import main as add  # noqa: PLC0415
 
         return add(words[1:])
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     precisions = parser.add_mutually_exclusive_group()
     for precision, text in (
         ("int8", "quantised: twice as fast, a quarter of the size (default, if the model was calibrated)"),
-        ("float32", "as it was trained"),
+        ("float32", "unchanged precision, as trained"),
     ):
         precisions.add_argument(f"--{precision}", dest="precision", action="store_const", const=precision, help=text)
     arguments = parser.parse_args(words)

@@ -1,7 +1,7 @@
-"""python -m moon_vision_challenge.model_zoo add EXPORT: has a classifier served that you exported elsewhere.
+"""python -m moon_vision_challenge.model_zoo add EXPORT: adds a classifier that you exported elsewhere.
 
 EXPORT is an ONNX file (with or without external data), a SavedModel (folder or tarball), or the folder that Hugging
-Face's optimum or Ultralytics have exported. What the files do not say is asked, or given by options.
+Face's optimum or Ultralytics have exported. The command asks for what the files do not say, or you give it as options.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _TOP = 5
 
 
 class Forms(NamedTuple):
-    """What the model takes and returns, as far as it is known without TensorFlow."""
+    """What the model takes and returns, as far as this is known without TensorFlow."""
 
     input: InputForm | None
     """None: the graph takes encoded images."""
@@ -66,7 +66,7 @@ def _add(export: Export, arguments: argparse.Namespace) -> None:
     print(f"  recognised {recognised.preset or 'no trainer'}: {recognised.why}")
     name = arguments.name or _ask_name(export, arguments)
     if not _NAME.fullmatch(name):
-        raise AddError(f"The name {name!r} cannot be used: take ASCII letters, digits, '_', '-' and '.' (--name).")
+        raise AddError(f"The name {name!r} cannot be used: use ASCII letters, digits, '_', '-' and '.' (--name).")
     declared, forms = _complete(export, inspected, recognised, arguments)
     if (photo := arguments.photo or _ask_photo(arguments)) is not None:
         _try_photo(photo, onnx_file, declared, forms)
@@ -96,7 +96,7 @@ def _said(arguments: argparse.Namespace) -> dict[str, Any]:
 def _complete(
     export: Export, inspected: Inspected, recognised: Recognised, arguments: argparse.Namespace
 ) -> tuple[Declaration, Forms]:
-    """The declaration, with what it lacks asked for. Raises AddError when nobody can be asked."""
+    """The declaration. Asks for what is missing. Raises AddError if it cannot ask."""
     said, preset = _said(arguments), arguments.preset
     config = export.find("preprocessor_config.json", "config.json")
     while True:
@@ -117,7 +117,7 @@ def _complete(
 
 
 def _what_is_missing(declared: Declaration, forms: Forms, said: set[str]) -> tuple[str, str] | None:
-    """A problem and the option that solves it: what no file says and no default may decide."""
+    """A problem and the option that solves it: no file answers it, and a default would be a guess."""
     if forms.input is not None and forms.input.dtype in FLOATS and not said & {"mean", "scale"}:
         known = ", ".join(preset_names())
         return f"The model takes floats, and no file says which: as one of {known}, or by --mean and --scale?", "preset"
@@ -125,12 +125,12 @@ def _what_is_missing(declared: Declaration, forms: Forms, said: set[str]) -> tup
     labels = len(declared.labels or ())
     numbers = forms.output.dtype != "DT_STRING"
     if numbers and (not labels or (count is not None and count - labels not in (0, 1) and (count, labels) != (1, 2))):
-        return f"The model returns {count or 'the number of a class'}, and there are {labels} labels.", "labels"
+        return f"The model returns {count or 'the number of a class'}, but there are {labels} labels.", "labels"
     return None
 
 
 def _ask(problem: str, field: str, said: dict[str, Any], preset: str | None) -> str | None:
-    """Put an answer into `said`; returns the preset."""
+    """Put an answer into `said`. Returns the preset."""
     print(problem)
     text = input(f"{field}: ").strip()
     if field == "preset":
@@ -167,7 +167,7 @@ def _form(signature: Signature, declared: Declaration) -> Forms | None:
 
 def _try_photo(path: Path, onnx_file: OnnxFile | None, declared: Declaration, forms: Forms) -> None:
     if onnx_file is None or forms.input is None:
-        print("  not tried  a SavedModel is run by the model server: try it there")
+        print("  not tried  only the model server can run a SavedModel: try it there")
         return
     try:
         with Image.open(path) as image:
@@ -210,9 +210,9 @@ def _install(
     else:
         print(f"Put this into classificators.py of your app:\n\n{with_class('', source)}")
         if declared.labels:
-            print(f"and the labels beside it, as {name}_labels.txt.")
+            print(f"and the labels next to it, as {name}_labels.txt.")
     print(
-        "List the app in DJANGO_EXTRA_APPS, start the services again, and run `manage.py check`. Then:\n"
+        "List the app in DJANGO_EXTRA_APPS, restart the services, and run `manage.py check`. Then:\n"
         f"  curl -F model_type={name} -F image=@PHOTO http://127.0.0.1:8000/api/v0/inferences/"
     )
 

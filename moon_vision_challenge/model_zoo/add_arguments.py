@@ -11,7 +11,7 @@ from moon_vision_challenge.model_io.types import Activation, Channels, Interpola
 
 
 def is_interactive() -> bool:
-    """Whether somebody can be asked."""
+    """Whether the command can ask questions."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
@@ -40,24 +40,24 @@ def add_parser() -> argparse.ArgumentParser:
         "export", type=Path, help="an .onnx file, a SavedModel (folder or tarball), or an export's folder"
     )
     parser.add_argument("--name", help="the model_type (default: from the file's name)")
-    parser.add_argument("--photo", type=Path, help="a picture to try; its best classes are shown")
-    parser.add_argument("--write", type=Path, help="the file, or the folder of the app, that gets the class")
+    parser.add_argument("--photo", type=Path, help="a picture to try: shows its best classes")
+    parser.add_argument("--write", type=Path, help="the file or app folder to write the class to")
     parser.add_argument("--yes", action="store_true", help="ask nothing")
     parser.add_argument("--models_dir", type=Path, default=Path("models"), help="(default: %(default)s)")
     parser.add_argument("--models_config", type=Path, default=Path("models.config"), help="(default: %(default)s)")
-    declaration = parser.add_argument_group("what the files do not say (see ServedModelClassificator)")
+    declaration = parser.add_argument_group("for what the files do not say (see ServedModelClassificator)")
     declaration.add_argument("--labels", type=Path, help="a text file of one label per line, or JSON")
     declaration.add_argument("--preset", choices=preset_names())
     declaration.add_argument("--input_size", type=read_size, help="224, or HEIGHTxWIDTH")
     declaration.add_argument("--resize", choices=get_args(Resize))
-    declaration.add_argument("--crop", type=float, help="the fraction that stays, up to 1.0")
+    declaration.add_argument("--crop", type=float, help="the fraction to keep, up to 1.0")
     declaration.add_argument("--shorter_side", type=int, help="pixels, for --resize shorter_side")
     declaration.add_argument("--interpolation", choices=get_args(Interpolation))
     declaration.add_argument("--channels", choices=get_args(Channels))
     declaration.add_argument("--layout", choices=get_args(Layout))
     declaration.add_argument("--mean", type=_numbers, help="of pixels from 0 to 255: one number, or one per channel")
-    declaration.add_argument("--scale", type=_numbers, help="by which the difference is divided")
-    declaration.add_argument("--output", help="the name of the output that is read")
+    declaration.add_argument("--scale", type=_numbers, help="the divisor of the difference")
+    declaration.add_argument("--output", help="the name of the output to read")
     declaration.add_argument("--activation", choices=get_args(Activation))
     declaration.add_argument("--threshold", type=_numbers, help="for independent labels")
     return parser

@@ -1,4 +1,4 @@
-"""The command line that all makers of models share."""
+"""The command line that the model builders share."""
 
 import argparse
 from collections.abc import Collection, Sequence

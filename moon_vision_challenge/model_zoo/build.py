@@ -1,8 +1,8 @@
 """Puts built models where the model server looks for them: <models_dir>/<name>/<version>/model.onnx.
 
-A built model says in its own header what it was built from, so that a later version of the zoo builds it anew, and a
-model that somebody else put there is never touched. onnx and onnxruntime are imported only to build: to find a model
-already built takes a twentieth of a second.
+The header of a built model records what it was built from. A later version of the zoo can therefore rebuild it, and
+never touches a model from elsewhere. onnx and onnxruntime are imported only to build: finding an existing model takes a
+twentieth of a second.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ Precision = Literal["int8", "float32"]
 class BuildOutcome(StrEnum):
     BUILT = "built"
     ALREADY_BUILT = "already built"
-    NOT_OURS = "left as it is: not built by the model zoo"
+    NOT_OURS = "left unchanged: not built by the model zoo"
 
 
 def weights_path(name: str) -> Path:
@@ -46,12 +46,12 @@ def weights_path(name: str) -> Path:
 
 
 def ranges_path(name: str) -> Path:
-    """Where the activation ranges of a model are kept; see model_zoo.quantization."""
+    """Where the activation ranges of a model are stored. See model_zoo.quantization."""
     return HERE / "ranges" / f"{name}.json"
 
 
 def recipe(name: str, precision: Precision) -> str:
-    """What a model is built from, to be compared with what it was built from."""
+    """What a model is built from, to compare with what an existing one was built from."""
     sources = [HERE / "efficientnet_lite.py", HERE / "variants.py"]
     if precision == "int8":
         sources += [HERE / "quantization.py", ranges_path(name)]
@@ -60,7 +60,7 @@ def recipe(name: str, precision: Precision) -> str:
 
 
 def recipe_of(version_dir: Path) -> str | None:
-    """The recipe of a model that was built here; "" if a version built it that wrote none; None if it is not ours.
+    """The recipe of a model that the zoo built; "" if an older version wrote none; None if the zoo did not build it.
 
     Raises OSError.
     """
@@ -76,9 +76,9 @@ def recipe_of(version_dir: Path) -> str | None:
 
 
 def build_model(name: str, models_dir: Path, precision: Precision | None = None) -> BuildOutcome:
-    """Builds one model of VARIANTS unless it is there, built from the same sources in the same precision.
+    """Builds one model of VARIANTS, unless it exists, built from the same sources with the same precision.
 
-    Without a precision, that of the model that is there, else int8 if the model was calibrated.
+    The default precision is that of the existing model, or else int8 if the model was calibrated.
 
     The version folder appears complete or not at all, whenever the process is killed. A second builder waits for the
     first. Raises MissingWeightsError, NotCalibratedError, WeightsFileError, or OSError when the models folder cannot
@@ -95,7 +95,7 @@ def build_model(name: str, models_dir: Path, precision: Precision | None = None)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (found := _compare(name, version_dir, precision)) is not None:
             return found
-        # Not numbers, so never versions to the model server. What is found here, a killed run left: we hold the lock.
+        # Not numbers, so never versions to the model server. Only a killed run can have left them: we hold the lock.
         unfinished, replaced = version_dir.parent / ".building", version_dir.parent / ".replaced"
         for path in (unfinished, replaced):
             shutil.rmtree(path, ignore_errors=True)
@@ -121,7 +121,7 @@ def _precision(name: str, version_dir: Path, asked: Precision | None) -> Precisi
 
 
 def _compare(name: str, version_dir: Path, precision: Precision | None) -> BuildOutcome | None:
-    """None if there is something to build."""
+    """None if the model must be built."""
     if not version_dir.exists():
         return None
     built_from = recipe_of(version_dir)
@@ -132,7 +132,7 @@ def _compare(name: str, version_dir: Path, precision: Precision | None) -> Build
 
 
 def _save(name: str, source: Path, precision: Precision, path: Path) -> None:
-    # Imported here, because most calls find the model built.
+    # Imported here, because most calls find an existing model.
     import onnx  # noqa: PLC0415
 
     from moon_vision_challenge.model_zoo.efficientnet_lite import build_graph  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """python -m moon_vision_challenge.model_zoo.calibrate [--model efficientnet_lite0] PHOTO_OR_FOLDER...
 
 Writes ranges/<model>.json: the smallest and largest value of every activation that is quantised, seen on these photos.
-Some tens of photos of the kind the model will see are enough; they are not kept.
+Some tens of photos of the kind that the model will see are enough. They are not stored.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def measure_ranges(model: onnx.ModelProto, batches: Iterable[np.ndarray]) -> Ran
 
 
 def document(ranges: Ranges, photos: int, kind: str) -> dict[str, Any]:
-    """What the file holds: on what, when and with what it was calibrated; then the ranges."""
+    """The content of the file: on what, when and with what the model was calibrated, then the ranges."""
     return {
         "calibrated_on": f"{photos} photos: {kind}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -67,9 +67,9 @@ def document(ranges: Ranges, photos: int, kind: str) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="calibrate", description="Measures activation ranges for quantisation.")
-    parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of them")
+    parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
     parser.add_argument("--model", choices=VARIANTS, default="efficientnet_lite0", help="(default: %(default)s)")
-    parser.add_argument("--kind", default="kind not stated", help="what they show, for the record in the file")
+    parser.add_argument("--kind", default="kind not stated", help="what they show, to record in the file")
     parser.add_argument("--output", type=Path, help="(default: the file that builds read)")
     arguments = parser.parse_args(argv)
     paths = [file for path in arguments.photos for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.parent.mkdir(exist_ok=True)
     content = document(ranges, len(paths), arguments.kind)
     text = json.dumps(content, indent=1)
-    text = re.sub(r"\[\s+(\S+)\s+(\S+)\s+\]", r"[\1 \2]", text)  # a range is one line
+    text = re.sub(r"\[\s+(\S+)\s+(\S+)\s+\]", r"[\1 \2]", text)  # one line per range
     output.write_text(text + "\n", encoding="utf-8")
     print(f"{output}: {len(ranges)} ranges of {content['calibrated_on']}")
     return 0

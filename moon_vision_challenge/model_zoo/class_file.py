@@ -39,7 +39,7 @@ def with_class(source: str, text: str) -> str:
         raise AddError(f"The file to write to is not Python: line {error.lineno}: {error.msg}.") from error
     name = ast.parse(text).body[0].name  # type: ignore[attr-defined]  # it is the class of class_text
     if any(isinstance(one, ast.ClassDef) and one.name == name for one in tree.body):
-        raise AddError(f"The file to write to has a class {name} already.")
+        raise AddError(f"The file to write to already has a class {name}.")
     known = _top_level_names(tree)
     missing = [line for imported, line in _IMPORTS.items() if imported in text and imported not in known]
     lines = source.splitlines(keepends=True)

@@ -115,7 +115,7 @@ class _Graph:
         groups: int = 1,
         relu6: bool = True,
     ) -> str:
-        """`shape` is (output channels, input channels of a group, kernel size). Other weights are refused."""
+        """`shape` is (output channels, input channels of a group, kernel size). Rejects weights of another shape."""
         kernel = self.weights[f"{conv}.weight"]
         if kernel.shape != (*shape, shape[-1]):
             raise ValueError(
@@ -156,7 +156,7 @@ def build_graph(name: str, weights: dict[str, np.ndarray]) -> onnx.ModelProto:
     """The model `name` of VARIANTS with these weights (names as in the state dictionary of the published packages).
 
     Input `images`: uint8 [N, size, size, 3], RGB. Output `probabilities`: float32 [N, 1000], ImageNet's classes in the
-    usual order. The metadata property `serving_signatures` tells the model server of the signature `raw` (see
+    usual order. The metadata property `serving_signatures` declares the signature `raw` to the model server (see
     model_server.onnx_runtime). Raises KeyError or ValueError when the weights are not this model's.
     """
     variant = VARIANTS[name]

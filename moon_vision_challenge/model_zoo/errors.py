@@ -6,7 +6,7 @@ class BuildError(Exception):
 
 
 class MissingWeightsError(BuildError):
-    """The weights are not installed, or cannot be fetched; the message says how to get them."""
+    """The weights are not installed, or cannot be fetched. The message says how to get them."""
 
 
 class WeightsFileError(BuildError, ValueError):
@@ -14,8 +14,8 @@ class WeightsFileError(BuildError, ValueError):
 
 
 class NotCalibratedError(BuildError):
-    """The model has no activation ranges, so it cannot be built as int8; the message says how to make them."""
+    """The model has no activation ranges, so it cannot be built as int8. The message says how to create them."""
 
 
 class AddError(BuildError):
-    """A model cannot be added; the message is one sentence for the person who brings it."""
+    """A model cannot be added. The message is one sentence for the person who adds it."""

@@ -31,12 +31,12 @@ _OTHERS = {
 
 
 class Export(NamedTuple):
-    """What was found: a model.onnx by any name, or the folder of a SavedModel."""
+    """What was found: an ONNX file with any name, or the folder of a SavedModel."""
 
     model: Path
     """The ONNX file, or the folder that holds saved_model.pb."""
     folders: tuple[Path, ...]
-    """Where files may stand that describe it, nearest first."""
+    """The folders that may hold files that describe it, nearest first."""
     name: str
     """A name for it, from the files."""
 
@@ -45,11 +45,11 @@ class Export(NamedTuple):
         return self.model.suffix == ".onnx"
 
     def find(self, *names: str) -> Path | None:
-        """The first of these files that is there."""
+        """The first of these files that exists."""
         return next((one / name for one in self.folders for name in names if (one / name).is_file()), None)
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """An empty object if the file is not there. Raises AddError."""
+        """An empty object if the file does not exist. Raises AddError."""
         if (path := self.find(name)) is None:
             return {}
         try:

@@ -1,4 +1,4 @@
-"""What a model file says about itself."""
+"""What a model file contains about itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,4 +27,4 @@ class Inspected:
     size_bytes: int
     properties: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
-    """Those that stand in the graph itself."""
+    """The labels in the graph itself."""

@@ -14,7 +14,7 @@ from moon_vision_challenge.model_zoo.errors import AddError
 def add_version(model_dir: Path, save: Callable[[Path], None], texts: Mapping[Path, str]) -> Path:
     """Save a model into the next version folder, which appears complete, then write the texts, each in one step.
 
-    What was done is undone if something fails. Two processes take turns.
+    Everything is undone if something fails. Two processes take turns.
 
     Args:
         save: writes the model's files into the folder that it is given.

@@ -84,7 +84,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         if (magic, protocol) != (MAGIC_NUMBER, PROTOCOL):
             raise WeightsFileError(f"{path.name} is not a legacy PyTorch file: wrong magic number or protocol")
         if not isinstance(tensors, dict) or not all(isinstance(tensor, _Tensor) for tensor in tensors.values()):
-            raise WeightsFileError(f"{path.name} holds something else than a state dictionary")
+            raise WeightsFileError(f"{path.name} holds something other than a state dictionary")
         storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
         if set(keys) != set(storages):
             raise WeightsFileError(f"{path.name} lists storages that its state dictionary does not use")

@@ -48,8 +48,8 @@ def _names(fields: list[Field]) -> list[str]:
 
 
 def _end_of_list(text: str) -> int:
-    """Where the bracket stands that closes the list."""
-    blank = _SKIPPED.sub(lambda match: " " * len(match[0]), text)  # no bracket of a string or comment counts
+    """The position of the bracket that closes the list."""
+    blank = _SKIPPED.sub(lambda match: " " * len(match[0]), text)  # brackets in strings and comments do not count
     depth = 0
     for match in re.compile(r"[{}<>]").finditer(blank, blank.index(_LIST)):
         depth += 1 if match[0] in "{<" else -1

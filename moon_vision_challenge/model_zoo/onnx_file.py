@@ -39,7 +39,7 @@ class OnnxFile:
             raise AddError(f"{self.path} cannot be loaded by onnxruntime: {_first_line(error)}") from error
 
     def inspect(self) -> Inspected:
-        """Its inputs and outputs, as the model server will show them. Raises AddError."""
+        """Its inputs and outputs, as the model server shows them. Raises AddError."""
         inputs = {one.name: _tensor(one) for one in self._session.get_inputs()}
         outputs = {one.name: _tensor(one) for one in self._session.get_outputs()}
         opsets = ", ".join(f"{one.domain or 'ai.onnx'} {one.version}" for one in self._proto.opset_import)
@@ -54,7 +54,7 @@ class OnnxFile:
         )
 
     def run(self, pixels: np.ndarray) -> dict[str, Any]:
-        """The outputs for one image, by name, as a row of the REST API has them. Raises AddError."""
+        """The outputs for one image, by name, in the form of a row of the REST API. Raises AddError."""
         [argument] = self._session.get_inputs()
         dtype = argument.type.removeprefix("tensor(").removesuffix(")")
         numpy_dtype = {"float": "float32", "double": "float64"}.get(dtype, dtype)
@@ -80,11 +80,11 @@ class OnnxFile:
         if (signatures := self._raw_signature()) is not None:
             addition = onnx.ModelProto()
             helper.set_model_props(addition, {SIGNATURES_PROPERTY: json.dumps(signatures)})
-            with target.open("ab") as file:  # messages that follow each other are merged: protobuf's rule
+            with target.open("ab") as file:  # protobuf merges messages that follow each other
                 file.write(addition.SerializeToString())
 
     def _raw_signature(self) -> dict[str, Any] | None:
-        """A signature `raw`, so that pictures travel as bytes instead of as lists of numbers; None if it cannot be."""
+        """A signature `raw`, so that pictures travel as bytes, not as lists of numbers. None if that is impossible."""
         arguments = self._session.get_inputs()
         fixed = len(arguments) == 1 and all(isinstance(size, int) for size in arguments[0].shape[1:])
         if not fixed or any(one.key == SIGNATURES_PROPERTY for one in self._proto.metadata_props):
@@ -107,16 +107,16 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _external_files(proto: onnx.ModelProto, path: Path) -> dict[str, Path]:
-    """Name → file of the weights that are kept beside the model."""
+    """Name → file of the weights that are stored next to the model."""
     found: dict[str, Path] = {}
     for tensor in external_data_helper._get_all_tensors(proto):
         if not external_data_helper.uses_external_data(tensor):
             continue
         name = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
         if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name == "model.onnx":
-            raise AddError(f"{path} names a file of weights that cannot be taken along: {name!r}.")
+            raise AddError(f"{path} names a file of weights that cannot be copied: {name!r}.")
         if not (path.parent / name).is_file():
-            raise AddError(f"{path} needs the file {name} beside it, which is not there.")
+            raise AddError(f"{path} needs the file {name} next to it, which does not exist.")
         found[name] = path.parent / name
     return found
 
@@ -125,7 +125,7 @@ def _make_tensors_of_maps(proto: onnx.ModelProto) -> tuple[str, ...] | None:
     """Replace ZipMap, whose lists of maps the REST API cannot carry, by the scores that go into it.
 
     Returns:
-        The labels that it held; empty if they are numbers. None: the model has no ZipMap.
+        The labels that it held. Empty if they are numbers. None if the model does not have a ZipMap.
     """
     labels: tuple[str, ...] | None = None
     outputs = {one.name: one for one in proto.graph.output}

@@ -1,7 +1,8 @@
 """The ONNX graph of EfficientNet-Lite as a function of TensorFlow, so that one description of the network serves both.
 
-TensorFlow's convolutions on a CPU want channels last; the pictures come so. Hence the graph's first transposition is
-left out, and what runs along its axis 1 runs along the last one here. Its padding is TensorFlow's 'SAME' already.
+TensorFlow's convolutions on a CPU need channels last, which is how the pictures arrive. This code therefore leaves out
+the graph's first transposition, and uses the last axis for the graph's axis 1. The padding already is TensorFlow's
+'SAME'.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from onnx import numpy_helper
 
 
 def _channels_last(value: np.ndarray) -> np.ndarray:
-    """Kernels [out, in, height, width] as TensorFlow wants them: in and out last, for depthwise ones out and in."""
+    """Kernels [out, in, height, width] in TensorFlow's order: in and out last, for depthwise ones out and in."""
     if value.ndim != 4:
         return value
     depthwise = value.shape[1] == 1
@@ -43,7 +44,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 
 
 class TensorFlowGraph(tf.Module):  # type: ignore[misc]  # TensorFlow has no types here
-    """Called with uint8 [N, size, size, 3], it gives the probabilities [N, 1000]."""
+    """Call it with uint8 [N, size, size, 3]. It returns the probabilities [N, 1000]."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """float32 → int8: weights signed and per channel, activations unsigned and per tensor, as ONNX QDQ nodes.
 
-The scale of an activation comes from its range, the smallest and largest value seen on photos. The ranges are kept in
-ranges/<name>.json, so that a build needs no photos; `python -m moon_vision_challenge.model_zoo.calibrate` writes them.
+The scale of an activation comes from its range, the smallest and largest value seen on photos. The ranges are stored in
+ranges/<name>.json, so that a build needs no photos. `python -m moon_vision_challenge.model_zoo.calibrate` writes them.
 
 The scale of a channel of weights is chosen so that the model gives the same scores on every CPU. Without VNNI, x86 adds
 two neighbouring products of an activation and a weight in 16 bits (VPMADDUBSW) and cuts off what does not fit: with
@@ -61,7 +61,7 @@ def weight_limits(weights: np.ndarray) -> np.ndarray:
 
 
 def quantize(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
-    """The int8 model; same inputs, outputs and metadata. Raises KeyError when an activation has no range."""
+    """The int8 model, with the same inputs, outputs and metadata. Raises KeyError if an activation has no range."""
     weights = {constant.name: constant for constant in model.graph.initializer}
     scales = {
         node.input[1]: _channel_ranges(onnx.numpy_helper.to_array(weights[node.input[1]]))
@@ -91,7 +91,7 @@ def quantize(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
 
 
 def _channel_ranges(weights: np.ndarray) -> list[dict[str, object]]:
-    """One entry a channel, in the words of onnxruntime's TensorQuantOverrides."""
+    """One entry per channel, in the form of onnxruntime's TensorQuantOverrides."""
     ranges: list[dict[str, object]] = [
         {"quant_type": QuantType.QInt8, "symmetric": True, "rmin": -limit, "rmax": limit}
         for limit in weight_limits(weights)

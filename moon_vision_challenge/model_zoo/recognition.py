@@ -1,4 +1,4 @@
-"""What the files of an export say about how its images are prepared, and what its classes are called."""
+"""What the files of an export say about the preparation of images and the names of classes."""
 
 import ast
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ class Recognised(NamedTuple):
     said: dict[str, Any]
     """What the preset's files declare, labels included."""
     why: str
-    """For the person who adds the model."""
+    """The reason, for the person who adds the model."""
 
 
 def recognise(export: Export, inspected: Inspected) -> Recognised:
-    """What kind of export it is. Raises AddError if its files contradict what they should be."""
+    """The kind of an export. Raises AddError if its files contradict it."""
     for preset, why in _kinds(export, inspected.properties):
         folder = config.parent if (config := export.find("preprocessor_config.json", "config.json")) else None
         try:
@@ -32,7 +32,7 @@ def recognise(export: Export, inspected: Inspected) -> Recognised:
         labels = _find_labels(export, inspected, said)
         return Recognised(preset, {**said, **({"labels": labels} if labels else {})}, why)
     labels = _find_labels(export, inspected, {})
-    return Recognised(None, {"labels": labels} if labels else {}, "it has no files or properties that say more")
+    return Recognised(None, {"labels": labels} if labels else {}, "no files or properties say more")
 
 
 def _kinds(export: Export, properties: Mapping[str, str]) -> list[tuple[str, str]]:

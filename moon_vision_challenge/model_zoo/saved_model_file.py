@@ -1,6 +1,6 @@
 """Reads the signatures in a saved_model.pb without TensorFlow.
 
-The messages are those of tensorflow/core/protobuf/saved_model.proto and meta_graph.proto; how they are written:
+The messages are those of tensorflow/core/protobuf/saved_model.proto and meta_graph.proto. Their encoding:
 https://protobuf.dev/programming-guides/encoding/
 """
 

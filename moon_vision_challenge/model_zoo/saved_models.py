@@ -2,11 +2,11 @@
 
 Exports EfficientNet-Lite0 and classifiers of keras.applications as SavedModels, <models_dir>/<name>/1/. Preprocessing
 is inside the graph.
-Signatures: `serving_default` takes encoded pictures, decoded and cropped in the graph, and gives `classes` (int64 [N],
-the index of the most probable) and `probabilities` (float32 [N, 1000]); `raw` takes prepared pictures, the bytes of
-uint8 [size, size, 3] in RGB, and gives `probabilities`.
+Signatures: `serving_default` takes encoded pictures, decodes and crops them in the graph, and returns `classes` (int64
+[N], the index of the most probable) and `probabilities` (float32 [N, 1000]). `raw` takes prepared pictures, the bytes
+of uint8 [size, size, 3] in RGB, and returns `probabilities`.
 
-With MODEL_DATA_URL in the environment a tarball of such folders is fetched and unpacked instead.
+With MODEL_DATA_URL in the environment, it fetches and unpacks a tarball of such folders instead.
 """
 
 import base64
@@ -27,7 +27,7 @@ from moon_vision_challenge.model_zoo.evaluation import CROP
 from moon_vision_challenge.model_zoo.tarball import fetch_and_unpack
 from moon_vision_challenge.model_zoo.variants import VARIANTS
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read at import; otherwise it tells about CPU instructions
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read on import; hides a note about CPU instructions
 
 MODEL_FILE = "saved_model.pb"
 
@@ -43,11 +43,11 @@ ARCHITECTURES = {
     "inception": Architecture("InceptionV3", "inception_v3", 299),  # preprocess_input: -1 to 1
 }
 LITE = "efficientnet_lite0"
-NAMES = [LITE, *ARCHITECTURES]  # the one that needs no network first
+NAMES = [LITE, *ARCHITECTURES]  # first the one that does not need the network
 
 
 def build_keras_model(name: str, seed: int | None) -> Any:
-    """With ImageNet's weights, or random ones of this seed. Raises MissingWeightsError."""
+    """The model with ImageNet's weights, or with random weights of this seed. Raises MissingWeightsError."""
     import keras  # noqa: PLC0415
 
     architecture = ARCHITECTURES[name]
@@ -67,7 +67,7 @@ def build_keras_model(name: str, seed: int | None) -> Any:
 
 
 def build_classifier(name: str, seed: int | None) -> tuple[Any, Callable[[Any], Any]]:
-    """What holds the variables, and the function from uint8 [N, size, size, 3] to probabilities."""
+    """The object that holds the variables, and the function from uint8 [N, size, size, 3] to probabilities."""
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
@@ -88,7 +88,7 @@ def image_size(name: str) -> int:
 
 
 def servable(name: str, seed: int | None) -> tuple[Any, dict[str, Any]]:
-    """A tf.Module and its signatures; see the module's docstring."""
+    """A tf.Module and its signatures. See the module's docstring."""
     import tensorflow as tf  # noqa: PLC0415
 
     size = image_size(name)
@@ -120,7 +120,7 @@ def servable(name: str, seed: int | None) -> tuple[Any, dict[str, Any]]:
 
 
 def warm_up_requests(size: int) -> list[dict[str, Any]]:
-    """For the model server, which cannot make up strings of bytes."""
+    """Write examples for the model server, which cannot generate strings of bytes."""
     import tensorflow as tf  # noqa: PLC0415
 
     black = bytes(size * size * 3)
@@ -132,15 +132,15 @@ def warm_up_requests(size: int) -> list[dict[str, Any]]:
 
 
 def is_there(name: str, version_dir: Path) -> bool:
-    """Whether there is a version already, whoever made it. EfficientNet-Lite0 may be there as ONNX only."""
+    """Whether a version exists, wherever it comes from. EfficientNet-Lite0 may exist as ONNX only."""
     return (version_dir / MODEL_FILE).exists() if name == LITE else version_dir.exists()
 
 
 def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
-    """False if there is a version that is not ours to change. The SavedModel appears complete or not at all.
+    """False if a version exists that the zoo did not build. The SavedModel appears complete or not at all.
 
-    EfficientNet-Lite0's stands beside its model.onnx, which is built if need be: TensorFlow Serving reads the one, the
-    native model server the other. Raises BuildError, or OSError when the models folder cannot be written.
+    EfficientNet-Lite0's is stored next to its model.onnx, which is built if necessary: one is for TensorFlow Serving,
+    the other for the native model server. Raises BuildError, or OSError if the models folder cannot be written.
     """
     import tensorflow as tf  # noqa: PLC0415
 
@@ -152,7 +152,7 @@ def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_there(name, version_dir):
             return False
-        unfinished = version_dir.parent / ".building"  # no number, so never a version
+        unfinished = version_dir.parent / ".building"  # not a number, so never a version
         shutil.rmtree(unfinished, ignore_errors=True)
         module, signatures = servable(name, seed)
         tf.saved_model.save(module, str(unfinished), signatures=signatures)
@@ -163,7 +163,7 @@ def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
         if not version_dir.exists():
             unfinished.rename(version_dir)
             return True
-        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == MODEL_FILE):  # which makes it a model
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == MODEL_FILE):  # this makes it a model
             shutil.rmtree(version_dir / path.name, ignore_errors=True)  # left by a killed run
             path.rename(version_dir / path.name)
         unfinished.rmdir()
@@ -196,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if export(name, arguments.models_dir, arguments.random_weights):
                 print(f"{step} {path} ({time.perf_counter() - started:.0f} s)")
             else:
-                print(f"{step} left as it is: not built by the model zoo ({path})")
+                print(f"{step} left unchanged: not built by the model zoo ({path})")
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

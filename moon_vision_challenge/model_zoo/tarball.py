@@ -23,18 +23,18 @@ class TarballError(BuildError):
 
 
 def fetch_and_unpack(url: str, models_dir: Path, sha256: str | None = None) -> list[Path]:
-    """The version folders that are new; those that exist are left. Each appears complete or not at all.
+    """Return the new version folders. Existing ones stay unchanged. Each appears complete or not at all.
 
     Raises TarballError, or OSError when the models folder cannot be written.
     """
     if not url.startswith(("https://", "http://", "file://")):
         raise TarballError(f"MODEL_DATA_URL must be an http, https or file URL, not {url}")
     models_dir.mkdir(parents=True, exist_ok=True)
-    for left in models_dir.glob(f"{UNFINISHED}*"):  # by a run that was killed
+    for left in models_dir.glob(f"{UNFINISHED}*"):  # left by a run that was killed
         shutil.rmtree(left)
     with (
         tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=models_dir) as folder,
-        tempfile.TemporaryFile(dir=models_dir) as file,  # in /tmp, there may be no room for it
+        tempfile.TemporaryFile(dir=models_dir) as file,  # /tmp may not have room for it
     ):
         _fetch(url, file, sha256)
         _unpack(file, Path(folder))
@@ -68,7 +68,7 @@ def _unpack(file: IO[bytes], folder: Path) -> None:
         with tarfile.open(fileobj=file, mode="r:*") as tar:
             for member in tar:
                 if not (member.isreg() or member.isdir()):  # a link may point elsewhere once its version is moved
-                    raise TarballError(f"The tarball cannot be unpacked: {member.name} is neither file nor folder")
+                    raise TarballError(f"The tarball cannot be unpacked: {member.name} is neither a file nor a folder")
                 unpacked += member.size
                 if unpacked > MAX_BYTES:
                     raise TarballError(f"The tarball holds more than {MAX_BYTES} bytes")
@@ -81,7 +81,7 @@ def _move_versions(folder: Path, models_dir: Path) -> list[Path]:
     root = folder / "models" if (folder / "models").is_dir() else folder
     versions = [path for path in sorted(root.glob("*/*")) if path.name.isdecimal() and path.is_dir()]
     if not versions:
-        raise TarballError("The tarball holds no <model>/<version>/ folder")
+        raise TarballError("The tarball does not hold a <model>/<version>/ folder")
     new = [path for path in versions if not (models_dir / path.relative_to(root)).exists()]
     for path in new:
         target = models_dir / path.relative_to(root)

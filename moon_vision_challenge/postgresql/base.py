@@ -1,6 +1,6 @@
-"""Django's PostgreSQL backend, but it does not wait for a server that hangs: ENGINE in DATABASES.
+"""Django's PostgreSQL backend, without waiting for a server that hangs. Use it as ENGINE in DATABASES.
 
-What migrates the database waits as long as it takes.
+Migrations run without time limits.
 """
 
 import time

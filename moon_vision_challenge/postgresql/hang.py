@@ -1,7 +1,7 @@
-"""Waits for PostgreSQL in such a way that a server which hangs costs little.
+"""Waits for PostgreSQL so that a server that hangs costs little.
 
-A server that is stopped keeps its sockets open, and its kernel acknowledges what is sent to it. Neither TCP's timeouts
-nor the server's own end the wait of a client then. psycopg2 can be told how to wait:
+A stopped server keeps its sockets open, and its kernel acknowledges what clients send. Then neither TCP's timeouts nor
+the server's own end the wait of a client. psycopg2 accepts a callback that waits:
 https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
 """
 
@@ -20,16 +20,16 @@ from moon_vision_challenge.postgresql.probe import NoAnswerError, probe
 logger = logging.getLogger(__name__)
 
 SUSPICIOUS_S = 1.0
-"""When an answer takes longer, another connection is opened to find out whether the server hangs."""
+"""If an answer takes longer, another connection is opened to find out whether the server hangs."""
 _GLANCE_S = 0.1
 _PROBE_TIMEOUT_S = 1.0
 _PROBE_EVERY_S = 1.0
 
 
 class BoundedConnection(extensions.connection):
-    """Gives up when an answer takes too long, or when the server is known to hang.
+    """Gives up if an answer takes too long, or if the server is known to hang.
 
-    libpq does not keep `connect_timeout` when psycopg2 waits by a callback, so that the connection does.
+    libpq ignores `connect_timeout` if psycopg2 waits with a callback, so the connection enforces it.
     """
 
     def __init__(self, dsn: str, *options: Any) -> None:
@@ -38,7 +38,7 @@ class BoundedConnection(extensions.connection):
 
 
 class HangDetector:
-    """Finds out whether the server answers anybody, in a thread, and again and again until it does."""
+    """A thread that finds out whether the server answers, and repeats the check until it does."""
 
     def __init__(self) -> None:
         self._breaker = CircuitBreaker(open_s=5)  # more than a probe and the pause after it
@@ -51,7 +51,7 @@ class HangDetector:
         return self._breaker.is_open
 
     def suspect(self) -> None:
-        """Somebody waits, or has waited, suspiciously long."""
+        """A caller waits, or has waited, suspiciously long."""
         with self._lock:
             is_probing = self._thread is not None and self._thread.is_alive()
             if not is_probing and time.monotonic() >= self._next_probe:
@@ -63,7 +63,7 @@ class HangDetector:
             raise NoAnswerError("PostgreSQL hangs, so it is not asked")
 
     def trip(self) -> None:
-        """It has taken too long for sure."""
+        """An answer has definitely taken too long."""
         self._breaker.trip()
         self.suspect()
 
@@ -85,7 +85,7 @@ class HangDetector:
         except NoAnswerError:
             return True
         except psycopg2.Error:
-            return False  # it refuses us, or is not there: whoever asks is told at once
+            return False  # it refuses connections, or does not run: callers get an error at once
         return False
 
 

@@ -1,4 +1,4 @@
-"""What a connection to PostgreSQL is told when it is opened."""
+"""The options of a new connection to PostgreSQL."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _DJANGOS = {"assume_role", "isolation_level", "pool", "server_side_binding", "se
 """Options that Django takes out before it connects."""
 
 ANSWER_TIMEOUT_S = "answer_timeout_s"
-"""The option that is our own: when a client hangs up that has waited for an answer."""
+"""Our own option: after how long a client that waits for an answer hangs up."""
 
 
 def connection_options(
@@ -23,7 +23,7 @@ def connection_options(
     lock_timeout_s: float,
     idle_in_transaction_timeout_s: float,
 ) -> dict[str, Any]:
-    """Options for Django's DATABASES. 0 switches a bound off, and what is `given` wins over it.
+    """Options for Django's DATABASES. 0 turns a limit off, and `given` options win.
 
     Raises:
         ImproperlyConfigured: libpq does not know an option that is given.
@@ -34,15 +34,15 @@ def connection_options(
         "idle_in_transaction_session_timeout": idle_in_transaction_timeout_s,
     }
     flags = [f"-c {name}={round(seconds * 1000)}" for name, seconds in bounds.items() if seconds]
-    # The server cannot keep its bound while it hangs, so that the client hangs up a second later.
+    # The server cannot enforce its limit while it hangs, so the client hangs up a second later.
     options: dict[str, Any] = {ANSWER_TIMEOUT_S: statement_timeout_s + 1} if statement_timeout_s else {}
     if connect_timeout_s:
         options["connect_timeout"] = max(1, round(connect_timeout_s))
-    if tcp_timeout_s:  # the other side is away: the kernel gives up, whether it has sent something or not
+    if tcp_timeout_s:  # if the other side is gone, the kernel gives up, with or without data in transit
         options |= {"tcp_user_timeout": round(tcp_timeout_s * 1000), "keepalives_count": 3}
         options |= dict.fromkeys(("keepalives_idle", "keepalives_interval"), max(1, round(tcp_timeout_s / 4)))
     options |= {name: value for name, value in given.items() if name != "options"}
-    if flags or "options" in given:  # the last flag of a name counts
+    if flags or "options" in given:  # the last flag with a name wins
         options["options"] = " ".join([*flags, str(given.get("options", ""))]).strip()
     _refuse_unknown(options)
     return options

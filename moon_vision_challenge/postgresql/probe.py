@@ -1,4 +1,4 @@
-"""Asks PostgreSQL a question on a connection of its own, and waits for the answer no longer than it is told."""
+"""Sends a query to PostgreSQL over a new connection, with a limit on the wait for the answer."""
 
 import select
 import time
@@ -17,7 +17,7 @@ def probe(timeout_s: float) -> None:
 
     Raises:
         NoAnswerError: no answer within `timeout_s`.
-        psycopg2.OperationalError: there is no server, or it refuses us.
+        psycopg2.OperationalError: the server does not run, or refuses the connection.
     """
     deadline = time.monotonic() + timeout_s
     asked = psycopg2.connect(**connection.get_connection_params(), async_=True)
@@ -31,7 +31,7 @@ def probe(timeout_s: float) -> None:
 
 
 def wait_until(asked: extensions.connection, deadline: float) -> None:
-    """Wait for the end of what an asynchronous connection is doing. `deadline` is of time.monotonic()."""
+    """Wait until an asynchronous connection is done. `deadline` is a value of time.monotonic()."""
     while (state := asked.poll()) != extensions.POLL_OK:
         event = select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
         sockets = select.poll()

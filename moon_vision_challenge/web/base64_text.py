@@ -1,4 +1,4 @@
-"""base64 as people send it."""
+"""Decodes base64 in the forms that clients send."""
 
 import pybase64
 

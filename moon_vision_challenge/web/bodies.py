@@ -1,4 +1,4 @@
-"""The body of a request, as its Content-Encoding says."""
+"""Reads the body of a request, according to its Content-Encoding."""
 
 import zlib
 from typing import IO

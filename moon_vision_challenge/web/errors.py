@@ -1,4 +1,4 @@
-"""The body of every error, `{"detail", "code"}`, and the errors that more than one place answers with."""
+"""The body of every error, `{"detail", "code"}`, and the errors that more than one module uses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ def error_body(detail: str, code: str) -> dict[str, str]:
 
 
 def echo(value: object) -> str:
-    """What a client has sent, cut, for a sentence that says what is wrong with it."""
+    """Shorten what a client has sent, to quote it in an error."""
     text = str(value)
     return text if len(text) <= _MAX_ECHO else text[:_MAX_ECHO] + "..."
 
 
 def shorten(data: Any) -> Any:
-    """An error's sentences, each cut: the framework's own repeat what the client has sent."""
+    """The sentences of an error, each shortened: the framework's sentences repeat what the client has sent."""
     if isinstance(data, dict):
         return {name: shorten(value) for name, value in data.items()}
     if isinstance(data, list):
@@ -35,7 +35,7 @@ def shorten(data: Any) -> Any:
 
 
 class MalformedBodyError(ParseError):
-    """The body is not what its headers say. The reason goes to the client."""
+    """The body does not match its headers. The client gets the reason."""
 
     default_code = "malformed_body"
 
@@ -44,7 +44,7 @@ class MalformedBodyError(ParseError):
 
 
 class UnsupportedEncodingError(APIException):
-    """The body's Content-Encoding is unknown here."""
+    """The body's Content-Encoding is not supported."""
 
     status_code = status.HTTP_415_UNSUPPORTED_MEDIA_TYPE
     default_code = "unsupported_encoding"

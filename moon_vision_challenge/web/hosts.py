@@ -1,14 +1,14 @@
-"""Which names the service answers to, and where that is not asked."""
+"""The host names that the service answers to, and the paths that do not check them."""
 
 from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 
-# Load balancers and container engines ask by address, whatever the names of the service are.
+# Load balancers and container engines use the address, not a name of the service.
 PROBES = frozenset({"/livez", "/readyz", "/status"})
 
 
 class HostCheckMiddleware(CommonMiddleware):
-    """Django's own, which checks the Host header; except for the probes."""
+    """Django's CommonMiddleware, which checks the Host header, but not for the probes."""
 
     def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
         return None if request.path_info in PROBES else super().process_request(request)

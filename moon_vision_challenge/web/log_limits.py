@@ -1,4 +1,4 @@
-"""Keeps what clients do from filling the log."""
+"""Keeps clients from filling the log."""
 
 import logging
 import threading
@@ -8,9 +8,9 @@ _INTERVAL_S = 60
 
 
 class ClientFaultFilter(logging.Filter):
-    """Of Django's security log (a foreign Host header, a path outside a folder, ...): one line a minute for each kind.
+    """Limits Django's security log (a foreign Host header, a path outside a folder, ...) to one line a minute per kind.
 
-    All of them are a client's fault and answered with 400. A traceback says nothing about them.
+    The client causes all of these errors, and the answer is 400. A traceback does not help.
     """
 
     def __init__(self) -> None:

@@ -8,9 +8,9 @@ from rest_framework.request import Request
 
 
 class ContentNegotiation(DefaultContentNegotiation):
-    """Where there is only one form of answer, all clients get it, whatever they accept (RFC 9110, 12.5.1, allows that).
+    """A view with one response format sends it to all clients, whatever they accept. RFC 9110, 12.5.1, allows that.
 
-    DRF would take apart Accept, and Content-Type once a parser, for every request.
+    DRF would parse Accept, and Content-Type once per parser, for every request.
     """
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:

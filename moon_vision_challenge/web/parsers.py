@@ -1,4 +1,4 @@
-"""Bodies of requests → their fields. Each parser stands in for one of DRF's; why, it says itself."""
+"""Request bodies → their fields. Each parser replaces one of DRF's, for the reason in its docstring."""
 
 import binascii
 import codecs
@@ -20,7 +20,7 @@ from moon_vision_challenge.web.errors import MalformedBodyError, echo
 _MAX_PARTS = 20
 _FILENAME = re.compile(r";\s*filename\*?\s*=", re.IGNORECASE)
 
-# What the library says → what we say.
+# The library's message → ours.
 _REASONS = {
     "Empty boundary": "its Content-Type has no boundary. Let your HTTP client set this header itself.",
     "Invalid characters in boundary": "the boundary in its Content-Type has a line break.",
@@ -35,7 +35,7 @@ _REASONS = {
 class FormDataParser(BaseParser):
     """multipart/form-data by the `multipart` library, in memory: a quarter of the CPU time of Django's parser.
 
-    The web server, or RequestSizeLimitMiddleware under another one, has limited the body before.
+    The web server has already limited the body. Under another server, RequestSizeLimitMiddleware does.
     """
 
     media_type = "multipart/form-data"
@@ -48,7 +48,7 @@ class FormDataParser(BaseParser):
         fields: MultiValueDict[str, Any] = MultiValueDict()
         body = read_body(stream, _content_encoding(parser_context))
         try:
-            # Latin-1 has a character for every byte: a file's name in whatever encoding is no reason to refuse it.
+            # Latin-1 has a character for every byte, so a file name in any encoding is accepted.
             with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS, header_charset="latin-1") as parser:
                 chunks: list[bytes] = []
                 segment: MultipartSegment | None = None
@@ -57,7 +57,7 @@ class FormDataParser(BaseParser):
                         segment, chunks = event, []
                     elif event:
                         chunks.append(bytes(event))
-                    elif segment and (chunks or segment.filename != ""):  # else a file field that was left empty
+                    elif segment and (chunks or segment.filename != ""):  # otherwise the file field was left empty
                         fields.appendlist(segment.name or "", _value(segment, b"".join(chunks)))
         except (MultipartError, UnicodeError) as error:
             raise MalformedBodyError(_reason(error, body, boundary)) from error
@@ -84,9 +84,9 @@ def _value(segment: MultipartSegment, content: bytes) -> str | SimpleUploadedFil
 
 
 def _text(content: bytes, content_type: str) -> str | None:
-    """None: a file. Some clients give a file's part a type and no name (Retrofit, .NET's ByteArrayContent)."""
+    """None for a file. Some clients give a file's part a type but no name (Retrofit, .NET's ByteArrayContent)."""
     media_type, options = parse_options_header(content_type)
-    if media_type == "application/json":  # Retrofit's converters send each field so
+    if media_type == "application/json":  # Retrofit's converters send every field this way
         return _json_text(content)
     if not media_type.startswith("text/"):
         return None
@@ -105,7 +105,7 @@ def _json_text(content: bytes) -> str:
 
 
 def _decode_transfer(content: bytes, encoding: str) -> bytes:
-    """RFC 7578 has no Content-Transfer-Encoding any more, but some clients still send it."""
+    """RFC 7578 deprecates Content-Transfer-Encoding, but some clients still send it."""
     match encoding.strip().lower():
         case "7bit" | "8bit" | "binary":
             return content
@@ -124,7 +124,7 @@ _MAX_JSON_DEPTH = 8
 
 
 class ORJSONParser(BaseParser):
-    """JSON by orjson. DRF's own parser recurses: a body of a hundred thousand "[" would be a 500."""
+    """JSON by orjson. DRF's parser recurses, so a body of a hundred thousand "[" would cause a 500."""
 
     media_type = "application/json"
 
@@ -133,7 +133,7 @@ class ORJSONParser(BaseParser):
     ) -> Any:
         """Raises MalformedBodyError, and what `read_body` raises."""
         body = read_body(stream, _content_encoding(parser_context)).removeprefix(codecs.BOM_UTF8)
-        # Before it is parsed: each value takes many times its bytes in memory. An image in base64 has neither.
+        # Checked before parsing: each value takes many times its bytes in memory. An image in base64 has neither.
         brackets = body.count(b"[") + body.count(b"{")
         if brackets + body.count(b",") > _MAX_JSON_VALUES:
             raise MalformedBodyError(f"its JSON has more than {_MAX_JSON_VALUES:,} values.")

@@ -11,7 +11,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestSizeLimitMiddleware:
-    """413 for a body above MAX_REQUEST_BODY_BYTES; 411 where the server has not read one in chunks."""
+    """Answers 413 to a body above MAX_REQUEST_BODY_BYTES, and 411 to a chunked body that the server has not read."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -29,7 +29,7 @@ def _content_length(request: HttpRequest) -> int:
     try:
         return int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
-        return 0  # Django reads no body then
+        return 0  # Django then reads no body
 
 
 def _error(status: int, detail: str, code: str) -> JsonResponse:

@@ -24,13 +24,13 @@ _redis_breaker = CircuitBreaker(open_s=5)
 
 
 class AnonThrottle(AnonRateThrottle):
-    """So many requests a second from one address, counted in Redis for all processes together.
+    """Limits the requests per period from one address, counted in Redis for all processes together.
 
-    One counter for each period of the clock, and one command to raise it. DRF's own algorithm reads a list of times
-    and writes it back: two round trips, and what another process wrote in between is lost.
+    There is one counter per clock period, and one command raises it. DRF's algorithm reads a list of times and writes
+    it back: two round trips, and it loses what another process wrote in between.
 
-    Without Redis nobody can be counted, and everybody is let in: a limit is no reason to be down. Then it is not asked
-    for a while either, for if it hangs, each request would wait until the timeout.
+    While Redis is unavailable, all requests are allowed: a limit is not a reason to be down. Redis is then not called
+    for a while, because each request would wait for the timeout if Redis hangs.
     """
 
     num_requests: int
@@ -44,10 +44,10 @@ class AnonThrottle(AnonRateThrottle):
         key = f"{self.get_cache_key(request, view)}_{now // self.duration:.0f}"
         try:
             count: int = _redis(settings.REDIS_URL).incr(key)
-            if count == 1:  # else it has been said: a process that dies right here leaves a hundred bytes for ever
+            if count == 1:  # a process that dies before the next line leaves a hundred bytes for ever
                 _redis(settings.REDIS_URL).expire(key, self.duration)
         except RedisError as error:
-            logger.warning("requests are not limited now, Redis is not available: %s", error)
+            logger.warning("requests are not limited, because Redis is not available: %s", error)
             _redis_breaker.trip()
             return True
         return count <= self.num_requests
@@ -58,7 +58,7 @@ class AnonThrottle(AnonRateThrottle):
 
 
 class AddressThrottle(AnonThrottle):
-    """The same limit for what is not a view of the API, counted apart from it. Does not ask who the user is."""
+    """The same limit for views outside the API, with a separate counter. Does not identify the user."""
 
     scope = "address"
 
@@ -67,7 +67,7 @@ class AddressThrottle(AnonThrottle):
 
 
 def limited(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """A view of Django's that answers 429 above API_ANON_RATE."""
+    """Make a Django view answer 429 above API_ANON_RATE."""
 
     @functools.wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -83,5 +83,5 @@ def limited(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponse
 
 @functools.cache
 def _redis(url: str) -> Redis:
-    # Made at first use, which is after a worker forks. It pools its connections and may be shared by threads.
+    # Created on first use, which is after a worker forks. It pools its connections, and threads may share it.
     return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)  # seconds

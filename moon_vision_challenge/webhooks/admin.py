@@ -18,9 +18,9 @@ class WebhookDeliveryAdmin(admin.ModelAdmin[WebhookDelivery]):
 
     @admin.action(description="Send again")
     def send_again(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
-        """Send the same event under the same id, so that a receiver can recognise it."""
+        """Send the same event with the same id, so that a receiver can recognise it."""
         count = deliveries.update(status=WebhookDelivery.Status.PENDING, attempts=0, next_attempt_at=Now())
-        self.message_user(request, f"{count} deliveries will be sent with the next sweep.")
+        self.message_user(request, f"The next sweep sends {count} deliveries.")
 
 
 @admin.register(DisabledWebhook)

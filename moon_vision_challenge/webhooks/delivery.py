@@ -22,18 +22,18 @@ logger = logging.getLogger(__name__)
 
 Status = WebhookDelivery.Status
 
-# The pauses that Standard Webhooks recommends after each failed attempt, in seconds; after the last one it gives up.
+# The pauses that Standard Webhooks recommends after each failed attempt, in seconds. After the last one, it gives up.
 RETRY_DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 DEADLINE_S = 15
-"""An attempt is over by then."""
+"""The time limit of an attempt."""
 _LEASE_S = 120  # longer than an attempt takes
-_TURN_S = 30  # with the attempt that ends it, below Celery's time limit
+_TURN_S = 30  # together with its last attempt, below Celery's time limit
 ATTEMPTS_PER_HOST = 2
-"""At the same time, in one process: a host that does not answer holds no more threads than these."""
+"""Concurrent attempts in one process: a host that does not answer occupies at most this many threads."""
 
 
 class HostSlots:
-    """Bounds how many attempts to one host run at the same time in this process."""
+    """Limits the concurrent attempts to one host in this process."""
 
     def __init__(self, per_host: int) -> None:
         self._per_host = per_host
@@ -42,12 +42,12 @@ class HostSlots:
 
     @property
     def full(self) -> list[str]:
-        """The hosts to which no more attempts may start."""
+        """The hosts without a free slot."""
         return [host for host, count in list(self._running.items()) if count >= self._per_host]
 
     def claim(self) -> WebhookDelivery | None:
         """Claim the delivery that has been due longest, for a host that has a free slot. Call `release` after it."""
-        with self._lock:  # no other thread may take the slot between the look and the claim
+        with self._lock:  # no other thread may take the slot between the check and the claim
             delivery = claim_due(except_hosts=self.full)
             if delivery:
                 self._running[delivery.host] += 1
@@ -66,7 +66,7 @@ def is_due(*, except_hosts: Collection[str] = ()) -> bool:
 
 
 def claim_due(*, except_hosts: Collection[str] = ()) -> WebhookDelivery | None:
-    """Claim the delivery that has been due longest. Until its lease is over, nobody else attempts it."""
+    """Claim the delivery that has been due longest. Nothing else attempts it until its lease expires."""
     with transaction.atomic():
         delivery = _due(except_hosts).select_for_update(skip_locked=True).order_by("next_attempt_at").first()
         if delivery:
@@ -77,10 +77,10 @@ def claim_due(*, except_hosts: Collection[str] = ()) -> WebhookDelivery | None:
 
 
 def deliver_due(wake: Callable[[], None]) -> int:
-    """Attempt what is due, one after the other, for a turn. Returns how many.
+    """Attempt the deliveries that are due, one after the other, for one turn. Returns their number.
 
-    2xx is success, 410 disables the URL, anything else is tried again. Calls `wake` to have another thread help while
-    more is due, and to have the rest done after the turn.
+    2xx is success, 410 disables the URL, anything else is retried. Calls `wake` so that another thread helps while
+    more is due, and so that the rest is done after the turn.
     """
     end = time.monotonic() + _TURN_S
     attempted = 0
@@ -134,7 +134,7 @@ def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
 
 
 def _post(delivery: WebhookDelivery) -> int:
-    """Returns the status of the response, of which nothing else matters."""
+    """Returns the status of the response. Nothing else in it matters."""
     message_id, now = str(delivery.pk), timezone.now()
     headers = {
         "Content-Type": "application/json",

@@ -16,7 +16,7 @@ class WebhookDelivery(models.Model):
     # What the event is about. Not a foreign key: this app knows nothing of the rows of other apps.
     subject_id = models.BigIntegerField(db_index=True)
     url = models.URLField(max_length=2000)
-    # The URL's, since the attempts per host are limited. In the database too, an older release writes rows without it.
+    # The URL's host: attempts per host are limited. The database has a default, because an older release omits it.
     host = models.CharField(max_length=255, editable=False, default="", db_default="")
     event = models.CharField(max_length=50)
     body = models.TextField(editable=False)  # each attempt sends the same bytes
@@ -38,7 +38,7 @@ class WebhookDelivery(models.Model):
 
 
 class DisabledWebhook(models.Model):
-    """A URL that answered 410 Gone. Nothing is sent there until you delete this row."""
+    """A URL that answered 410 Gone. The service sends nothing there until you delete this row."""
 
     url = models.URLField(max_length=2000, unique=True)
     disabled_at = models.DateTimeField(db_default=Now(), editable=False)

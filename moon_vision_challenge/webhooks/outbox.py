@@ -1,4 +1,4 @@
-"""Where other apps announce events. A delivery is a row that commits together with what it announces."""
+"""Where other apps announce events. A delivery is a row that is committed together with what it announces."""
 
 import json
 from collections.abc import Collection
@@ -13,11 +13,11 @@ from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelive
 
 
 class Event(NamedTuple):
-    """Something that a receiver wants to know."""
+    """An event to send to a receiver."""
 
     url: str
     type: str
-    """For example `inference.done`."""
+    """Such as `inference.done`."""
     subject_id: int
     data: dict[str, Any]
     """The payload's `data`; JSON."""

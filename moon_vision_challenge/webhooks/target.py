@@ -1,4 +1,4 @@
-"""Which URLs a webhook may have."""
+"""The URLs that a webhook may have."""
 
 from django.conf import settings
 
@@ -6,7 +6,7 @@ from moon_vision_challenge import http_client
 
 
 class UnacceptableWebhookURLError(Exception):
-    """Its text is for the client that gave the URL."""
+    """The URL is not accepted. The text is for the client that gave it."""
 
 
 def check_url(url: str) -> None:

@@ -15,11 +15,11 @@ logger = logging.getLogger(__name__)
 
 
 def deliver_soon() -> None:
-    """Wake a worker for the deliveries that are due. If Redis is away, the next sweep does it."""
+    """Wake a worker for the deliveries that are due. If Redis is unavailable, the next sweep does it."""
     try:
         deliver.delay()
     except QueueError as error:
-        logger.warning("webhooks wait for the next sweep, the queue is not available: %s", error)
+        logger.warning("webhooks wait for the next sweep, because the queue is not available: %s", error)
 
 
 @shared_task
@@ -30,13 +30,13 @@ def deliver() -> int:
 
 @shared_task(name="moon_vision_challenge.classification.tasks.deliver_webhooks")
 def deliver_from_an_older_release() -> int:
-    """Serve the messages that a release before this app's has sent. Remove it one release later."""
+    """Handle messages from the release before this app existed. Remove it one release later."""
     return int(deliver())
 
 
 @shared_task
 def sweep() -> None:
-    """Beat: deliver what is due although its message was lost."""
+    """Beat: deliver what is due even if its message was lost."""
     if delivery.is_due():
         deliver_soon()
 

@@ -120,7 +120,7 @@ def test_run_is_open_to_other_machines_until_ctrl_c_and_leaves_no_process(run_di
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
     assert not any(group_members(group) for group in started)
-    assert "The API answers to the names localhost, 127.0.0.1, [::1], " in said(run_dir)
+    assert "The API accepts the host names localhost, 127.0.0.1, [::1], " in said(run_dir)
     assert "DJANGO_ALLOWED_HOSTS=vision.example.com WEB_HOST=0.0.0.0 make run" in said(run_dir)
     assert "Try      curl -F model_type=efficientnet_lite0 -F image=@samples/coffee.jpg http://127.0.0.1" in said(
         run_dir
@@ -133,7 +133,7 @@ def test_what_is_killed_comes_back_and_the_api_with_it(run_dir: Path) -> None:
         url = web_url(run_dir)
         for name, group in zip(("postgres", "redis", "model_server", "web", "worker"), groups(run_dir), strict=False):
             os.kill(group, signal.SIGKILL)
-            wait_for(f"The service {name} was killed by SIGKILL. It starts again in 0.5 s", run_dir, process)
+            wait_for(f"The service {name} was killed by SIGKILL. It restarts in 0.5 s", run_dir, process)
             assert poll(lambda: classifies(url), 60), said(run_dir)
         web = web_supervisor(run_dir)
         for _ in range(4):
@@ -178,7 +178,7 @@ def test_a_taken_web_port_is_told_and_nothing_starts(run_dir: Path) -> None:
         port = str(other.getsockname()[1])
         with runner("run", run_dir, WEB_PORT=port) as process:
             assert process.wait(timeout=60) == 1
-    assert f"Port {port} on 127.0.0.1, meant for web, is taken by another program" in said(run_dir)
+    assert f"Port {port} on 127.0.0.1, meant for web, is in use by another program" in said(run_dir)
     assert "Traceback" not in said(run_dir)
     assert list((run_dir / "logs").iterdir()) == []
 

@@ -41,8 +41,7 @@ def test_a_killed_service_starts_again_and_one_line_says_so(run_dir: Path) -> No
             os.kill(old, signal.SIGKILL)
             look_after_until(supervised, services, "calm", old)
             assert said.pop() == (
-                f"The service calm was killed by SIGKILL. It starts again in {delay_s} s; its log: "
-                f"{services.log('calm')}.1"
+                f"The service calm was killed by SIGKILL. It restarts in {delay_s} s. Its log: {services.log('calm')}.1"
             )
         assert said == []
 

@@ -19,19 +19,19 @@ from moon_vision_challenge.classification.exceptions import UnknownModelTypeErro
 
 class ModelVersionSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField()
-    state = serializers.CharField(help_text="As the model server says: AVAILABLE, LOADING, UNLOADING, END, ...")
+    state = serializers.CharField(help_text="As the model server reports it: AVAILABLE, LOADING, UNLOADING, END, ...")
 
 
 class CatalogueEntrySerializer(serializers.Serializer[Any]):
     model_type = serializers.CharField()
     url = serializers.SerializerMethodField()
     state = serializers.ChoiceField(choices=[state.value for state in ModelState])
-    is_ready = serializers.BooleanField(help_text="Whether a request would be answered now.")
+    is_ready = serializers.BooleanField(help_text="Whether the model can answer requests now.")
     versions = ModelVersionSerializer(many=True, help_text="Newest first.")
     version_labels = serializers.DictField(child=serializers.IntegerField(), help_text="Label: version.")
     input_size = serializers.IntegerField(allow_null=True, help_text="Height and width, in pixels.")
     classes_count = serializers.IntegerField(allow_null=True)
-    classes = serializers.SerializerMethodField(help_text="Where the labels of the classes are.")
+    classes = serializers.SerializerMethodField(help_text="The URL of the class labels.")
     reason = serializers.CharField(
         help_text="For the operator: why the model is not ready, or what is wrong with its files. Often empty."
     )
@@ -48,7 +48,7 @@ class CatalogueEntrySerializer(serializers.Serializer[Any]):
 class ClassListSerializer(serializers.Serializer[Any]):
     model_type = serializers.CharField()
     classes = serializers.ListField(
-        child=serializers.CharField(), help_text="The label of `class_id` n is at n, counted from 0."
+        child=serializers.CharField(), help_text="The label of `class_id` n is at index n. Indexes start at 0."
     )
 
 

@@ -44,7 +44,7 @@ def status_of(error: exceptions.ClassificationError) -> int:
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. Returns None for a bug of ours: Django then logs it and answers 500."""
+    """DRF's EXCEPTION_HANDLER. Returns None for an internal error, which Django logs and answers with 500."""
     match exc:
         case exceptions.InvalidImageError():
             logger.info("invalid image: %s", exc)
@@ -61,10 +61,10 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             exc.detail = ErrorDetail(detail, code="unsupported_media_type")
         case MalformedBodyError():
             logger.info("%s", exc)
-        # Too many fields or files; the client hung up before the end of its body.
+        # Too many fields or files, or the client hung up before the end of its body.
         case ParseError() | SuspiciousOperation() | UnreadablePostError():
             logger.info("malformed body: %r", exc.__cause__ or exc)
-            detail = "The body is malformed: it is not what its Content-Type says."
+            detail = "The body is malformed. It does not match its Content-Type."
             return _error(status.HTTP_400_BAD_REQUEST, detail, "malformed_body")
     response = drf_exception_handler(exc, context)
     if response is None:

@@ -16,14 +16,14 @@ _MAX_KEY_LENGTH = 255
 def read_idempotency_key(request: Request) -> Idempotency | None:
     """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), with or without the quotes of the draft.
 
-    A key belongs to its caller: the Authorization header or, without one, the address.
+    A key belongs to its caller, identified by the Authorization header or, without one, by the address.
     """
     header = request.headers.get("Idempotency-Key")
     if header is None:
         return None
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
     if not (0 < len(key) <= _MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
-        raise ValidationError({"Idempotency-Key": [f"Give 1 to {_MAX_KEY_LENGTH} printable ASCII characters."]})
+        raise ValidationError({"Idempotency-Key": [f"Use 1 to {_MAX_KEY_LENGTH} printable ASCII characters."]})
     caller = request.headers.get("Authorization") or BaseThrottle().get_ident(request)
     return Idempotency(hashlib.sha256(caller.encode()).hexdigest(), key)
 

@@ -14,13 +14,13 @@ from moon_vision_challenge.classification.api import schema
 from moon_vision_challenge.classification.api.serializers import HistoryQuerySerializer, InferenceSerializer
 from moon_vision_challenge.classification.models import Inference
 
-_TIME = DateTimeField()  # refuses what is outside the calendar in UTC
+_TIME = DateTimeField()  # rejects dates outside the UTC calendar
 
 
 class HistoryPagination(CursorPagination):
-    """Continues after the last row seen instead of counting rows: page 10,000 costs what page 1 does."""
+    """Continues after the last row seen instead of counting rows: page 10,000 costs the same as page 1."""
 
-    ordering = ("-created_at", "-id")  # rows of the same moment have an order, too
+    ordering = ("-created_at", "-id")  # rows with equal timestamps have an order, too
     page_size = 50
     page_size_query_param = "page_size"
 

@@ -8,12 +8,12 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.static import serve
 
-# As `image_path` names them. Other paths never reach the storage: some would be an error of the file system.
+# The names that `image_path` gives. Other paths never reach the storage: some would cause a file system error.
 _STORED = re.compile(r"inferences/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
-    """Serve an uploaded image unchanged. Its name is secret: whoever knows it may see the image."""
+    """Serve an uploaded image unchanged. Its name is secret: anyone with the name may see the image."""
     if not _STORED.fullmatch(path):
         raise Http404
     if settings.MEDIA_BACKEND == "s3":

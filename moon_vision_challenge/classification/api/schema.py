@@ -31,7 +31,7 @@ BAD_INPUT = {
         description="A field is missing or invalid: a list of messages per field. "
         "If the body is malformed: `detail` and `code`.",
     ),
-    408: OpenApiResponse(Error, description="The request came too slowly."),
+    408: OpenApiResponse(Error, description="The request arrived too slowly."),
     413: OpenApiResponse(Error, description="The image is too large."),
     415: OpenApiResponse(Error, description="The body is neither multipart/form-data nor application/json."),
     **TOO_MANY_REQUESTS,
@@ -46,7 +46,7 @@ NOT_FOUND = {404: OpenApiResponse(Error, description="The inference does not exi
 
 
 def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-    """A request with an image: a file in multipart/form-data; the same fields with the image as text in JSON."""
+    """A request with an image: a file in multipart/form-data, or the same fields in JSON with the image as text."""
     fields = {name: field for name, field in serializer_class._declared_fields.items() if not field.read_only}
     fields["image"] = serializers.CharField(
         help_text="The file in base64, or as a data URI: data:image/jpeg;base64,..."
@@ -82,7 +82,7 @@ RETRY_AFTER = OpenApiParameter(
     "Retry-After",
     location="header",
     response=[200],
-    description="Seconds until the next request makes sense. Only while the inference is not final.",
+    description="Seconds to wait before the next request. Only while the inference is not final.",
 )
 ETAG = OpenApiParameter("ETag", location="header", response=[200], description="Only once the inference is final.")
 LOCATION = OpenApiParameter("Location", location="header", response=[201], description="The URL of the inference.")

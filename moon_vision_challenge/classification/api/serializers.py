@@ -49,7 +49,7 @@ class ImageUploadField(serializers.FileField):
 
 
 class ModelTypeField(serializers.ChoiceField):
-    """The registered model types, read when they are needed: what an app registers later is there too."""
+    """The registered model types, read on each use, so that types registered later are included."""
 
     default_error_messages = {
         "invalid_choice": '"{input}" is not a valid choice. Choose one of: {choices}. /api/v1/models/ lists them.',
@@ -60,7 +60,7 @@ class ModelTypeField(serializers.ChoiceField):
         super().__init__(choices=[(model_type, model_type) for model_type in dispatcher], **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        # A line break behind it is what `curl -F model_type=@file` and text editors leave.
+        # `curl -F model_type=@file` and text editors leave a line break at the end.
         model_type = str(data).strip() if isinstance(data, str | int) else ""
         if model_type not in self.choice_strings_to_values:
             self._refuse(data)
@@ -85,7 +85,7 @@ class ClassificationSerializer(serializers.Serializer[Any]):
 
 class PredictionSerializer(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
-    score = serializers.FloatField(allow_null=True, help_text="Null if this model type gives no scores.")
+    score = serializers.FloatField(allow_null=True, help_text="Null if this model type does not return scores.")
     class_id = serializers.IntegerField(allow_null=True, help_text="Index of the label in the model's class list.")
 
 
@@ -139,7 +139,7 @@ class HistoryQuerySerializer(serializers.Serializer[Any]):
     page_size = serializers.IntegerField(min_value=1, max_value=200, required=False, help_text="Default: 50.")
 
     def filters(self) -> dict[str, Any]:
-        """Return the validated filters as look-ups of a query set."""
+        """Return the validated filters as query set lookups."""
         lookups = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
         given = self.validated_data.items()
         return {lookups.get(name, name): value for name, value in given if name != "page_size"}

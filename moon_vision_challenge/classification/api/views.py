@@ -140,7 +140,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         *,
         serializer: BaseSerializer[Inference] | None = None,
     ) -> Response:
-        """Show the row as it is now, or after the wait that the client prefers. Reuses `serializer` if there is one."""
+        """Return the row as it is now, or after the wait that the client prefers. Reuses a given `serializer`."""
         wait_s = headers.read_wait_s(request)
         is_granted = False
         if wait_s and not inference.is_final:

@@ -10,7 +10,7 @@ from moon_vision_challenge.classification.exceptions import DecoderBusyError
 
 
 class MemoryBudget:
-    """Bytes that images take while they are decoded and used. Whoever finds too few of them free waits."""
+    """Bytes that images take while they are decoded and used. A caller waits until enough of them are free."""
 
     def __init__(self) -> None:
         self.reset()
@@ -24,10 +24,10 @@ class MemoryBudget:
         return self._taken
 
     def reserve(self, size: int) -> "Reservation":
-        """A context manager that holds `size` bytes. An image that alone takes more than there are is let in alone.
+        """A context manager that holds `size` bytes. An image larger than the whole budget is admitted alone.
 
         Raises:
-            DecoderBusyError: not so many became free within INFERENCE_DECODE_WAIT_S.
+            DecoderBusyError: not enough became free within INFERENCE_DECODE_WAIT_S.
         """
         return Reservation(self, size)
 
@@ -36,7 +36,7 @@ class MemoryBudget:
             if not self._fits(size) and not self._freed.wait_for(
                 lambda: self._fits(size), settings.INFERENCE_DECODE_WAIT_S
             ):
-                raise DecoderBusyError(f"{self._taken:,} bytes of images are held, {size:,} are wanted")
+                raise DecoderBusyError(f"{self._taken:,} bytes are held for images, {size:,} are requested")
             self._taken += size
 
     def _fits(self, size: int) -> bool:
@@ -49,7 +49,7 @@ class MemoryBudget:
 
 
 class Reservation:
-    """Bytes that are held; fewer when the decoder is done, none in the end."""
+    """Bytes that are held: fewer once the decoder is done, zero at the end."""
 
     def __init__(self, budget: MemoryBudget, size: int) -> None:
         self._budget = budget
@@ -69,7 +69,7 @@ class Reservation:
 
 
 memory = MemoryBudget()
-"""Of this process."""
+"""The budget of this process."""
 
-# A forked process has none of its parent's threads: nobody in it would give back what they hold.
+# A forked process has none of its parent's threads, so nothing in it would release what they hold.
 os.register_at_fork(after_in_child=memory.reset)

@@ -1,7 +1,7 @@
-"""A process that decodes one image after the other, within limits that the kernel enforces.
+"""A process that decodes images one by one, within limits that the kernel enforces.
 
-It reads requests from standard input: one line of JSON, and the bytes of the image. To standard output it writes a line
-of JSON, and the pixels: RGB, row by row.
+It reads requests from standard input: one line of JSON, then the bytes of the image. To standard output it writes one
+line of JSON, then the pixels: RGB, row by row.
 """
 
 import json
@@ -23,10 +23,10 @@ from moon_vision_challenge.classification.images.decoder_pool import OUT_OF_MEMO
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent; this process ends with its pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent. This process ends when its pipe closes.
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):  # libraries write about damaged files where they like
+    for stream in (0, 1, 2):  # libraries print warnings about damaged files
         os.dup2(nothing, stream)
     _prepare_libraries()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _prepare_libraries() -> None:
-    """One thread each: the others would count for the limit of CPU time, and cost address space."""
+    """One thread each: more would count against the CPU time limit and take address space."""
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     pillow_heif.options.DECODE_THREADS = 1
     pillow_heif.options.THUMBNAILS = False
@@ -72,7 +72,7 @@ def _write_pixels(image: Image.Image, answers: BinaryIO) -> None:
 
 
 def _limit(*, cpu_s: float, memory_bytes: int) -> None:
-    """From now on. The kernel ends the process (SIGXCPU), or refuses it memory (MemoryError)."""
+    """Limit the process from now on. The kernel ends it (SIGXCPU) or refuses it memory (MemoryError)."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     end_s = math.ceil(used.ru_utime + used.ru_stime + cpu_s)
     resource.setrlimit(resource.RLIMIT_CPU, (end_s, resource.RLIM_INFINITY))
@@ -82,6 +82,6 @@ def _limit(*, cpu_s: float, memory_bytes: int) -> None:
 
 
 def _offer_to_the_oom_killer() -> None:
-    """If a container runs out of memory, this process ends, not one that serves others."""
+    """If a container runs out of memory, the kernel ends this process first."""
     with suppress(OSError):  # another system, or a /proc that is read-only
         Path("/proc/self/oom_score_adj").write_text("1000")

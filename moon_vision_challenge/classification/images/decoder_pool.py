@@ -1,4 +1,4 @@
-"""The processes that decode what is expensive or not to be trusted. They start when they are first needed."""
+"""The processes that decode expensive or risky images. They start on first use."""
 
 import atexit
 import json
@@ -24,15 +24,15 @@ from moon_vision_challenge.classification.images.pixels import Request
 from moon_vision_challenge.classification.images.structure import Parts
 
 OUT_OF_MEMORY = 12
-"""The status with which the process ends."""
+"""The exit status of a process that runs out of memory."""
 
 BAND_PIXELS = 1_000_000
-"""As many pixels are written and read at once."""
+"""The number of pixels that are written and read at a time."""
 
 _PROGRAM = "from moon_vision_challenge.classification.images.decoder import main; main()"
 
 _SLACK = 1.5
-"""The estimate decides what is decoded. The kernel's limits are for what it did not foresee."""
+"""The estimate decides what is decoded. The kernel's limits catch what it did not foresee."""
 _SLACK_BYTES = 64 * 1024 * 1024
 _WALL_FACTOR = 10
 """How much longer than its CPU time a decode may last, on a machine that is busy with other work."""
@@ -49,13 +49,13 @@ class DecoderPool:
         self.forget()
 
     def forget(self) -> None:
-        """For a forked process: the decoders are its parent's."""
+        """Forget the decoders in a forked process: they belong to its parent."""
         self._lock = threading.Lock()
         self._idle: list[_Decoder] = []
         self._places: threading.Semaphore | None = None
 
     def decode(self, parts: Parts, request: Request, *, memory_bytes: int) -> Image.Image:
-        """As `pixels.decode`, in another process.
+        """Decode as `pixels.decode` does, in another process.
 
         Raises:
             InvalidImageError: it cannot be decoded, or not within the limits of CPU time and memory.
@@ -66,25 +66,25 @@ class DecoderPool:
         return image
 
     def check(self, parts: Parts, request: Request, *, memory_bytes: int) -> None:
-        """Decode, and leave the pixels there. Raises as `decode` does."""
+        """Decode without returning the pixels. Raises as `decode` does."""
         self._ask(parts, {**request._asdict(), "wants_pixels": False}, memory_bytes)
 
     def close(self) -> None:
-        """End the decoders that have no work."""
+        """End the idle decoders."""
         with self._lock:
             idle, self._idle = self._idle, []
         for decoder in idle:
             decoder.close()
 
     def process_ids(self) -> list[int]:
-        """Of the decoders that have no work."""
+        """The process ids of the idle decoders."""
         with self._lock:
             return [decoder.process_id for decoder in self._idle]
 
     def _ask(self, parts: Parts, request: dict[str, Any], memory_bytes: int) -> Image.Image | None:
         places = self._find_places()
         if not places.acquire(timeout=settings.INFERENCE_DECODE_WAIT_S):
-            raise DecoderBusyError("all decoder processes are at work")
+            raise DecoderBusyError("all decoder processes are busy")
         try:
             decoder = self._take()
             try:
@@ -119,7 +119,7 @@ class DecoderPool:
 
 class _Decoder:
     def __init__(self) -> None:
-        # No secrets of the service's environment, and the same packages.
+        # The same packages, but none of the secrets in the service's environment.
         environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -225,7 +225,7 @@ def _error(error: str, text: str, detail: str) -> InvalidImageError:
 
 
 decoders = DecoderPool()
-"""Of this process."""
+"""The pool of this process."""
 
 os.register_at_fork(after_in_child=decoders.forget)
 atexit.register(decoders.close)

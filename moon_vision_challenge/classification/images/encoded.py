@@ -28,15 +28,15 @@ _SCANNERS: dict[str, Callable[[bytes, PartCounter], Structure]] = {
 
 _IN_PROCESS_CPU_S = 0.3
 _IN_PROCESS_BYTES = 128_000_000
-"""What is dearer is decoded in another process, where the kernel's limits hold. A phone's photo is cheaper."""
+"""Images that cost more are decoded in another process, under the kernel's limits. A phone's photo costs less."""
 
 MAX_SIDE = 65_535
-"""Of a JPEG by its standard, and for the other formats too: decoders keep some bytes for each row."""
+"""The maximum of the JPEG standard, applied to all formats: decoders keep some bytes for each row."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """The bytes of an image whose size and cost are within the limits. Nothing is decoded, nothing is open."""
+    """The bytes of an image whose size and cost are within the limits. It is not decoded, and no file is open."""
 
     data: bytes
     structure: Structure
@@ -48,19 +48,19 @@ class EncodedImage:
 
     @property
     def suffix(self) -> str:
-        """Of the name of a file with these bytes."""
+        """The suffix of a file with these bytes."""
         return formats.SUFFIXES[self.format]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height as they are stored, before the image is turned upright."""
+        """Width and height as stored, before the image is turned upright."""
         return self.structure.width, self.structure.height
 
     def decode(self, *, min_side: int | None = None) -> Image.Image:
         """Decode fully: mode RGB, upright by its EXIF orientation, the first frame of an animation.
 
-        Transparency is dropped: a pixel has the colour that is stored under it, as in TensorFlow's decoders. More than
-        8 bits a pixel are brought to 8 by the rule of deep.py.
+        Transparency is dropped: a pixel has the colour that is stored under it, as in TensorFlow's decoders. Pixels of
+        more than 8 bits are converted to 8 by the rule of deep.py.
 
         Args:
             min_side: a JPEG may be decoded at a half, a quarter or an eighth of its size (much faster) as long as its
@@ -68,14 +68,14 @@ class EncodedImage:
 
         Raises:
             InvalidImageError: the data are damaged, cut short, or cost more than the limits allow.
-            DecoderBusyError: other images take the memory or the decoder processes.
+            DecoderBusyError: other images occupy the memory or the decoder processes.
         """
         with memory.reserve(self._bytes_needed(min_side)):
             return self._decode(min_side)
 
     @contextmanager
     def decoded(self, *, min_side: int | None = None) -> Iterator[Image.Image]:
-        """As `decode`, for a thread among others: what the pixels take is held until they are closed, at the end."""
+        """Decode as `decode` does, among other threads: the memory of the pixels is held until the context ends."""
         with memory.reserve(self._bytes_needed(min_side)) as reservation:
             image = self._decode(min_side)
             try:
@@ -85,7 +85,7 @@ class EncodedImage:
                 image.close()
 
     def check(self) -> None:
-        """Decode, as cheaply as shows that all data are there and sound. Raises as `decode` does."""
+        """Check that all data are present and sound, as cheaply as possible. Raises as `decode` does."""
         with memory.reserve(self._bytes_needed(1)):
             if self._is_isolated(1):
                 decoders.check(self._parts, self._request(1), memory_bytes=self.structure_bytes)
@@ -94,7 +94,7 @@ class EncodedImage:
 
     @property
     def structure_bytes(self) -> int:
-        """What decoding at full size takes."""
+        """The memory that decoding at full size takes, in bytes."""
         return self.structure.pixel_bytes + self.structure.other_bytes
 
     @property
@@ -127,7 +127,7 @@ class EncodedImage:
 
 
 def open_image(data: bytes) -> EncodedImage:
-    """Find out the format, the size and the cost from the structure of the file. No decoder has run when it returns.
+    """Read the format, the size and the cost from the structure of the file, without running a decoder.
 
     Raises:
         UnsupportedFormatError: the format is unknown or not among INFERENCE_IMAGE_FORMATS.
@@ -138,7 +138,7 @@ def open_image(data: bytes) -> EncodedImage:
     counter = PartCounter(settings.INFERENCE_MAX_IMAGE_PARTS)
     try:
         structure = _SCANNERS[formats.identify(data)](data, counter)
-    except (IndexError, struct.error) as error:  # a read behind the end
+    except (IndexError, struct.error) as error:  # a read past the end
         raise TruncatedImageError(f"structure: {error!r}") from error
     except (ValueError, OverflowError) as error:
         raise DamagedImageError(f"structure: {error!r}") from error

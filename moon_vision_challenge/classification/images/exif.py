@@ -1,22 +1,22 @@
-"""Which way up an image is: the one thing that is read of its metadata, from a bounded part of them."""
+"""Which way up an image is. Nothing else is read from its metadata, and only a bounded part of them."""
 
 import re
 import struct
 import zlib
 
 MAX_BYTES = 65_536
-"""No more of a block of metadata is looked at; a JPEG's segment cannot hold more."""
+"""The largest part of a metadata block that is read. A segment of a JPEG cannot hold more."""
 
 _ORIENTATION = 0x0112
 _MAX_ENTRIES = 256
 _INTEGERS = {1: 1, 3: 2, 4: 4}
-"""The types of a tag that hold a number, and the bytes of it: Exif 2.32, section 4.6.2."""
+"""The integer types of a tag → their size in bytes: Exif 2.32, section 4.6.2."""
 
 _XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
 
 
 def read_orientation(exif: bytes | memoryview) -> int | None:
-    """The orientation that the first directory of an EXIF block names, 1 to 8. None: it names none that is valid."""
+    """The orientation that the first directory of an EXIF block names, 1 to 8. None if it does not name a valid one."""
     block = bytes(exif[:MAX_BYTES])
     if block.startswith(b"Exif\0\0"):
         block = block[6:]
@@ -49,7 +49,7 @@ def read_orientation_of_xmp(xmp: bytes | memoryview) -> int | None:
 
 
 def inflate(data: bytes | memoryview) -> bytes:
-    """The first MAX_BYTES of compressed metadata; nothing, if they are damaged."""
+    """The first MAX_BYTES of compressed metadata. Empty if they are damaged."""
     try:
         return zlib.decompressobj().decompress(data[:MAX_BYTES], MAX_BYTES)
     except zlib.error:

@@ -1,4 +1,4 @@
-"""Which format a file has, by its first bytes; and the name of those that are not accepted."""
+"""Detects the format of a file by its first bytes, and names the formats that are not accepted."""
 
 import re
 from typing import NoReturn
@@ -72,11 +72,11 @@ _BRANDS = {
     "HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
     "Canon raw (CR3)": (b"crx ",),
 }
-"""Of an ISO base media file: what its `ftyp` box says."""
+"""The brand in the `ftyp` box of an ISO base media file → its format."""
 
 
 def identify(data: bytes) -> str:
-    """The name of the format if it is accepted. Raises UnsupportedFormatError that names it if it is not."""
+    """Return the name of an accepted format. For any other, raises UnsupportedFormatError, which names it."""
     name = next((name for start, name in _SIGNATURES if data.startswith(start)), None)
     if name is None and data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         name = "WEBP"
@@ -88,7 +88,7 @@ def identify(data: bytes) -> str:
 
 
 def _by_brand(brands: bytes) -> str | None:
-    """The major brand decides; else the first compatible one that is known."""
+    """The format of the major brand, or else of the first compatible brand that is known."""
     found = [brands[at : at + 4] for at in (0, *range(8, len(brands), 4))]
     return next((name for brand in found for name, known in _BRANDS.items() if brand in known), None)
 

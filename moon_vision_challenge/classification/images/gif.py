@@ -14,7 +14,7 @@ _S_PER_PIXEL = 8e-9
 
 
 def scan(data: bytes, counter: PartCounter) -> Structure:
-    """Find the first image. The decoder gets it, the palettes and the transparency, and nothing behind it."""
+    """Find the first image. The decoder gets it, the palettes and the transparency, and nothing after it."""
     screen_width, screen_height, flags = struct.unpack_from("<HHB", data, 6)
     view = memoryview(data)
     position = 13 + _palette_bytes(flags)
@@ -24,7 +24,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
         counter.take()
         if introducer == _TRAILER:
             raise DamagedImageError("GIF: no image")
-        if introducer != _EXTENSION:  # garbage between blocks is passed over, as Pillow does
+        if introducer != _EXTENSION:  # garbage between blocks is skipped, as in Pillow
             position += 1
             continue
         end = _end_of_blocks(data, position + 2, counter)

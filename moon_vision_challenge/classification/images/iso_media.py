@@ -16,13 +16,13 @@ _S_PER_BYTE = 60e-9
 _S_PER_PIXEL = {"AVIF": 25e-9, "HEIC": 40e-9}
 _BYTES_PER_PIXEL = {"AVIF": 10, "HEIC": 8}
 _DECODER_BYTES = 16_000_000
-"""What a decoder takes whatever the size."""
+"""What a decoder takes for an image of any size."""
 
 
 class _Box(NamedTuple):
     kind: bytes
     start: int
-    """Of the content."""
+    """Where the content starts."""
     end: int
 
 
@@ -35,14 +35,14 @@ def scan_heic(data: bytes, counter: PartCounter) -> Structure:
 
 
 def _scan(data: bytes, image_format: str, counter: PartCounter) -> Structure:
-    """The largest image that the file describes. The decoder gets the file as it is, in a process of its own."""
+    """The largest image that the file describes. The decoder gets the whole file, in a separate process."""
     boxes = {box.kind: box for box in _boxes(data, 0, len(data), counter)}
     if b"meta" not in boxes:
         raise UnsupportedFormatError(
             f"{image_format}: no meta box",
             detail=f"This {image_format} holds a film, which is not accepted. Send a still image.",
         )
-    path = _Box(b"", boxes[b"meta"].start + 4, boxes[b"meta"].end)  # behind its version and flags
+    path = _Box(b"", boxes[b"meta"].start + 4, boxes[b"meta"].end)  # after its version and flags
     for kind in (b"iprp", b"ipco"):
         path = next((box for box in _boxes(data, path.start, path.end, counter) if box.kind == kind), path)
         if path.kind != kind:

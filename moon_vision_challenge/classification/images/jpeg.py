@@ -18,7 +18,7 @@ from moon_vision_challenge.classification.images.structure import (
     pixel_bytes,
 )
 
-# Fill bytes and garbage before a marker are passed over, as libjpeg does.
+# Fill bytes and garbage before a marker are skipped, as in libjpeg.
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _END_OF_ENTROPY_CODED_DATA = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
@@ -36,7 +36,7 @@ _SOF0, _SOF1, _SOF2, _DHT, _SOI, _EOI, _SOS, _DQT, _DNL, _DRI = (
 )
 _APP0, _APP1, _APP14 = 0xE0, 0xE1, 0xEE
 _COLOURS = {_APP0: b"JFIF\0", _APP14: b"Adobe"}
-"""The segments that tell the colour space, and how they begin."""
+"""The segments that declare the colour space, and how they begin."""
 _MAX_COLOURS = 8
 _FRAME_HEADER = struct.Struct(">BHHB")
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
@@ -59,7 +59,7 @@ _OTHER_FRAMES = {
 }
 _TABLES = {_DHT, _DQT, _DRI}
 _MAX_TABLES_BYTES = 65_536
-"""Of quantisation and Huffman tables before the first scan. All that are allowed together need 4 kB."""
+"""Bytes of quantisation and Huffman tables before the first scan. All allowed tables together need 4 kB."""
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
@@ -75,11 +75,11 @@ class _Frame(NamedTuple):
     width: int
     height: int
     blocks: dict[int, int]
-    """Component → how many blocks of 8 x 8 samples it has."""
+    """Component → its number of blocks of 8 x 8 samples."""
 
 
 def scan(data: bytes, counter: PartCounter) -> Structure:
-    """Read all segments before the first scan; of an image in several scans, those between them too."""
+    """Read all segments before the first scan and, in an image of several scans, those between the scans."""
     kept = _Kept(data)
     frame: _Frame | None = None
     orientation = xmp_orientation = None
@@ -118,7 +118,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
 
 
 class _Kept:
-    """The parts of a file that the decoder gets: as few and as long ones as possible."""
+    """The parts of a file that the decoder gets, in as few pieces as possible."""
 
     def __init__(self, data: bytes) -> None:
         self._view = memoryview(data)
@@ -126,14 +126,14 @@ class _Kept:
         self._parts: list[bytes | memoryview] = []
 
     def skip(self, start: int, end: int) -> None:
-        """Leave out a range behind all that were left out before."""
+        """Leave out a range after all those that were left out before."""
         if start < end:
             if self._start < start:
                 self._parts.append(self._view[self._start : start])
             self._start = end
 
     def parts(self, end: int) -> Parts | None:
-        """None: nothing was left out."""
+        """None if nothing was left out."""
         if self._start == 0 and end == len(self._view):
             return None
         return (*self._parts, self._view[self._start : end])
@@ -199,7 +199,7 @@ def _scan_scans(data: bytes, first: tuple[int, int], frame: _Frame, kept: _Kept,
     memory = pixel_bytes(frame.width, frame.height, 4 if count > 1 else 1, is_rgb=count == 3)
     cpu_s = len(data) * _S_PER_BYTE + samples * _S_PER_SAMPLE
     if not frame.is_progressive and len(names) == count:
-        # One scan has all: libjpeg keeps no coefficients, and needs nothing of what follows.
+        # One scan holds all components: libjpeg keeps no coefficients and needs nothing that follows.
         return Structure("JPEG", frame.width, frame.height, cpu_s, memory, parts=kept.parts(len(data)))
     scans = blocks = 0
     marker, (start, end) = _SOS, first
@@ -238,7 +238,7 @@ def _components(data: bytes, start: int, end: int, frame: _Frame) -> bytes:
     count = data[start + 4]
     names = data[start + 5 : end - 3 : 2]
     if len(names) != count or not names or not frame.blocks.keys() >= set(names) or len(set(names)) != count:
-        raise DamagedImageError("a scan of components that the frame has not")
+        raise DamagedImageError("a scan of components that the frame does not have")
     return names
 
 

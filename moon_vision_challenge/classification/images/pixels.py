@@ -1,4 +1,4 @@
-"""Bytes of a known format → an upright RGB image, in this process. No limits in here: encoded.py has checked them."""
+"""Bytes of a known format → an upright RGB image, in this process. encoded.py has checked the limits before."""
 
 import io
 import struct
@@ -34,9 +34,9 @@ PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "AVIF": AvifImagePlugin.AvifImageFile,
 }
-"""The class is named, not looked up: no other decoder can be made to run. decoder.py adds HEIC, in its own process."""
+"""Each class is named, not looked up, so that no other decoder can run. decoder.py adds HEIC, in its own process."""
 
-# What Pillow's decoders raise for damaged files, as mutating files of every format has shown.
+# What Pillow's decoders raise for damaged files, found by mutating files of every format.
 _DECODER_ERRORS = (
     OSError,
     ValueError,
@@ -64,14 +64,14 @@ _UPRIGHT = {
 
 
 _MAX_BYTES_IN_BLOCKS = 1_000_000
-"""A larger JPEG is read at once. In blocks, libjpeg starts anew at each block's end: quadratic in fill bytes."""
+"""A larger JPEG is read at once. In blocks, libjpeg restarts at each block's end: quadratic in fill bytes."""
 
 _UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "unsupported")
-"""How Pillow's reasons begin, in small letters, for what is sound and of a kind that it cannot decode."""
+"""How Pillow's reasons begin, in lower case, for sound images of a kind that it cannot decode."""
 
 
 class Request(NamedTuple):
-    """What is to be decoded, as the structure of the file told it."""
+    """What to decode, as read from the structure of the file."""
 
     format: str
     pixel_count: int
@@ -126,7 +126,7 @@ def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
             shorter = min(image.size)
             image.draft("RGB", (image.width * min_side // shorter, image.height * min_side // shorter))
     orientation = request.orientation
-    if request.format == "AVIF":  # Pillow makes EXIF of what the container says
+    if request.format == "AVIF":  # Pillow turns the container's properties into EXIF
         orientation = exif.read_orientation(image.info.get("exif", b"")) or 1
     rawmode = deep.rawmode(image)
     image.load()

@@ -18,7 +18,7 @@ _GREY, _RGB, _PALETTE = 0, 2, 3
 _MAX_PALETTE_BYTES = 768
 
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Adam7: the first column and row of each pass, and the steps."""
+"""Adam7: the first column and row of each pass, and its steps."""
 
 # Seconds; measured with Pillow's zlib-ng, docs/images.md.
 _S_PER_BYTE = 60e-9
@@ -72,7 +72,7 @@ def _raw_bytes(width: int, height: int, bits: int, interlace: int) -> int:
 
 
 def _memory(width: int, height: int, depth: int, colour: int, orientation: int) -> int:
-    if depth == 16 and colour in (_GREY, _RGB):  # deep.py holds the other half of a value beside it
+    if depth == 16 and colour in (_GREY, _RGB):  # deep.py also holds the other half of each value
         return width * height * (8 if colour == _GREY else 12)
     stored = 1 if colour in (_GREY, _PALETTE) else 4
     return pixel_bytes(width, height, stored, orientation=orientation, is_rgb=colour == _RGB)
@@ -93,7 +93,7 @@ def _orientation(kind: bytes, content: memoryview) -> int | None:
 
 
 def _orientation_of_raw_profile(text: bytes) -> int | None:
-    """As ImageMagick writes it: a line break, "exif", the number of bytes, and the bytes in hexadecimal digits."""
+    """ImageMagick's form: a line break, "exif", the number of bytes, and the bytes in hexadecimal digits."""
     digits = b"".join(text.split()[2:])
     try:
         return exif.read_orientation(bytes.fromhex(digits[: len(digits) & ~1].decode("ascii")))

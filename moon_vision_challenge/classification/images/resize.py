@@ -1,4 +1,4 @@
-"""An RGB image → the pixels that a model wants."""
+"""An RGB image → the pixels that a model needs."""
 
 import io
 
@@ -24,7 +24,7 @@ def crop_and_resize(image: Image.Image, size: int, *, crop: float = 0.875) -> Im
 def encode_jpeg(image: Image.Image) -> bytes:
     """A JPEG of quality 95 with full colour resolution (4:4:4): 1.9 % of top-1 answers differ from those on raw pixels.
 
-    At quality 75 it is 9 %.
+    At quality 75, 9 % differ.
     """
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=95, subsampling=0)

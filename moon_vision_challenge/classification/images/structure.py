@@ -1,4 +1,4 @@
-"""What a file's own structure tells about an image, before any decoder runs."""
+"""What the structure of a file reveals about an image before any decoder runs."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ STORED_RGB_BYTES = 4
 
 
 class Structure(NamedTuple):
-    """The image, and what decoding it costs at most."""
+    """The image, and the maximum cost of decoding it."""
 
     format: str
     """One of formats.SUFFIXES."""
@@ -22,17 +22,17 @@ class Structure(NamedTuple):
     pixel_bytes: int
     """Memory that grows with the size at which the image is decoded."""
     other_bytes: int = 0
-    """Memory that a JPEG needs whatever the size at which it is decoded."""
+    """Memory that does not depend on the size at which a JPEG is decoded."""
     orientation: int = 1
-    """As EXIF numbers it."""
+    """The orientation, with EXIF's numbers."""
     parts: Parts | None = None
-    """What the decoder gets, in order. None: the file as it is."""
+    """What the decoder gets, in order. None: the whole file, unchanged."""
     is_isolated: bool = False
     """Only the bounded decoder process may decode it."""
 
 
 class PartCounter:
-    """Counts the parts of a file: segments, chunks, blocks, strips. Scanning takes a time that they bound."""
+    """Counts the parts of a file: segments, chunks, blocks, strips. The limit bounds the time of scanning."""
 
     def __init__(self, limit: int) -> None:
         self.limit = self.left = limit
@@ -47,6 +47,6 @@ class PartCounter:
 
 
 def pixel_bytes(width: int, height: int, stored: int, *, orientation: int = 1, is_rgb: bool = False) -> int:
-    """The peak of decoding to `stored` bytes a pixel, turning the image upright, and converting it to RGB."""
+    """The peak of decoding to `stored` bytes per pixel, turning the image upright, and converting it to RGB."""
     converted = 0 if is_rgb else STORED_RGB_BYTES
     return width * height * (stored + max(stored if orientation > 1 else 0, converted))

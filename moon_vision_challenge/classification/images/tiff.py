@@ -52,7 +52,7 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _MAX_SIDE = 1 << 31
 
-# Seconds; measured with libtiff 4.7 and the dearest compression, LZMA; docs/images.md.
+# Seconds; measured with libtiff 4.7 and the slowest compression, LZMA; docs/images.md.
 _S_PER_BYTE = 60e-9
 _S_PER_SAMPLE_BYTE = 12e-9
 _S_PER_PIXEL = 12e-9
@@ -62,9 +62,9 @@ _S_PER_STRIP = 6e-6
 class _Entry(NamedTuple):
     kind: int
     values: int
-    """How many there are."""
+    """The number of values."""
     raw: bytes
-    """As it stands in the directory."""
+    """The bytes in the directory."""
     content: memoryview
 
 
@@ -90,7 +90,7 @@ _FORMS = {
 
 
 def scan(data: bytes, counter: PartCounter) -> Structure:
-    """Read the first directory. The decoder gets a directory of what it needs, and no other one."""
+    """Read the first directory. The decoder gets a directory with only what it needs, and no other directory."""
     form = _FORMS[data[:4]]
     entries = _read_directory(data, form, counter)
     width, height = (_number(entries, form, tag, 0) for tag in (_WIDTH, _HEIGHT))
@@ -125,7 +125,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
 
 
 def _stored_bytes(samples: int, bits: int) -> int:
-    """What the pixels take at the peak, in Pillow and while deep ones are brought to 8 bits: deep.py."""
+    """What the pixels take at the peak, in Pillow and while deep.py converts deep ones to 8 bits."""
     return 12 if bits > 8 and samples > 1 else 9
 
 
@@ -177,7 +177,7 @@ def _number(entries: dict[int, _Entry], form: _Form, tag: int, default: int) -> 
 def _check_layout(
     entries: dict[int, _Entry], form: _Form, size: tuple[int, int], bits: int, counter: PartCounter
 ) -> tuple[int, int]:
-    """All strips or tiles, decoded, in bytes; and the largest piece that the decoder holds."""
+    """The decoded size of all strips or tiles, and of the largest piece that the decoder holds, in bytes."""
     width, height = size
     if _TILE_OFFSETS in entries:
         across, down = (_number(entries, form, tag, 0) for tag in (_TILE_WIDTH, _TILE_HEIGHT))
@@ -206,7 +206,7 @@ def _orientation(entries: dict[int, _Entry], form: _Form) -> int:
 
 
 def _rebuild(data: bytes, form: _Form, entries: dict[int, _Entry]) -> Parts:
-    """The file with another directory at its end; the pixels stay where they are."""
+    """The file with another directory appended. The pixels stay where they are."""
     kept = [entry.raw for tag, entry in sorted(entries.items()) if tag in _KEPT]
     padding = len(data) & 1
     start = struct.pack(form.endian + form.offset, len(data) + padding)

@@ -25,7 +25,7 @@ WHERE finished_at > statement_timestamp() - make_interval(secs => %s)
 
 
 class WaitingCount:
-    """How many rows wait, counted at most once a second for all threads of this process."""
+    """The number of waiting rows, counted at most once a second for all threads of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -46,8 +46,8 @@ _waiting_count = WaitingCount()
 def check_capacity() -> None:
     """Raise QueueFullError if INFERENCE_MAX_PENDING rows wait.
 
-    The count is up to a second old, and each process has its own: the limit protects the disk and the waiting time,
-    it need not be exact.
+    The count is up to a second old, and each process has its own. The limit protects the disk and the waiting time. It
+    does not need to be exact.
     """
     limit = settings.INFERENCE_MAX_PENDING
     if _waiting_count.up_to(limit + 1) >= limit:

@@ -1,4 +1,4 @@
-"""One claim: its images are read, classified together, and each row gets the outcome that is its own."""
+"""One claim: reads its images, classifies them together, and gives each row its outcome."""
 
 import logging
 import math
@@ -27,10 +27,10 @@ from moon_vision_challenge.classification.serving import metadata
 logger = logging.getLogger(__name__)
 
 STORED_PREDICTIONS = 5
-"""How many of the most probable classes a row keeps."""
+"""The number of most probable classes that a row keeps."""
 
 _MAX_PIXELS_AT_ONCE = 25_000_000
-"""A batch with more is classified in parts: Pillow keeps four bytes of each. A single picture may have more."""
+"""A larger batch is classified in parts: Pillow keeps four bytes per pixel. A single picture may have more."""
 
 _INTERNAL_ERROR = {"code": "internal_error", "detail": "Internal error. It has been logged."}
 _UNSTORABLE = {"code": "invalid_prediction", "detail": "The model returned an unusable answer."}
@@ -40,13 +40,13 @@ Picture = tuple[Inference, Image.Image]
 
 
 def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
-    """Classify claimed rows, asking the model about INFERENCE_BATCH_SIZE images at once, and write how each one ended.
+    """Classify claimed rows, INFERENCE_BATCH_SIZE images per request to the model, and write each outcome.
 
-    A row that cannot be classified fails alone. One that met a transient failure is put back, to be tried again after
-    `retry_in_s`, until its attempts are used up. While a neighbour is away no attempt is used up.
+    A row that cannot be classified fails alone. After a transient failure, a row is requeued and retried after
+    `retry_in_s`, until its attempts are used up. While a service is unavailable, no attempts are used up.
 
     Returns:
-        What was written. A row whose lease was lost meanwhile is not among it: it is another worker's now.
+        What was written. It does not include rows whose lease was lost: they belong to another worker now.
     """
     outcomes: list[AttemptOutcome] = []
     pictures: list[Picture] = []
@@ -54,7 +54,7 @@ def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
     for number, inference in enumerate(inferences):
         try:
             pictures.append((inference, _read_image(inference)))
-        except StorageUnavailableError as error:  # each of the others would wait for it as long
+        except StorageUnavailableError as error:  # each of the other rows would wait just as long
             outcomes += [_failed(each, error) for each in inferences[number:]]
             break
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not take the rest of the batch with it
@@ -69,14 +69,14 @@ def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
     for outcome in outcomes:
         with log_context.inference(outcome.inference.pk):
             if outcome.inference.pk not in written:
-                logger.warning("the lease was lost, another worker has this inference; this answer is dropped")
+                logger.warning("the lease was lost and another worker has this inference, so this result is dropped")
             elif outcome.status == STATUS.DONE:
                 logger.info("done: %s", outcome.label)
     return [outcome for outcome in outcomes if outcome.inference.pk in written]
 
 
 def _write(outcomes: Sequence[AttemptOutcome]) -> set[int]:
-    """End the attempts with one statement. If one cannot be stored, each is ended alone, so that it fails alone."""
+    """End the attempts with one statement. If one cannot be stored, end each one alone, so that only that one fails."""
     try:
         return _end(outcomes)
     except (DataError, IntegrityError, ValueError) as error:
@@ -105,7 +105,7 @@ def _neighbour(outcome: AttemptOutcome) -> str:
 
 
 def _after(outcome: AttemptOutcome) -> Inference:
-    """The row as the outcome has made it, without reading it again."""
+    """The row with the outcome applied, without reading it again."""
     inference = outcome.inference
     inference.status, inference.label, inference.error = outcome.status, outcome.label, outcome.error
     return inference
@@ -144,12 +144,12 @@ def _classify(pictures: Sequence[Picture]) -> list[AttemptOutcome]:
 def _not_classified(pictures: Sequence[Picture], error: Exception) -> list[AttemptOutcome]:
     model_url = dispatcher[pictures[0][0].model_type].model_url
     if isinstance(error, ModelServerTimeoutError) and not metadata.is_answering(model_url):
-        error = ModelServerUnavailableError(str(error))  # it hangs: these images are not the cause
+        error = ModelServerUnavailableError(str(error))  # the model server hangs, and these images are not the cause
     known = error if isinstance(error, ClassificationError) else None
     if len(pictures) == 1 or (known and known.is_outage):
         return [_failed(inference, error) for inference, _ in pictures]
     if known and known.retryable:
-        # One picture may have spoilt it for all, and to ask for each one now may take as long each time.
+        # One picture may have failed the whole batch, and retrying each one now may take just as long every time.
         return [
             AttemptOutcome(inference, STATUS.PENDING, error=_reason(known), is_charged=False, claim_alone=True)
             for inference, _ in pictures
@@ -160,11 +160,11 @@ def _not_classified(pictures: Sequence[Picture], error: Exception) -> list[Attem
 def _failed(inference: Inference, error: Exception) -> AttemptOutcome:
     with log_context.inference(inference.pk):
         if not isinstance(error, ClassificationError):
-            logger.error("attempt %d failed by a mistake of ours", inference.attempts, exc_info=error)
+            logger.error("attempt %d failed with an internal error", inference.attempts, exc_info=error)
             return AttemptOutcome(inference, STATUS.FAIL, error=_INTERNAL_ERROR)
         if error.is_outage and _outage_s(inference) < settings.INFERENCE_MAX_OUTAGE_S:
             retry_in_s = _jittered(min(60.0, max(2.0, _outage_s(inference) / 2)))
-            logger.warning("waits for a neighbour, next attempt in %.1f s: %s", retry_in_s, error)
+            logger.warning("a service is unavailable, next attempt in %.1f s: %s", retry_in_s, error)
             return AttemptOutcome(
                 inference, STATUS.PENDING, error=_reason(error), retry_in_s=retry_in_s, is_charged=False, is_outage=True
             )
@@ -177,14 +177,14 @@ def _failed(inference: Inference, error: Exception) -> AttemptOutcome:
 
 
 def _outage_s(inference: Inference) -> float:
-    """How long this row has met neighbours that were away, at every attempt. Both times are PostgreSQL's."""
+    """How long every attempt of this row has met an unavailable service. Both times are PostgreSQL's."""
     if inference.unavailable_since is None or inference.started_at is None:
         return 0.0
     return (inference.started_at - inference.unavailable_since).total_seconds()
 
 
 def _jittered(ceiling_s: float) -> float:
-    """Equal jitter: half of the pause is random, so that what failed together does not come back together.
+    """Equal jitter: half of the pause is random, so that rows that failed together do not return together.
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """

@@ -1,4 +1,4 @@
-"""Whether Redis takes messages. It may be away, or at its memory limit, where it answers and refuses every write."""
+"""Whether Redis accepts messages. It may be unavailable, or at its memory limit, where it refuses every write."""
 
 from django.conf import settings
 from redis import Redis
@@ -9,7 +9,7 @@ _KEY = "moon_vision:broker_takes_messages"
 
 
 def takes_messages() -> bool:
-    """Ask Redis to write. It takes a second at most where its name is known."""
+    """Ask Redis to write. This takes a second at most if its name resolves."""
     url = settings.CELERY_BROKER_URL
     try:
         with Redis.from_url(url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S) as client:

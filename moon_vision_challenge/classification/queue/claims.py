@@ -1,7 +1,7 @@
 """Which worker may work on which rows, and until when: claims on Inference rows, each one SQL statement.
 
-A worker claims waiting rows and gets a lease on them: a token that nobody else has, and a time. Only the holder of the
-token may end the attempt. When the time is over the sweep frees the rows, and the late answer of a slow worker changes
+A worker claims waiting rows and gets a lease on them: a unique token and an expiry time. Only the holder of the token
+may end the attempt. When the lease expires, the sweep frees the rows, and the late answer of a slow worker changes
 nothing. Rows are claimed with FOR UPDATE SKIP LOCKED: workers never wait for each other.
 https://www.postgresql.org/docs/current/sql-select.html#SQL-FOR-UPDATE-SHARE
 """
@@ -26,8 +26,8 @@ _IS_CLAIMABLE = """
     )
 """
 
-# `probe`: of a model that was away, one worker takes one row to find out whether it is back. A second worker waits for
-# the first one's update of the outage, finds it changed, and claims nothing.
+# `probe`: if a model was unavailable, one worker takes one row to find out whether it is back. A second worker waits
+# for the first one's update of the outage, finds it changed, and claims nothing.
 _CLAIM = f"""
 WITH oldest AS (
     SELECT model_type, claim_alone FROM classification_inference AS waiting
@@ -79,8 +79,8 @@ WHERE inference.id = outcome.id AND inference.lease_token = %(token)s
 RETURNING inference.id
 """
 
-# A batch that was lost with its worker says nothing about any one of its rows: they are claimed alone from now on, and
-# the attempt is not charged. A row that was lost alone is charged.
+# A batch that was lost with its worker does not show which row was the cause. Its rows are claimed alone from now on,
+# and the attempt is not charged. A row that was lost alone is charged.
 _FREE_EXPIRED = """
 WITH expired AS (
     SELECT id, lease_token FROM classification_inference
@@ -101,7 +101,7 @@ RETURNING inference.*
 
 @dataclass
 class AttemptOutcome:
-    """How an attempt ended: done with a label; failed with an error; or put back, to be tried again later."""
+    """How an attempt ended: done with a label, failed with an error, or requeued to be retried later."""
 
     inference: Inference
     status: Inference.STATUS
@@ -113,13 +113,13 @@ class AttemptOutcome:
     is_charged: bool = True
     """Whether the attempt counts against INFERENCE_MAX_ATTEMPTS."""
     is_outage: bool = False
-    """Whether a neighbour that does not answer was the cause."""
+    """Whether the cause was a service that does not answer."""
     claim_alone: bool = False
-    """Whether the next attempt is to be this row's alone, because one row of its batch spoilt it for all."""
+    """Whether to claim this row alone next time, because one row failed its whole batch."""
 
 
 def claim_waiting(*, queue: str, limit: int, lease: timedelta) -> list[Inference]:
-    """Claim up to `limit` waiting rows of one model type: that of the row which has waited longest in this queue."""
+    """Claim up to `limit` waiting rows of one model type: the type of the row that has waited longest in this queue."""
     parameters = {"queue": queue, "limit": limit, "token": uuid.uuid4(), "lease": lease}
     return list(Inference.objects.raw(_CLAIM, parameters))
 
@@ -133,7 +133,7 @@ def find_waiting(*, queue: str) -> int | None:
 
 
 def end_attempts(outcomes: Sequence[AttemptOutcome]) -> set[int]:
-    """Write how attempts of one claim ended. Returns the ids written: rows whose lease was lost are left alone."""
+    """Write how attempts of one claim ended. Returns the ids written: rows whose lease was lost stay as they are."""
     if not outcomes:
         return set()
     parameters: dict[str, Any] = {
@@ -157,7 +157,7 @@ def end_attempts(outcomes: Sequence[AttemptOutcome]) -> set[int]:
 
 
 def free_expired(*, max_attempts: int, error: dict[str, str]) -> tuple[list[Inference], list[Inference]]:
-    """Free rows whose lease is over; those that had their last attempt alone fail with `error`.
+    """Free rows whose lease has expired. Rows that had their last attempt alone fail with `error`.
 
     Returns:
         The rows that are free to be claimed again, and the rows that failed.

@@ -1,11 +1,11 @@
-"""Neighbours that do not answer: their rows wait instead of burning attempts, and one row at a time tries again."""
+"""Services that do not answer: their rows wait instead of using up attempts, and one row at a time tries again."""
 
 from collections.abc import Collection
 
 from django.db import connection
 
 MEDIA_STORE = ""
-"""Stands where a model type does, for the outage that concerns all of them."""
+"""Takes the place of a model type in an outage that affects all of them."""
 
 # The pause is half as long as the outage has lasted: short for a restart, and never more than 15 s late in the end.
 _BEGIN = """
@@ -17,6 +17,6 @@ ON CONFLICT (model_type) DO UPDATE SET until = statement_timestamp()
 
 
 def begin(model_types: Collection[str]) -> None:
-    """Have nothing of these model types claimed for a while. Ends with the first attempt that meets no outage."""
+    """Stop claims of these model types for a while. The first attempt that meets no outage ends it."""
     with connection.cursor() as cursor:
         cursor.execute(_BEGIN, [sorted(model_types)])

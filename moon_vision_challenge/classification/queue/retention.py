@@ -1,4 +1,4 @@
-"""Deletes what is not needed any more: old inferences with their files, and files without an inference."""
+"""Deletes what is no longer needed: old inferences with their files, and files without an inference."""
 
 import logging
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _ROOT = "inferences"
 _CURSOR = "retention.day"
 
-# SKIP LOCKED: two runs at once share the work.
+# SKIP LOCKED: two concurrent runs share the work.
 _DELETE_OLD = """
 WITH deleted AS (
     DELETE FROM classification_inference WHERE id IN (
@@ -37,7 +37,7 @@ SELECT image FROM deleted
 def delete_old_inferences(*, limit: int = 1000) -> int:
     """Delete at most `limit` rows that have been final for INFERENCE_RETENTION_DAYS, with their files.
 
-    The row goes first: a row without its file would be a broken promise, a file without its row is found later.
+    The row goes first. A row without its file would break a promise, but a file without its row is found later.
     """
     parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS), "limit": limit}
     with connection.cursor() as cursor:
@@ -51,9 +51,9 @@ def delete_old_inferences(*, limit: int = 1000) -> int:
 
 
 def delete_orphaned_files() -> int:
-    """Delete the files of one day's folder that no row has; the next run takes the next folder.
+    """Delete the files of one day's folder that no row references. The next run takes the next folder.
 
-    Today's and yesterday's files are left alone: their rows may be on their way.
+    The files of today and yesterday stay: their rows may not be committed yet.
     """
     newest = f"{timezone.now() - timedelta(days=2):%Y/%m/%d}"
     days = sorted(day for day in _days() if day <= newest)
@@ -68,7 +68,7 @@ def delete_orphaned_files() -> int:
     for name in names - kept:
         default_storage.delete(name)
     if orphans := len(names - kept):
-        logger.warning("deleted %d files of %s that no inference has", orphans, day)
+        logger.warning("deleted %d files of %s that no inference references", orphans, day)
     return orphans
 
 

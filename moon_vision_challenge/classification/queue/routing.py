@@ -1,4 +1,4 @@
-"""Which Celery queue works off which model's images."""
+"""Which Celery queue processes which model's images."""
 
 from django.conf import settings
 
@@ -9,7 +9,7 @@ from moon_vision_challenge.classification.exceptions import UnknownModelTypeErro
 def queue_of(model_type: str) -> str:
     """The queue that this model type's class names.
 
-    Rows whose model type nobody registers are the default queue's, where their attempts fail with a reason.
+    Rows whose model type is not registered belong to the default queue, where their attempts fail with a reason.
     """
     try:
         return dispatcher[model_type].queue

@@ -1,8 +1,8 @@
-"""What a worker does while no message can reach it: the row is the truth, so the database alone is enough.
+"""What a worker does while messages cannot reach it. The row is the source of truth, so the database is enough.
 
-A thread of the worker's main process watches Redis. While Redis takes no messages, it keeps one child process running,
-`manage.py work_off`, which polls the database. A child, because an image that takes too much memory or time must not
-end the worker, and because the thread that waits must not share a connection with the processes that Celery forks.
+A thread of the worker's main process watches Redis. While Redis accepts no messages, it keeps a child process running,
+`manage.py work_off`, which polls the database. It is a child, because an image that takes too much memory or time must
+not end the worker, and because the thread must not share a connection with the processes that Celery forks.
 """
 
 import logging
@@ -21,10 +21,10 @@ CHECK_EVERY_S = 5.0
 
 
 class Standby:
-    """Runs the command while the broker is away: after two checks in a row, so that a restart of Redis is waited out.
+    """Runs the command while the broker is unavailable: after two failed checks, so that it ignores a restart of Redis.
 
     Args:
-        queues: those that this worker serves.
+        queues: the queues that this worker serves.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Standby:
         threading.Thread(target=self._watch, name="standby", daemon=True).start()
 
     def stop(self) -> None:
-        """Have the child finish what it has claimed, and end."""
+        """Make the child finish what it has claimed, and end."""
         self._stopped.set()
         if self._child:
             self._child.terminate()
 
     def join(self) -> None:
-        """Wait until the child has ended. It is never longer about it than a task may take."""
+        """Wait until the child has ended. It takes no longer than a task may."""
         if self._child:
             self._child.wait()
 

@@ -1,4 +1,4 @@
-"""Finds what was lost, a worker or a message, and sets it going again."""
+"""Finds lost workers and lost messages, and restarts their work."""
 
 import logging
 
@@ -12,9 +12,9 @@ from moon_vision_challenge.classification.queue.routing import queue_of
 
 logger = logging.getLogger(__name__)
 
-_WORKER_LOST = {"code": "worker_lost", "detail": "At every attempt, the worker was lost before it was done."}
+_WORKER_LOST = {"code": "worker_lost", "detail": "The worker was lost in every attempt."}
 
-# A loose index scan: as many steps as there are kinds, however many rows wait.
+# A loose index scan: its steps depend on the number of kinds, not on the number of waiting rows.
 # https://wiki.postgresql.org/wiki/Loose_indexscan
 _WAITING_KINDS = """
 WITH RECURSIVE kind AS (
@@ -32,7 +32,7 @@ SELECT queue, model_type FROM kind
 
 
 def free_lost_inferences() -> None:
-    """Let rows be claimed again whose worker was lost, and fail those that used up their attempts that way."""
+    """Free the rows whose worker was lost, and fail those that used up their attempts that way."""
     with transaction.atomic():
         freed, failed = claims.free_expired(max_attempts=settings.INFERENCE_MAX_ATTEMPTS, error=_WORKER_LOST)
         events.announce_final(failed)
@@ -41,7 +41,7 @@ def free_lost_inferences() -> None:
 
 
 def move_to_their_queues() -> None:
-    """Move waiting rows whose class has changed its queue, or is not registered any more, to the right queue."""
+    """Move waiting rows whose class has changed its queue, or is no longer registered, to the right queue."""
     for queue, model_type in _waiting_kinds():
         if (right := queue_of(model_type)) != queue:
             waiting = Inference.objects.filter(status=Inference.STATUS.PENDING, queue=queue, model_type=model_type)

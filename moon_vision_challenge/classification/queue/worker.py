@@ -1,4 +1,4 @@
-"""The worker's side: rows are claimed in batches, classified, and ended. No HTTP and no Celery in here."""
+"""The worker's side: claims rows in batches, classifies them, and ends them. Knows neither HTTP nor Celery."""
 
 import logging
 import time
@@ -16,21 +16,21 @@ logger = logging.getLogger(__name__)
 Wake = Callable[[str, int, float], object]
 """Wakes a worker: takes a queue, the id of a row that waits there, and the delay in seconds."""
 
-# In a backlog a task goes on with the next batch for this long, because a message costs 2 ms of CPU, and claims twice
-# as many rows each time, up to this many times INFERENCE_BATCH_SIZE. The workers share a short backlog, and the rows of
-# a slow model: its first batch takes the whole turn.
+# A message costs 2 ms of CPU, so in a backlog a task continues with the next batch for this long. It claims twice as
+# many rows each time, up to this many times INFERENCE_BATCH_SIZE. The workers share a short backlog, and the rows of a
+# slow model, whose first batch takes the whole turn.
 TURN_S = 1
 _LARGEST_CLAIM = 4
 
 
 def work_off(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
-    """Work off batches of this queue until nothing waits, something fails, or the turn ends. Returns what it wrote."""
+    """Process batches of this queue until nothing waits, something fails, or the turn ends. Returns what it wrote."""
     outcomes: list[AttemptOutcome] = []
     end = time.monotonic() + TURN_S
     limit = settings.INFERENCE_BATCH_SIZE
     while claimed := claim_batch(queue=queue, limit=limit):
         is_full = len(claimed) == limit
-        # Another worker starts on the rest, the backlog or rows of another model, before this batch is done.
+        # Another worker starts on the rest (the backlog, or another model's rows) before this batch is done.
         if is_full or claims.find_waiting(queue=queue) is not None:
             wake(queue, claimed[-1].pk, 0)
         written = batch.run(claimed)
@@ -48,7 +48,7 @@ def claim_batch(*, queue: str, limit: int | None = None) -> list[Inference]:
     """Claim waiting rows of this queue: one if one waits, up to `limit` of one model type if more do.
 
     Args:
-        limit: INFERENCE_BATCH_SIZE if it is not given.
+        limit: INFERENCE_BATCH_SIZE by default.
     """
     lease = timedelta(seconds=settings.INFERENCE_LEASE_S)
     return claims.claim_waiting(queue=queue, limit=limit or settings.INFERENCE_BATCH_SIZE, lease=lease)

@@ -22,7 +22,7 @@ class ModelAddress:
 
     @classmethod
     def parse(cls, url: str) -> Self | None:
-        """The address in any URL of a model. None if the URL has another form, as for another kind of server."""
+        """Parse the address in any URL of a model. None if the URL has another form, such as that of another server."""
         match = _URL.fullmatch(url)
         if match is None:
             return None
@@ -30,7 +30,7 @@ class ModelAddress:
         return cls(match["base"], match["name"], version, match["label"] or "")
 
     def at(self, version: int | None = None, *, label: str = "") -> Self:
-        """The same model, at a version or at what a label points to."""
+        """The same model, at a version or at a version label."""
         return replace(self, version=version, label=label)
 
     @property

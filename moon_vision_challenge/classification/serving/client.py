@@ -38,11 +38,11 @@ def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
     The payload may hold NumPy arrays and scalars. Bytes are sent as {"b64": ...}.
 
     Raises:
-        ModelServerUnavailableError: no connection, or it broke, or the server says 503.
+        ModelServerUnavailableError: the connection failed or broke, or the server answers 503.
         ModelServerTimeoutError: no answer within TF_SERVING_TIMEOUT_S.
         ModelNotAvailableError: the server does not serve this model.
         ModelVersionNotAvailableError: it does not serve the version that the URL names.
-        UnknownVersionLabelError: the model has no such version label as the URL names.
+        UnknownVersionLabelError: the model does not have the version label that the URL names.
         InvalidPredictionError: the server refused the request or its reply is not a prediction.
     """
     body = _request(url, data=payload_json.dump(payload))
@@ -52,19 +52,19 @@ def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def get(url: str) -> dict[str, Any]:
-    """GET what the server says about a model: its status or its metadata. Raises as `predict` does.
+    """GET what the server reports about a model: its status or its metadata. Raises as `predict` does.
 
-    It answers such questions without running a model, and so is given no longer than a connection may take.
+    The server answers without running a model, so the timeout is the one for a connection.
     """
     return _request(url, timeout_s=settings.TF_SERVING_CONNECT_TIMEOUT_S)
 
 
 def translate_error(error: requests.RequestException) -> ClassificationError:
-    """What the failed request of a classificator that calls `requests` itself means to us."""
+    """Translate the failed request of a classificator that calls `requests` itself into an exception of ours."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         response = error.response
         return _cause(response.url, response.status_code, response.text)(f"{error}: {response.text[:500]}")
-    # A body that stops half-way is a ConnectionError around urllib3's timeout.
+    # `requests` reports a body that stops halfway as a ConnectionError around urllib3's timeout.
     timed_out = isinstance(error, requests.ReadTimeout) or any(isinstance(arg, ReadTimeoutError) for arg in error.args)
     if timed_out:
         return ModelServerTimeoutError(repr(error))
@@ -78,7 +78,7 @@ def _cause(url: str, status: int, text: str) -> type[ClassificationError]:
     address = ModelAddress.parse(url)
     if cause is ModelNotAvailableError and address and address.version is not None:
         return ModelVersionNotAvailableError
-    # 400, as for a bad input; only its text tells ("Unrecognized servable version label").
+    # 400, as for a bad input. Only its text shows the cause ("Unrecognized servable version label").
     if status == 400 and address and address.label and "version label" in text:
         return UnknownVersionLabelError
     return cause

@@ -29,7 +29,7 @@ class TensorInfo(NamedTuple):
     dtype: str
     """As in TensorFlow's types.proto: DT_STRING, DT_FLOAT, ..."""
     shape: tuple[int, ...]
-    """-1: any size. Empty also if the rank is not known."""
+    """-1: any size. Also empty if the rank is not known."""
 
 
 class Signature(NamedTuple):
@@ -42,15 +42,15 @@ class VersionStatus(NamedTuple):
     state: str
     """As in TensorFlow Serving's get_model_status.proto: START, LOADING, AVAILABLE, UNLOADING, END."""
     message: str = ""
-    """What the model server says about this version: why it did not load, for example."""
+    """What the model server reports about this version, such as why it did not load."""
 
 
 class ModelStatus(NamedTuple):
-    """The versions of a model, newest first; None if the model server does not say."""
+    """The versions of a model, newest first; None if the model server does not report them."""
 
     versions: list[VersionStatus] | None
     reason: str = ""
-    """Why the model is not available, or what its operator should know. Empty if the model server does not say."""
+    """Why the model is not available, or what its operator should know. Empty if the model server reports nothing."""
 
     def serves(self, version: int | None) -> bool:
         """Whether this version answers, or any version for None."""
@@ -67,9 +67,9 @@ class ModelStatus(NamedTuple):
 
 
 class ExpiringCache(Generic[Value]):
-    """What `load` returned, by URL, for `ttl_s` seconds. An error is not kept.
+    """What `load` returned, by URL, for `ttl_s` seconds. Errors are not kept.
 
-    Threads may share it: the worst that happens is that two of them load the same thing at once.
+    Threads may share it: at worst, two of them load the same value at the same time.
     """
 
     def __init__(self, load: Callable[[str], Value], ttl_s: float) -> None:
@@ -80,7 +80,7 @@ class ExpiringCache(Generic[Value]):
     def __getitem__(self, url: str) -> Value:
         entry = self._entries.get(url)
         if entry is None or entry[0] < time.monotonic():
-            value = self._load(url)  # which may take long, and lasts from when it is there
+            value = self._load(url)  # loading may take long, so the time to live starts after it
             entry = self._entries[url] = (time.monotonic() + self._ttl_s, value)
         return entry[1]
 
@@ -94,7 +94,7 @@ class ExpiringCache(Generic[Value]):
 def _read_signatures(model_url: str) -> dict[str, Signature]:
     address = ModelAddress.parse(model_url)
     if address is None:
-        raise InvalidPredictionError(f"{model_url}: this is not a :predict URL, so it leads to no metadata")
+        raise InvalidPredictionError(f"{model_url}: this is not a :predict URL, so its metadata cannot be found")
     url = address.metadata
     body = client.get(url)
     try:
@@ -141,7 +141,7 @@ def _versions(address: ModelAddress) -> list[VersionStatus]:
 
 
 def is_answering(model_url: str) -> bool:
-    """Whether the model server tells its status now, as one that is only busy does."""
+    """Whether the model server reports its status now. A server that is only busy does."""
     statuses.forget(model_url)
     return statuses[model_url].versions is not None
 
@@ -151,7 +151,7 @@ def _message(status: Any) -> str:
 
 
 def version_of_label(labelled_url: str) -> int | None:
-    """The version to which the label in a model's URL points; None if the server does not say.
+    """The version that the label in a model's URL points to; None if the server does not report it.
 
     Raises UnknownVersionLabelError, and ModelNotAvailableError if the model is not served.
     """
@@ -161,7 +161,7 @@ def version_of_label(labelled_url: str) -> int | None:
 
 
 signatures: ExpiringCache[dict[str, Signature]] = ExpiringCache(_read_signatures, SIGNATURES_TTL_S)
-"""By a model's `:predict` URL, its signatures that predict. Raises as `tf_serving.predict` does."""
+"""A model's `:predict` URL → its signatures that predict. Raises as `tf_serving.predict` does."""
 
 statuses: ExpiringCache[ModelStatus] = ExpiringCache(_read_status, VERSIONS_TTL_S)
-"""By a model's `:predict` URL, its versions. Raises nothing: a server that does not answer is an answer, too."""
+"""A model's `:predict` URL → its versions. Never raises: a server that does not answer is a result, too."""

@@ -19,6 +19,6 @@ def _to_json(value: Any) -> Any:
         raise TypeError(f"{type(value).__name__} cannot be sent to a model")
     if value.dtype.kind not in "biuf":
         return value.tolist()
-    # orjson reads memory of another byte order as the machine's own, and takes only what is contiguous.
+    # orjson reads every byte order as the machine's own, and accepts only contiguous arrays.
     native = np.asarray(value, np.dtype(f"{value.dtype.kind}{min(value.dtype.itemsize, 8)}"), order="C")
     return orjson.Fragment(orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)) if native.ndim else native.item()

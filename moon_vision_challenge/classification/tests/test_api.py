@@ -352,7 +352,7 @@ def test_v0_says_why_a_model_is_not_available_and_whether_to_try_again(
 @pytest.mark.parametrize(
     ("versions", "detail"),
     [
-        (fake.has_versions(1), "does not serve this version of the model. Ask for another version."),
+        (fake.has_versions(1), "does not serve this version of the model. Request another version."),
         (fake.has_versions(7, state="LOADING"), "is loading this model. Try again later."),
     ],
 )

@@ -104,7 +104,7 @@ def test_a_model_type_that_some_address_cannot_hold_is_refused(model_type: str) 
 
 @pytest.mark.parametrize("thing", [object, "text", Complete()])
 def test_what_is_no_classificator_class_is_refused(thing: Any) -> None:
-    with pytest.raises(ImproperlyConfigured, match="no Classificator class"):
+    with pytest.raises(ImproperlyConfigured, match="not a Classificator subclass"):
         Dispatcher().register(thing)
 
 
@@ -134,7 +134,7 @@ def test_the_setting_swaps_in_a_consumers_own_dispatcher() -> None:
 def test_a_setting_that_names_no_dispatcher_class_is_an_error(path: str) -> None:
     with (
         override_settings(CLASSIFICATION_DISPATCHER=path),
-        pytest.raises(ImproperlyConfigured, match="no AbstractDisp"),
+        pytest.raises(ImproperlyConfigured, match="not an AbstractDisp"),
     ):
         dispatchers._make_dispatcher()
 

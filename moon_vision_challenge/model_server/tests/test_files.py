@@ -86,7 +86,7 @@ def test_a_loaded_version_does_not_change_with_its_files(
         change(version / name, tmp_path / "other" / name)
         wait_until(lambda: message(server, "table") != "", server)
         assert values(server) == {1.0}
-        text = f"{name} changed after version 1 was loaded. It still serves what was loaded."
+        text = f"{name} changed after version 1 was loaded. The server still uses the loaded version."
         assert message(server, "table").startswith(text)
         assert server.log.read_text().count(text) == 1
 
@@ -230,7 +230,7 @@ def test_a_config_that_is_written_slowly_changes_nothing_until_it_is_complete(tm
                     file.write(line)
                     file.flush()
                     if number == 1:
-                        wait_until(lambda: has_logged(server, "the models stay as they are"), server)
+                        wait_until(lambda: has_logged(server, "The models stay as they are"), server)
                     assert states(server) == {"1": "AVAILABLE"}
             wait_until(lambda: has_logged(server, "Model other version 1 is available"), server)
         finally:

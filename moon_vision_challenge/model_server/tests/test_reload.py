@@ -194,7 +194,7 @@ def test_another_base_path_is_loaded_before_the_old_one_goes(folder: Path) -> No
 def test_a_broken_config_file_changes_nothing_and_is_logged_once(folder: Path) -> None:
     with serving(folder) as server:
         (folder / "models.config").write_text("model_config_list { colour: 'red' }")
-        wait_until(lambda: has_logged(server, "the models stay as they are"), server)
+        wait_until(lambda: has_logged(server, "The models stay as they are"), server)
         (folder / "models.config").unlink()
         wait_until(lambda: has_logged(server, "cannot be read: No such file or directory"), server)
         assert factor(server) == 1

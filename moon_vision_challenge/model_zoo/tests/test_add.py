@@ -291,7 +291,7 @@ REFUSED: list[tuple[Callable[[Path], None], list[str], str]] = [
     (broken, ["broken.onnx"], "broken.onnx is not an ONNX model, or is cut short"),
     (cut, ["cut.onnx"], "cut.onnx is not an ONNX model, or is cut short"),
     (empty, ["empty.onnx"], "it holds no graph"),
-    (without_weights, ["bare.onnx"], "needs the file w beside it"),
+    (without_weights, ["bare.onnx"], "needs the file w next to it"),
     (new_opset, ["new.onnx"], "cannot be loaded by onnxruntime"),
     (two_inputs, ["two.onnx"], "does not take one image, but a, b"),
     (detector, ["net.onnx"], "for the task 'detect', not for `classify`"),
@@ -306,7 +306,7 @@ REFUSED: list[tuple[Callable[[Path], None], list[str], str]] = [
     (sound, ["net.onnx", "--preset", "timm"], "reads files of the export"),
     (sound, [*SOUND, "--labels", "none.txt"], "none.txt cannot be read"),
     (sound, [*SOUND, "--labels", "photo.png"], "not UTF-8 text"),
-    (sound, [*SOUND, "--input_size", "224"], "input_size is 224 x 224, and the model takes 64 x 64"),
+    (sound, [*SOUND, "--input_size", "224"], "input_size is 224 x 224, but the model takes 64 x 64"),
     (sound, [*SOUND, "--output", "x"], "no output 'x'"),
     (sound, [*SOUND, "--name", "a b"], "The name 'a b' cannot be used"),
     (sound, [*SOUND, "--photo", "names.txt"], "names.txt cannot be read as a picture"),
@@ -475,7 +475,7 @@ def test_a_class_is_put_behind_what_is_there_with_the_imports_it_needs(source: s
 
 
 def test_a_class_that_is_there_is_not_written_again() -> None:
-    with pytest.raises(AddError, match="has a class AClassificator already"):
+    with pytest.raises(AddError, match="already has a class AClassificator"):
         with_class(with_class("", CLASS), CLASS)
 
 

@@ -96,8 +96,8 @@ ONE = OrderedDict(a=Tensor("7", 2, 0, (2,), (1,)))
     ("content", "options", "message"),
     [
         (ONE, {"magic": 1}, "wrong magic number"),
-        ([1], {}, "something else than a state dictionary"),
-        ({"a": 1}, {}, "something else than a state dictionary"),
+        ([1], {}, "something other than a state dictionary"),
+        ({"a": 1}, {}, "something other than a state dictionary"),
         (ONE, {"keys": ["8"]}, "does not use"),
         (ONE, {"size": 3}, "truncated"),
         (OrderedDict(a=Tensor("7", 3, 0, (2,), (1,))), {}, "truncated"),

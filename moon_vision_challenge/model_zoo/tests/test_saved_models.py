@@ -89,7 +89,7 @@ def test_a_model_of_somebody_else_is_left(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / LITE / "1").mkdir(parents=True)
     (tmp_path / LITE / "1" / "model.onnx").write_bytes(b"theirs")
     assert main([LITE, "--models_dir", str(tmp_path)]) == 0
-    assert "left as it is" in capsys.readouterr().out
+    assert "left unchanged" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / LITE / "1").iterdir()] == ["model.onnx"]
 
 

@@ -114,7 +114,7 @@ def test_what_is_no_tarball_is_refused(tmp_path: Path, models: Path, content: by
 
 
 def test_a_tarball_without_models_and_a_strange_url_are_refused(tmp_path: Path, models: Path) -> None:
-    with pytest.raises(TarballError, match="holds no <model>/<version>/ folder"):
+    with pytest.raises(TarballError, match="does not hold a <model>/<version>/ folder"):
         fetch_and_unpack(make(tmp_path, "README"), models)
     with pytest.raises(TarballError, match="must be an http, https or file URL"):
         fetch_and_unpack("ftp://example.com/x", models)
