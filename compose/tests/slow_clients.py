@@ -12,7 +12,6 @@ import argparse
 import json
 import socket
 import ssl
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -79,7 +78,7 @@ def main() -> None:
             target=ThreadingHTTPServer(("127.0.0.1", arguments.stub), Stub).serve_forever, daemon=True
         ).start()
     url = f"{arguments.base_url.rstrip('/')}/api/v0/inferences/"
-    addresses = [f"127.0.1.{number + 1}" for number in range(arguments.addresses)] or [None]
+    addresses: list[str | None] = [f"127.0.1.{number + 1}" for number in range(arguments.addresses)] or [None]
     began = time.monotonic()
     clients = [begin(url, arguments.body, addresses[number % len(addresses)]) for number in range(arguments.clients)]
     print(f"{len(clients)} slow clients after {time.monotonic() - began:.1f} s")
@@ -94,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
