@@ -26,7 +26,7 @@ from chaos import faults
 from chaos.proxy import Manner, Proxy
 from native.environment import ROOT, RUN_DIR, free_port
 from native.process import poll
-from native.services import Services, running
+from native.services import ServiceDiedError, Services, running
 
 SETTLE_S = 3
 """After this time of an outage, the service must have noticed it."""
@@ -46,6 +46,7 @@ class Stage:
     services: Services
     proxies: Mapping[str, Proxy]
     disk: Path
+    env: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -120,9 +121,28 @@ def run_cell(stage: Stage, cell: Cell, duration_s: float) -> list[str]:
     worker = f"{done} of {len(rows)} done" if rows else "nothing accepted"
     cell.end(stage)
     healed = time.monotonic()
-    recovered = poll(lambda: _works(stage.url) and all(map(_is_done, rows)), 120)
+    restarts = 0
+
+    def has_recovered() -> bool:
+        nonlocal restarts
+        restarts += _restart_what_has_ended(stage)
+        return all(map(_is_done, rows)) and _works(stage.url)
+
+    recovered = poll(has_recovered, 120)
+    worker += ", and it ended" if restarts else ""
     back = f"{time.monotonic() - healed:.1f} s" if recovered else "not within 120 s"
     return [cell.neighbour, cell.manner, *map(str, answers.values()), worker, back]
+
+
+def _restart_what_has_ended(stage: Stage) -> bool:
+    """As compose and `make run` do. Only a worker may end."""
+    try:
+        stage.services.check()
+    except ServiceDiedError:
+        stage.services.kill("worker")
+        stage.services.start("worker", stage.env)
+        return True
+    return False
 
 
 def _ask(question: Callable[[], requests.Response], answers: Answers, begin: float, duration_s: float) -> None:
@@ -215,7 +235,7 @@ def staged() -> Iterator[tuple[Stage, bool]]:
         for name in NAMES:
             services.start(name, env)
         services.wait_until_ready(*NAMES)
-        yield Stage(services, proxies, disk), has_disk
+        yield Stage(services, proxies, disk, env), has_disk
 
 
 def main() -> int:
