@@ -31,6 +31,8 @@ from native.services import ServiceDiedError, Services, running
 SETTLE_S = 3
 """After this time of an outage, the service must have noticed it."""
 PAUSE_S = 0.1
+V0_CLIENTS = 6
+"""So many that they could hold all threads of a web process. Of each other kind of request there is one client."""
 PHOTO = (ROOT / "samples" / "coffee.jpg").read_bytes()
 NAMES = ("web", "worker", "beat")
 DISK_BYTES = 64 * 1024 * 1024
@@ -112,6 +114,7 @@ def run_cell(stage: Stage, cell: Cell, duration_s: float) -> list[str]:
     threads = [
         threading.Thread(target=_ask, args=(question, answers[name], begin, duration_s))
         for name, question in questions.items()
+        for _ in range(V0_CLIENTS if name == "v0" else 1)
     ]
     for thread in threads:
         thread.start()
@@ -219,7 +222,8 @@ def staged() -> Iterator[tuple[Stage, bool]]:
     own = dict.fromkeys(URLS.values(), "") | {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
     with ExitStack() as stack:
         services = stack.enter_context(running(list(URLS), run_dir=RUN_DIR / "outages", env=own))
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=services.env, check=True)
+        for command in (["migrate", "-v0"], ["flush", "--no-input", "-v0"]):  # the files of earlier rows are gone
+            subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=services.env, check=True)
         env, proxies = {"API_ANON_RATE": "1000000/s", "MEDIA_MIN_FREE_BYTES": "131072", "INFERENCE_SWEEP_S": "5"}, {}
         for name, variable in URLS.items():
             url = urlsplit(services.env[variable])

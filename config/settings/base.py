@@ -236,6 +236,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,  # who sends a message waits no longer than this; workers go on trying all the same
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a Redis at its memory limit refuses commands, which would end a worker
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # not 100: a worker waits for Redis as long as it takes
 CELERY_TASK_PUBLISH_RETRY = False  # the sweep of beat sends again what could not be sent
 CELERY_WORKER_SEND_TASK_EVENTS = True  # for Flower
