@@ -26,11 +26,13 @@ from chaos import faults
 from chaos.proxy import Manner, Proxy
 from native.environment import ROOT, RUN_DIR, free_port
 from native.process import poll
-from native.services import Services, running
+from native.services import ServiceDiedError, Services, running
 
 SETTLE_S = 3
 """After this time of an outage, the service must have noticed it."""
 PAUSE_S = 0.1
+V0_CLIENTS = 6
+"""So many that they could hold all threads of a web process. Of each other kind of request there is one client."""
 PHOTO = (ROOT / "samples" / "coffee.jpg").read_bytes()
 NAMES = ("web", "worker", "beat")
 DISK_BYTES = 64 * 1024 * 1024
@@ -46,6 +48,7 @@ class Stage:
     services: Services
     proxies: Mapping[str, Proxy]
     disk: Path
+    env: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -111,6 +114,7 @@ def run_cell(stage: Stage, cell: Cell, duration_s: float) -> list[str]:
     threads = [
         threading.Thread(target=_ask, args=(question, answers[name], begin, duration_s))
         for name, question in questions.items()
+        for _ in range(V0_CLIENTS if name == "v0" else 1)
     ]
     for thread in threads:
         thread.start()
@@ -120,9 +124,28 @@ def run_cell(stage: Stage, cell: Cell, duration_s: float) -> list[str]:
     worker = f"{done} of {len(rows)} done" if rows else "nothing accepted"
     cell.end(stage)
     healed = time.monotonic()
-    recovered = poll(lambda: _works(stage.url) and all(map(_is_done, rows)), 120)
+    restarts = 0
+
+    def has_recovered() -> bool:
+        nonlocal restarts
+        restarts += _restart_what_has_ended(stage)
+        return all(map(_is_done, rows)) and _works(stage.url)
+
+    recovered = poll(has_recovered, 120)
+    worker += ", and it ended" if restarts else ""
     back = f"{time.monotonic() - healed:.1f} s" if recovered else "not within 120 s"
     return [cell.neighbour, cell.manner, *map(str, answers.values()), worker, back]
+
+
+def _restart_what_has_ended(stage: Stage) -> bool:
+    """As compose and `make run` do. Only a worker may end."""
+    try:
+        stage.services.check()
+    except ServiceDiedError:
+        stage.services.kill("worker")
+        stage.services.start("worker", stage.env)
+        return True
+    return False
 
 
 def _ask(question: Callable[[], requests.Response], answers: Answers, begin: float, duration_s: float) -> None:
@@ -199,7 +222,8 @@ def staged() -> Iterator[tuple[Stage, bool]]:
     own = dict.fromkeys(URLS.values(), "") | {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
     with ExitStack() as stack:
         services = stack.enter_context(running(list(URLS), run_dir=RUN_DIR / "outages", env=own))
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=services.env, check=True)
+        for command in (["migrate", "-v0"], ["flush", "--no-input", "-v0"]):  # the files of earlier rows are gone
+            subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=services.env, check=True)
         env, proxies = {"API_ANON_RATE": "1000000/s", "MEDIA_MIN_FREE_BYTES": "131072", "INFERENCE_SWEEP_S": "5"}, {}
         for name, variable in URLS.items():
             url = urlsplit(services.env[variable])
@@ -215,7 +239,7 @@ def staged() -> Iterator[tuple[Stage, bool]]:
         for name in NAMES:
             services.start(name, env)
         services.wait_until_ready(*NAMES)
-        yield Stage(services, proxies, disk), has_disk
+        yield Stage(services, proxies, disk, env), has_disk
 
 
 def main() -> int:

@@ -22,6 +22,11 @@ class CircuitBreaker:
         """Whether callers should leave the service alone."""
         return time.monotonic() < self._open_until
 
+    @property
+    def is_tripped(self) -> bool:
+        """Whether the neighbour has failed and nobody has found it answering since."""
+        return self._is_tripped
+
     def lets_through(self) -> bool:
         """Whether the caller may call the service.
 

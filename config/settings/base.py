@@ -236,6 +236,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,  # the longest that sending a message takes; workers keep retrying regardless
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a Redis at its memory limit refuses commands, which would end a worker
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # unlimited, not 100: a worker waits until Redis is back
 CELERY_TASK_PUBLISH_RETRY = False  # beat's sweep resends what could not be sent
 CELERY_WORKER_SEND_TASK_EVENTS = True  # for Flower

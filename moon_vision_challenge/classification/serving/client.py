@@ -3,6 +3,8 @@
 https://www.tensorflow.org/tfx/serving/api_rest
 """
 
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,6 +24,7 @@ from moon_vision_challenge.classification.exceptions import (
 )
 from moon_vision_challenge.classification.serving import payload as payload_json
 from moon_vision_challenge.classification.serving.address import ModelAddress
+from moon_vision_challenge.classification.serving.hang import HangGuard
 
 _STATUS_ERRORS: dict[int, type[ClassificationError]] = {
     404: ModelNotAvailableError,  # "Servable not found": not there, or still loading
@@ -38,14 +41,15 @@ def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
     The payload may hold NumPy arrays and scalars. Bytes are sent as {"b64": ...}.
 
     Raises:
-        ModelServerUnavailableError: the connection failed or broke, or the server answers 503.
+        ModelServerUnavailableError: the connection failed or broke, or the server answers 503, or it is known to hang.
         ModelServerTimeoutError: no answer within TF_SERVING_TIMEOUT_S.
         ModelNotAvailableError: the server does not serve this model.
         ModelVersionNotAvailableError: it does not serve the version that the URL names.
         UnknownVersionLabelError: the model does not have the version label that the URL names.
         InvalidPredictionError: the server refused the request or its reply is not a prediction.
     """
-    body = _request(url, data=payload_json.dump(payload))
+    with _guard_call(url):
+        body = _request(url, data=payload_json.dump(payload))
     if not ("predictions" in body or "outputs" in body):
         raise InvalidPredictionError(f"{url}: neither 'predictions' nor 'outputs' in the reply")
     return body
@@ -57,6 +61,30 @@ def get(url: str) -> dict[str, Any]:
     The server answers without running a model, so the timeout is the one for a connection.
     """
     return _request(url, timeout_s=settings.TF_SERVING_CONNECT_TIMEOUT_S)
+
+
+_guards: dict[str, HangGuard] = {}
+"""By the address of a model server."""
+
+
+def _guard_call(url: str) -> AbstractContextManager[None]:
+    address = ModelAddress.parse(url)
+    if address is None:  # another kind of server, which cannot be asked for a model's state
+        return nullcontext()
+    guard = _guards.get(address.base)
+    if guard is None:
+        guard = _guards[address.base] = HangGuard(partial(_is_answering, address.at().status))
+    return guard.call()
+
+
+def _is_answering(status_url: str) -> bool:
+    try:
+        get(status_url)
+    except (ModelServerUnavailableError, ModelServerTimeoutError):
+        return False
+    except ClassificationError:
+        return True  # whatever it says about this model
+    return True
 
 
 def translate_error(error: requests.RequestException) -> ClassificationError:

@@ -63,6 +63,16 @@ def test_a_worker_goes_on_by_the_database_alone_while_redis_is_full(service: Ser
 
 
 @pytest.mark.e2e
+def test_a_worker_that_fetches_a_message_from_a_full_redis_does_not_end(service: Service) -> None:
+    created = service.post("v1")
+    with memory_limit():
+        service.services.start("worker", service.environment)  # it is not ready before there is room
+        service.wait_for(created, "done", timeout_s=60)
+        service.services.check()  # raises if it has ended
+    assert service.wait_for(service.post("v1"), "done")["status"] == "done"
+
+
+@pytest.mark.e2e
 def test_a_worker_goes_on_by_the_database_alone_while_redis_is_gone(service: Service) -> None:
     service.start("worker")
     with killed_redis(service):
