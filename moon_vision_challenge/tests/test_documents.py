@@ -105,9 +105,8 @@ def test_every_make_command_exists(target: str) -> None:
 def test_every_page_that_the_code_names_exists() -> None:
     folders = [ROOT / folder for folder in ("config", "moon_vision_challenge", "native", "bench", "compose")]
     sources = [path for folder in folders for path in folder.rglob("*.py")]
-    named = {
-        (path, page) for path in sources for page in re.findall(r"(?<!/)docs/[\w/.-]+\.md", path.read_text()) if path != _THIS
-    }
+    ours = re.compile(r"(?<!/)docs/[\w/.-]+\.md")
+    named = {(path, page) for path in sources for page in ours.findall(path.read_text()) if path != _THIS}
     assert {(str(path), page) for path, page in named if not (ROOT / page).exists()} == set()
 
 
