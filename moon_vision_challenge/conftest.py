@@ -58,8 +58,11 @@ def _web(services: Services, tmp_path_factory: pytest.TempPathFactory, django_db
 
 
 @pytest.fixture
-def service(_web: Service, services: Services) -> Iterator[Service]:
-    """The running web server, with an empty queue. A test starts a worker if it needs one."""
+def service(_web: Service, services: Services, transactional_db: None) -> Iterator[Service]:
+    """The running web server, with an empty queue. A test starts a worker if it needs one.
+
+    The server commits rows, so the database is emptied after each test that uses it.
+    """
     Redis.from_url(django_settings.REDIS_URL).flushdb()
     yield _web
     services.stop("beat", "worker", "webhook_worker")

@@ -144,7 +144,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(run_dir: Path) -> N
         other.listen()
         port = str(other.getsockname()[1])
         with (
-            pytest.raises(CannotRunError, match=rf"Port {port} .* redis, is taken .* REDIS_PORT="),
+            pytest.raises(CannotRunError, match=rf"Port {port} .* redis, is in use .* REDIS_PORT="),
             running(["postgres", "redis"], run_dir=run_dir, env={"REDIS_PORT": port}, procfile=PROCFILE),
         ):
             pytest.fail("started on a port that is taken")

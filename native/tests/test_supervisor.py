@@ -56,7 +56,7 @@ def test_the_delay_is_short_again_after_a_calm_time(run_dir: Path, monkeypatch: 
             old = services.pid("calm")
             os.kill(old, signal.SIGKILL)
             look_after_until(supervised, services, "calm", old)
-    assert all("again in 0.2 s" in line for line in said)
+    assert all("restarts in 0.2 s" in line for line in said)
 
 
 def test_a_service_that_dies_again_and_again_ends_the_run_with_its_last_lines(

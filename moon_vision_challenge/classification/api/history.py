@@ -28,7 +28,7 @@ class HistoryPagination(CursorPagination):
         try:
             cursor = super().decode_cursor(request)
             if cursor and cursor.position is not None:
-                _TIME.run_validation(str(cursor.position))
+                cursor = cursor._replace(position=_TIME.run_validation(str(cursor.position)).isoformat())
         except (NotFound, ValidationError) as error:
             raise ValidationError(
                 {"cursor": ["This is not a cursor. Take one from the `next` or `previous` URL of a page."]}

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from PIL import Image
 
-from moon_vision_challenge.classification.dispatchers import Dispatcher, dispatcher
+from moon_vision_challenge.classification.dispatchers import Dispatcher
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
 from moon_vision_challenge.classification.tests import fake_model_server as fake
@@ -245,20 +244,3 @@ def test_bytes_of_a_raw_signature_have_the_form_of_the_tensor_behind_it(start_fa
     numbers.model_url = f"{server.url}/v1/models/other:predict"  # type: ignore[method-assign, assignment]
     memory = np.frombuffer(base64.b64decode(instance.value["b64"]), np.float16)
     np.testing.assert_allclose(memory.reshape(3, 6, 6), numbers().preprocess_input(PHOTO).value, atol=2e-3)
-
-
-def test_checks_and_forms_cost_a_request_next_to_nothing(start_fake: StartFake) -> None:
-    """CPU time of all that is not the picture and not the request: at most 0.05 ms."""
-    start_fake(fake.predicts(281))
-    classificator = dispatcher["resnet"]
-    assert isinstance(classificator, ServedModelClassificator)
-    assert classificator.predict(PHOTO) == "tabby"
-    pred = {"predictions": [[0.1] * 999 + [0.9]], "output": classificator.wire_form.output}
-    times = []
-    for _ in range(5):
-        started = time.process_time()
-        for _ in range(200):
-            classificator.wire_form  # noqa: B018
-            classificator.decode_predictions(pred)
-        times.append((time.process_time() - started) / 200)
-    assert min(times) < 0.05e-3
