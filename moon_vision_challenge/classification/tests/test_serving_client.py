@@ -1,6 +1,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -210,6 +212,23 @@ def test_a_forked_process_shares_no_connection(start_fake: StartFake) -> None:
     client.predict(url, PAYLOAD)
     of_parent, of_child, of_parent_again = ports
     assert of_child != of_parent == of_parent_again
+
+
+def test_a_fork_after_a_failed_lookup_does_not_hang() -> None:
+    code = """
+import os, signal
+from moon_vision_challenge import http_client
+pool = http_client.Pool([])
+try:
+    pool.request("http://host.invalid:9/", None, connect_timeout_s=1, timeout_s=1)
+except http_client.RequestFailedError:
+    pass
+if os.fork() == 0:
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert result.stdout == "7\n", result.stderr
 
 
 def test_a_malformed_url_is_unavailable() -> None:
