@@ -91,7 +91,7 @@ def test_demo_runs_in_a_folder_and_an_environment_that_are_hard(checkout: Path, 
         "FLOWER_PORT": str(free_port()),
     }
     done = subprocess.run(
-        ["sh", "-c", "umask 077 && exec make demo"],
+        ["sh", "-c", "umask 077 && exec make --no-print-directory demo"],
         cwd=checkout,
         env=environment,
         capture_output=True,
