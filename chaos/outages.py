@@ -1,6 +1,6 @@
 """`python -m chaos.outages`: what each neighbour's failure costs clients, in status codes and seconds.
 
-All services run as in `make run`, with data of their own in .run/outages. PostgreSQL, Redis and the model server are
+All services run as in `make run`, with separate data in .run/outages. PostgreSQL, Redis and the model server are
 each behind a proxy, so that they can be slow or wrong; to be gone they are killed, and to hang they are stopped.
 """
 
@@ -32,7 +32,7 @@ SETTLE_S = 3
 """After this time of an outage, the service must have noticed it."""
 PAUSE_S = 0.1
 V0_CLIENTS = 6
-"""So many that they could hold all threads of a web process. Of each other kind of request there is one client."""
+"""Enough to hold all threads of a web process. Every other kind of request has one client."""
 PHOTO = (ROOT / "samples" / "coffee.jpg").read_bytes()
 NAMES = ("web", "worker", "beat")
 DISK_BYTES = 64 * 1024 * 1024

@@ -17,7 +17,7 @@ class Manner(Enum):
     SLOW = "slow"
     """Everything is `delay_s` late."""
     WRONG = "wrong"
-    """It answers what is no word of the protocol."""
+    """It answers with bytes that are not part of the protocol."""
 
 
 _GARBAGE = b"\x00\xffgarbage, not a protocol\r\n\r\n" * 4
