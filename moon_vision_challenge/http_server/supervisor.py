@@ -111,13 +111,14 @@ class Supervisor:
 
     def _fork(self, number: int) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become_worker(number)
+            self._become_worker(number, parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         return pid
 
-    def _become_worker(self, number: int) -> None:
+    def _become_worker(self, number: int, parent: int) -> None:
         signal.set_wakeup_fd(-1)
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
@@ -128,7 +129,7 @@ class Supervisor:
             service = self._load()
             allow_files(service.limits.max_connections + SPARE_FILES)
             code = 1
-            Worker(service, self._listener, self._counts, number).serve()
+            Worker(service, self._listener, self._counts, number, parent).serve()
             code = 0
         except Exception:  # the parent's frames are above: no exception may pass
             logger.exception("a web process cannot continue")

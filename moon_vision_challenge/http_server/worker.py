@@ -50,8 +50,13 @@ class Service:
 
 
 class Worker:
-    def __init__(self, service: Service, listener: socket.socket, counts: "memoryview[int]", number: int) -> None:
-        """`counts`: connections of each process, in memory that they share; `number` is the index of this one."""
+    def __init__(
+        self, service: Service, listener: socket.socket, counts: "memoryview[int]", number: int, parent: int
+    ) -> None:
+        """`counts`: connections of each process, in memory that they share; `number` is the index of this one.
+
+        `parent`: the process to end with. It may be gone already, so this process cannot ask who it was.
+        """
         self.limits = service.limits
         self.application = service.application
         self.is_multiprocess = len(counts) > 1
@@ -67,7 +72,7 @@ class Worker:
         self._reserved = Threads(1, "reserved")
         self._accepting: set[asyncio.Task[object]] = set()
         self._warned_at = -float(WARN_INTERVAL_S)
-        self._parent = os.getppid()
+        self._parent = parent
 
     def serve(self) -> None:
         """Returns once the process was told to stop and has answered its open requests."""

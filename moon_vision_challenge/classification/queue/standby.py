@@ -6,6 +6,7 @@ not end the worker, and because the thread must not share a connection with the 
 """
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -34,7 +35,8 @@ class Standby:
         check_every_s: float = CHECK_EVERY_S,
         takes_messages: Callable[[], bool] = broker.takes_messages,
     ) -> None:
-        self._command = [sys.executable, str(settings.ROOT_DIR / "manage.py"), "work_off", *queues]
+        command = ("work_off", f"--parent={os.getpid()}", *queues)
+        self._command = [sys.executable, str(settings.ROOT_DIR / "manage.py"), *command]
         self._check_every_s = check_every_s
         self._takes_messages = takes_messages
         self._stopped = threading.Event()

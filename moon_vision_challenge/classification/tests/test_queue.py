@@ -251,6 +251,6 @@ def test_a_body_in_chunks_is_read(service: Service) -> None:
 
 
 def test_the_rate_limit_is_one_for_all_web_processes(service: Service) -> None:
-    service.start("web", API_ANON_RATE="20/m")
+    service.start("web", API_ANON_RATE="20/d")
     statuses = [requests.post(f"{service.url}/api/v0/inferences/", json={}, timeout=30).status_code for _ in range(30)]
     assert statuses == [400] * 20 + [429] * 10

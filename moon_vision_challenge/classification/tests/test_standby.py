@@ -1,5 +1,6 @@
 """A worker whose Redis takes no messages."""
 
+import os
 import subprocess
 import sys
 import time
@@ -111,4 +112,4 @@ def test_one_child_runs_at_a_time_and_none_while_redis_takes_messages(
     time.sleep(0.1)  # ten more checks would start ten more
     standby.stop()
     standby.join()
-    assert started == [["work_off", "inferences", "slow"]]
+    assert started == [["work_off", f"--parent={os.getpid()}", "inferences", "slow"]]

@@ -24,12 +24,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queues", nargs="+", help="the queues to work off")
+        parser.add_argument("--parent", type=int, default=os.getppid(), help="end when this parent process has ended")
 
-    def handle(self, *, queues: list[str], **_: Any) -> None:
+    def handle(self, *, queues: list[str], parent: int, **_: Any) -> None:
         self._is_stopped = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        parent = os.getppid()
         next_check = 0.0  # time.monotonic(); a Redis that hangs takes a second to ask
         while not self._is_stopped and os.getppid() == parent:
             if time.monotonic() >= next_check:
