@@ -1,4 +1,4 @@
-"""The Celery application. Its options are the CELERY_* settings of config/settings/base.py."""
+"""The Celery application. Its options are the CELERY_* settings of config/settings/queue.py."""
 
 import os
 from typing import Any
