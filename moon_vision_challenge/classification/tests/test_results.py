@@ -187,7 +187,7 @@ def test_other_exceptions_of_a_hook_pass_as_they_are(hook: str) -> None:
 
 def test_a_worker_process_that_celery_ends_while_a_hook_runs_ends() -> None:
     billiard = types.ModuleType("billiard.common")
-    exec("def on_sigterm(signum, frame): raise SystemExit(241)", billiard.__dict__)  # noqa: S102
+    exec("def on_sigterm(signum, frame): raise SystemExit(241)", billiard.__dict__)
     with pytest.raises(SystemExit), contained(Complete()):
         billiard.on_sigterm(15, None)
 

@@ -61,7 +61,9 @@ def test_a_run_finishes_the_row_with_the_label(inference: Inference, start_fake:
     inference.refresh_from_db()
     assert (inference.status, inference.label, inference.error) == (STATUS.DONE, "tabby", None)
     assert inference.attempts == 1
-    assert inference.created_at <= inference.started_at <= inference.finished_at  # type: ignore[operator]
+    assert inference.started_at
+    assert inference.finished_at
+    assert inference.created_at <= inference.started_at <= inference.finished_at
     assert inference.lease_token is None
 
 
@@ -341,7 +343,7 @@ def test_log_lines_of_a_run_carry_the_inference_id(
     caplog.set_level("INFO", logger=batch.__name__)
     start_fake(fake.predicts(281))
     run()
-    assert [record.inference_id for record in caplog.records] == [inference.pk]  # type: ignore[attr-defined]
+    assert [vars(record)["inference_id"] for record in caplog.records] == [inference.pk]
 
 
 def test_more_waits_while_rows_of_another_model_type_do(jpeg: bytes) -> None:

@@ -3,7 +3,9 @@
 import signal
 from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 
+import psutil
 import pytest
 
 from moon_vision_challenge.http_server.supervisor import CannotListenError, listen
@@ -17,6 +19,10 @@ from moon_vision_challenge.http_server.tests.conftest import (
     told,
     wait_for,
 )
+
+
+def is_replaced(server: Server, victim: psutil.Process) -> bool:
+    return len(server.workers) == 2 and victim not in server.workers
 
 
 def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
@@ -38,7 +44,7 @@ def test_a_process_that_dies_is_replaced_again_and_again(start_server: StartServ
         victim = server.workers[0]
         victim.send_signal(signal.SIGKILL)
         assert status(server.get("/")) == 200
-        wait_for(lambda: len(server.workers) == 2 and victim not in server.workers)  # noqa: B023
+        wait_for(partial(is_replaced, server, victim))
 
 
 def test_a_request_under_way_is_answered_before_the_server_stops(start_server: StartServer) -> None:
