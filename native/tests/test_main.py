@@ -176,7 +176,7 @@ def test_ctrl_c_while_services_start_leaves_no_process(run_dir: Path) -> None:
     assert not any(group_members(group) for group in started)
 
 
-def test_a_taken_web_port_is_told_and_nothing_starts(run_dir: Path) -> None:
+def test_a_taken_web_port_is_reported_and_nothing_starts(run_dir: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -188,7 +188,7 @@ def test_a_taken_web_port_is_told_and_nothing_starts(run_dir: Path) -> None:
     assert list((run_dir / "logs").iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     run_dir = tmp_path / "file" / "run"
     done = subprocess.run(

@@ -37,7 +37,7 @@ def test_the_model_gets_the_cropped_raw_pixels(start_fake: StartFake, model_type
         *([[0.1] * 1000] * 2, {}, None, [{}], [{"x": 1}], [{"probabilities": "x" * 1000, "classes": None}, 1]),
     ],
 )
-def test_an_answer_that_is_no_prediction_is_an_error(start_fake: StartFake, predictions: object) -> None:
+def test_an_answer_without_a_prediction_is_an_error(start_fake: StartFake, predictions: object) -> None:
     start_fake(fake.replies(200, {"predictions": predictions}))
     with pytest.raises(InvalidPredictionError):
         dispatcher["resnet"].predict(gradient())

@@ -103,7 +103,7 @@ def test_a_model_type_that_some_address_cannot_hold_is_refused(model_type: str) 
 
 
 @pytest.mark.parametrize("thing", [object, "text", Complete()])
-def test_what_is_no_classificator_class_is_refused(thing: Any) -> None:
+def test_what_is_not_a_classificator_subclass_is_refused(thing: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="not a Classificator subclass"):
         Dispatcher().register(thing)
 
@@ -169,7 +169,7 @@ def test_a_broken_classificators_module_is_an_error_at_start_up(app_with: Any) -
         Dispatcher().autodiscover()
 
 
-def test_an_app_without_classificators_is_no_error() -> None:
+def test_an_app_without_classificators_is_not_an_error() -> None:
     assert apps.is_installed("django.contrib.sessions")
     dispatcher = Dispatcher()
     dispatcher.autodiscover()

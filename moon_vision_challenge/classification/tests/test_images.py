@@ -24,13 +24,13 @@ def mean_difference(one: Image.Image, other: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
-def test_what_is_no_sound_image_is_unreadable(data: bytes) -> None:
+def test_a_damaged_image_is_unreadable(data: bytes) -> None:
     with pytest.raises(UnreadableImageError):
         decode(data)
 
 
 @pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
-def test_what_is_no_sound_image_is_unreadable_at_reduced_scale_too(data: bytes) -> None:
+def test_a_damaged_image_is_unreadable_at_reduced_scale_too(data: bytes) -> None:
     with pytest.raises(UnreadableImageError):
         decode(data, min_side=1)
 
@@ -78,7 +78,7 @@ def test_an_unknown_exif_orientation_counts_as_upright() -> None:
     assert decode(pictures.rotated_by_exif(99)).size == (320, 240)
 
 
-def test_an_exif_orientation_that_is_no_number_counts_as_upright() -> None:
+def test_an_exif_orientation_that_is_not_a_number_counts_as_upright() -> None:
     # one entry: tag 0x0112, type 2 (text), 4 bytes
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0bad\0\0\0\0\0"
     assert decode(pictures.photo("JPEG", exif=exif)).size == (320, 240)

@@ -239,7 +239,7 @@ def storable(found: Sequence[Classification]) -> bool:
 
 
 @pytest.mark.parametrize("hook", ["decode_predictions", "decode_scores", "predict_batch"])
-def test_of_whatever_a_hook_returns_only_what_can_be_stored_gets_out(hook: str) -> None:
+def test_only_storable_values_leave_a_hook(hook: str) -> None:
     chance = random.Random(hook)
     outcomes = []
     for _ in range(3000):

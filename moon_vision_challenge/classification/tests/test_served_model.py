@@ -52,7 +52,9 @@ def jpeg_of(server: fake.FakeModelServer) -> JpegImageFile:
 
 
 @pytest.mark.parametrize("model_type", BOTH)
-def test_a_model_with_raw_gets_raw_pixels_whatever_else_it_has(start_fake: StartFake, model_type: str) -> None:
+def test_a_model_with_raw_gets_raw_pixels_regardless_of_its_other_signatures(
+    start_fake: StartFake, model_type: str
+) -> None:
     server = start(start_fake, [0.1] * 999 + [0.9], serving_default=ENCODED, raw=RAW, predict_images=PREDICT_IMAGES)
     assert dispatcher[model_type].predict(PHOTO) == IMAGENET_LABELS[999]
     assert server.requests[0][1]["signature_name"] == "raw"

@@ -38,7 +38,7 @@ def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
     assert difference / 10 <= 2  # at most 5 and 3, in the mean
 
 
-def test_a_process_that_dies_is_replaced_again_and_again(start_server: StartServer) -> None:
+def test_a_process_that_dies_is_replaced_every_time(start_server: StartServer) -> None:
     server = start_server(processes=2)
     for _ in range(2):
         victim = server.workers[0]
@@ -68,7 +68,7 @@ def _is_busy(server: Server) -> bool:
     return sum(len(worker.net_connections()) for worker in server.workers) >= 5
 
 
-def test_a_server_that_was_told_to_stop_does_not_wait_for_ever(start_server: StartServer) -> None:
+def test_a_server_that_is_stopping_does_not_wait_forever(start_server: StartServer) -> None:
     server = start_server(stop_timeout_s=0.3)
     with server.connect() as client:
         client.sendall(request("GET", "/sleep?s=60"))
@@ -84,6 +84,6 @@ def test_processes_end_with_their_parent(start_server: StartServer) -> None:
     wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
 
 
-def test_a_taken_port_is_told(server: Server) -> None:
+def test_a_taken_port_is_reported(server: Server) -> None:
     with pytest.raises(CannotListenError, match=f"Cannot listen on 127.0.0.1:{server.port}: Address already in use"):
         listen("127.0.0.1", server.port)
