@@ -5,6 +5,7 @@ import base64
 import gzip
 import io
 import json
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -185,15 +186,39 @@ def test_livez_is_answered_for_every_host_header(service: Service) -> None:
         assert answer.status_code == 200
 
 
+NODE_PACKAGES = ROOT / ".run" / "node"  # `make test_e2e` installs them there
+
+
+def ask_from_node(service: Service, *folder: str) -> dict[str, tuple[int, dict[str, str]]]:
+    """The answer to each client of clients.mjs."""
+    if shutil.which("node") is None:
+        pytest.skip("Node.js is not installed")
+    script = Path(__file__).with_name("node") / "clients.mjs"
+    command = ["node", str(script), v0(service), str(PHOTO_FILE), MODEL, *folder]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout.splitlines()
+    return {name: (status, body) for name, status, body in map(json.loads, lines)}
+
+
+def check_node(answers: dict[str, tuple[int, dict[str, str]]], count: int) -> None:
+    """Clients that send all of a body before they read still get their 413."""
+    assert len(answers) == count
+    for name, (status, body) in answers.items():
+        if "too large" in name:
+            assert (status, body["code"]) == (413, "request_too_large"), name
+        else:
+            assert (status, body) == (200, EXPECTED), name
+
+
 @pytest.mark.e2e
-def test_node_reads_its_answers_413_too(service: Service) -> None:
-    """undici, which is Node's fetch, sends all of a body before it reads."""
-    script = Path(__file__).with_name("node_clients.mjs")
-    command = ["node", str(script), v0(service), str(PHOTO_FILE), MODEL]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.splitlines()
-    (_, *first), *others = (json.loads(line) for line in lines)
-    assert first == [200, EXPECTED]
-    assert [(status, body["code"]) for _, status, body in others] == [(413, "request_too_large")] * 4
+def test_clients_of_node_itself(service: Service) -> None:
+    check_node(ask_from_node(service), 5)
+
+
+@pytest.mark.e2e
+def test_axios_form_data_and_undici(service: Service) -> None:
+    if not (NODE_PACKAGES / "node_modules" / "axios").is_dir():
+        pytest.skip("axios, form-data and undici are not installed: make test_e2e")
+    check_node(ask_from_node(service, str(NODE_PACKAGES)), 12)
 
 
 def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> None:

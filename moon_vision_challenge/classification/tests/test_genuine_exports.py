@@ -83,6 +83,8 @@ def test_scikit_learn(add: Add, tmp_path: Path, zipmap: bool) -> None:
 
 def declare_missing_operators(torch: Any) -> None:
     """PyPI's torchvision is built for CUDA. Beside a torch without it these are missing, which nothing here uses."""
+    if torch.version.cuda is not None:
+        return
     for name in ("nms", "qnms"):
         with suppress(RuntimeError):
             torch.library.define(f"torchvision::{name}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
