@@ -16,7 +16,7 @@ from PIL import Image
 
 from moon_vision_challenge.model_io import answers, inputs
 from moon_vision_challenge.model_io.answers import OutputForm
-from moon_vision_challenge.model_io.declaration import Declaration, declare
+from moon_vision_challenge.model_io.declaration import FIELDS, Declaration, declare
 from moon_vision_challenge.model_io.errors import AnswerError, DeclarationError
 from moon_vision_challenge.model_io.inputs import FLOATS, InputForm
 from moon_vision_challenge.model_io.presets import preset_names
@@ -86,8 +86,7 @@ def _print_facts(export: Export, inspected: Inspected) -> None:
 
 
 def _said(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("input_size", "resize", "crop", "shorter_side", "interpolation", "channels", "layout", "mean", "scale")
-    said = {name: getattr(arguments, name) for name in (*names, "output", "activation", "threshold")}
+    said = {name: value for name, value in vars(arguments).items() if name in FIELDS and name != "labels"}
     if arguments.labels is not None:
         said["labels"] = read_labels_file(arguments.labels)
     return {name: value for name, value in said.items() if value is not None}

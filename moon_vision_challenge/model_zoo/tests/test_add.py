@@ -72,6 +72,19 @@ def test_it_is_copied_listed_declared_and_tried(place: Path, capsys: pytest.Capt
     assert Path("my_flowers_labels.txt").read_text().splitlines() == LABELS
 
 
+def test_the_frame_of_a_letterbox_and_opencvs_filter_are_options(place: Path) -> None:
+    save_network(place / "net.onnx", NCHW)
+    letterbox = ["--resize", "letterbox", "--interpolation", "bilinear", "--no_antialias"]
+    for color, written in (("114", "114"), ("255, 0,7", "(255, 0, 7)")):
+        options = [*letterbox, "--pad_color", color, "--scale", "255", "--write", f"{color}.py"]
+        assert run("net.onnx", "--name", f"net{color[:3]}", "--labels", "names.txt", *options) == 0
+        assert f"    pad_color = {written}\n" in Path(f"{color}.py").read_text()
+        assert "    antialias = False\n" in Path(f"{color}.py").read_text()
+    for color in ("256", "white", "1,2", "1,2,3,4", "-1"):
+        with pytest.raises(SystemExit):
+            run("net.onnx", "--labels", "names.txt", *letterbox, f"--pad_color={color}", "--scale", "255")
+
+
 def test_the_next_version_is_one_more_than_the_newest(place: Path) -> None:
     save_network(place / "flowers.onnx", NCHW)
     for version in ("1", "007", "notes"):
