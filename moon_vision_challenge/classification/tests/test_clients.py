@@ -230,12 +230,38 @@ def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> No
     }
     answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
     assert "Access-Control-Allow-Origin" not in answer.headers
-    service.start("web", DJANGO_CORS_ALLOWED_ORIGINS=origin)
+    service.start("web", DJANGO_CORS_ALLOWED_ORIGINS=origin, WEB_BODY_TIMEOUT_S="2", WEB_HEAD_TIMEOUT_S="2")
     for url in (v0(service), service.url + path):
         allowed = requests.options(url, headers=preflight, timeout=TIMEOUT_S).headers
         assert allowed["Access-Control-Allow-Origin"] == origin
         assert "idempotency-key" in allowed["Access-Control-Allow-Headers"]
     answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
     assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+    check_refusals(service, origin, allowed=True)
+    check_refusals(service, "https://evil.example", allowed=False)
     foreign = requests.get(service.url + path, headers={"Origin": "https://evil.example"}, timeout=TIMEOUT_S)
     assert "Access-Control-Allow-Origin" not in foreign.headers
+
+
+REFUSED = {
+    408: b"Content-Length: 9\r\n\r\n",
+    413: b"Content-Length: 999999999\r\n\r\n",
+    431: b"X: " + b"x" * 40_000 + b"\r\n\r\n",
+    501: b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+}
+
+
+def check_refusals(service: Service, origin: str, *, allowed: bool) -> None:
+    """A page may read the answers that the HTTP server gives without the application."""
+    address = urlsplit(service.url)
+    for status, rest in REFUSED.items():
+        head = f"POST /api/v0/inferences/ HTTP/1.1\r\nHost: {address.netloc}\r\nOrigin: {origin}\r\n".encode()
+        with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_S) as client:
+            client.sendall(head + rest)
+            answer = b""
+            while data := client.recv(1 << 16):
+                answer += data
+        lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        assert lines[0].split()[1] == str(status)
+        assert (f"Access-Control-Allow-Origin: {origin}" in lines) is allowed
+        assert any(line.startswith("Access-Control-Expose-Headers: Location, Retry-After") for line in lines) is allowed
