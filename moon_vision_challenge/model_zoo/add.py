@@ -165,14 +165,16 @@ def _form(signature: Signature, declared: Declaration) -> Forms | None:
 
 
 def _try_photo(path: Path, onnx_file: OnnxFile | None, declared: Declaration, forms: Forms) -> None:
-    if onnx_file is None or forms.input is None:
-        print("  not tried  only the model server can run a SavedModel: try it there")
-        return
     try:
         with Image.open(path) as image:
-            pixels = inputs.prepare(image.convert("RGB"), forms.input, declared)
+            rgb = image.convert("RGB")
+        pixels = None if forms.input is None else inputs.prepare(rgb, forms.input, declared)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise AddError(f"{path} cannot be read as a picture: {error}.") from error
+    if onnx_file is None or pixels is None:
+        why = "a SavedModel runs in TensorFlow" if onnx_file is None else "the model decodes pictures itself"
+        print(f"{path}: not tried, because {why}, and this command does not. Send it once the model is served.")
+        return
     row = onnx_file.run(pixels)
     try:
         found = answers.decode(row[forms.output.name], forms.output, declared, _TOP)
