@@ -57,7 +57,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             detail = "The database is not available. Try again later."
             return _error(status.HTTP_503_SERVICE_UNAVAILABLE, detail, "database_unavailable")
         case UnsupportedMediaType():
-            detail = _UNSUPPORTED.format(echo(context["request"].content_type))
+            detail = _UNSUPPORTED.format(echo(context["request"].content_type or "(missing)"))
             exc.detail = ErrorDetail(detail, code="unsupported_media_type")
         case MalformedBodyError():
             logger.info("%s", exc)
