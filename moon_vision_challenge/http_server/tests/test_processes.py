@@ -1,6 +1,7 @@
 """The processes that serve."""
 
 import signal
+import socket
 from collections import Counter
 from contextlib import ExitStack
 from functools import partial
@@ -50,15 +51,18 @@ def test_a_process_that_dies_is_replaced_every_time(start_server: StartServer) -
 
 
 def test_a_request_under_way_is_answered_before_the_server_stops(start_server: StartServer, tmp_path: Path) -> None:
-    server = start_server(processes=2)
-    with server.connect() as client, server.connect() as uploader, server.connect() as idle:
-        idle.sendall(request("GET", "/"))
-        read_answer(idle)
+    server = start_server(processes=2, constants={"YIELD_S": 5})
+    with ExitStack() as stack, server.connect() as client, server.connect() as uploader:
+        idles: dict[int, socket.socket] = {}
+        while len(idles) < 2:  # one in each process
+            idle = stack.enter_context(server.connect())
+            idle.sendall(request("GET", "/"))
+            idles[told(read_answer(idle))["pid"]] = idle
         client.sendall(request("GET", f"/hold?until={tmp_path / 'end'}"))
         uploader.sendall(request("POST", "/", "Content-Length: 3") + b"a")
         wait_for(lambda: _is_busy(server) and (tmp_path / "end.begun").exists())
         server.process.send_signal(signal.SIGTERM)
-        assert idle.recv(1) == b""
+        assert [idle.recv(1) for idle in idles.values()] == [b"", b""]  # both processes know
         uploader.sendall(b"bc")
         (tmp_path / "end").touch()
         for answer in (read_all(client), read_all(uploader)):
@@ -68,7 +72,7 @@ def test_a_request_under_way_is_answered_before_the_server_stops(start_server: S
 
 
 def _is_busy(server: Server) -> bool:
-    return sum(len(worker.net_connections()) for worker in server.workers) >= 5
+    return sum(len(worker.net_connections()) for worker in server.workers) >= 6
 
 
 def test_a_server_that_is_stopping_does_not_wait_forever(start_server: StartServer) -> None:
