@@ -29,7 +29,11 @@ def is_replaced(server: Server, victim: psutil.Process) -> bool:
 
 
 def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
-    server = start_server(processes=2, constants={"YIELD_S": 5})  # a process of a loaded machine needs that long
+    # On a loaded machine, the other process needs more than 5 ms to come.
+    assert any(_is_dealt_evenly(start_server(processes=2, constants={"YIELD_S": yield_s})) for yield_s in (0.005, 1))
+
+
+def _is_dealt_evenly(server: Server) -> bool:
     difference = 0
     for _ in range(10):
         with ExitStack() as stack:
@@ -38,7 +42,7 @@ def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
                 client.sendall(request("GET", "/"))
             dealt = Counter(told(read_answer(client))["pid"] for client in clients)
         difference += abs(8 - 2 * max(dealt.values()))
-    assert difference / 10 <= 2  # at most 5 and 3, in the mean
+    return difference / 10 <= 2  # at most 5 and 3, in the mean
 
 
 def test_a_process_that_dies_is_replaced_every_time(start_server: StartServer) -> None:
@@ -51,7 +55,7 @@ def test_a_process_that_dies_is_replaced_every_time(start_server: StartServer) -
 
 
 def test_a_request_under_way_is_answered_before_the_server_stops(start_server: StartServer, tmp_path: Path) -> None:
-    server = start_server(processes=2, constants={"YIELD_S": 5})
+    server = start_server(processes=2)
     with ExitStack() as stack, server.connect() as client, server.connect() as uploader:
         idles: dict[int, socket.socket] = {}
         while len(idles) < 2:  # one in each process
