@@ -19,6 +19,7 @@ from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
 from moon_vision_challenge.classification.tests.pictures import photo
 from moon_vision_challenge.classification.tests.service import Service
+from moon_vision_challenge.postgresql import hang
 from moon_vision_challenge.tests.dns_server import DNSServer, Resolve, dns_server
 from native.services import Services
 
@@ -36,6 +37,13 @@ def _quick_teardown() -> Iterator[None]:
             cursor.execute(";".join(f'DELETE FROM "{table}"' for table in sorted(tables)))  # noqa: S608 - our own names
 
     with patch.object(TransactionTestCase, "_fixture_teardown", empty_the_tables):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _patient_probe() -> Iterator[None]:
+    """On a loaded machine, or while a database is dropped, PostgreSQL does not answer a probe within a second."""
+    with patch.object(hang, "_PROBE_TIMEOUT_S", 60):
         yield
 
 
