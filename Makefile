@@ -25,8 +25,8 @@ manage: ## Run a Django command on the data of `make run`: make manage ARGS=crea
 # The tests often wait for services: more workers than cores.
 TEST_WORKERS ?= 3
 
-test: ## Run the tests on real services, with coverage: make test ARGS="-k dispatcher"
-	@native/bootstrap.sh local && exec $(PY) -m pytest --cov -m "not e2e" \
+test: ## Run the tests on real services: make test ARGS="-k dispatcher"; make test ARGS=--cov
+	@native/bootstrap.sh local && exec $(PY) -m pytest -m "not e2e" \
 		-n $(TEST_WORKERS) --dist worksteal --max-worker-restart 0 $(ARGS)
 
 NODE_CLIENTS := moon_vision_challenge/classification/tests/node

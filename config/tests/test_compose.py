@@ -63,7 +63,7 @@ def test_make_gives_the_version_to_every_image() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert printed.stdout.strip() == __version__
 
