@@ -12,11 +12,12 @@ from django.core.files.base import File
 from django.utils.encoding import filepath_to_uri
 from storages.backends.s3 import S3Storage
 
-from moon_vision_challenge.circuit_breaker import CircuitBreaker
+from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 
 _LATE_S = 1.0
 _MAX_LATE = 2
+_NOT_ASKED = "S3 does not answer, so it is not asked"
 
 
 class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no types
@@ -56,22 +57,21 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        self._refuse_while_it_hangs()
+        """A store that hangs may hold two threads of the web server, not all of them."""
+        if self._are_two_late():
+            raise StorageUnavailableError(_NOT_ASKED)
         begin = time.monotonic()
         self._pending.append(begin)
         try:
-            yield
+            with self._breaker.call(HTTPClientError):
+                yield
+        except CircuitOpenError as error:
+            raise StorageUnavailableError(_NOT_ASKED) from error
         except (Boto3Error, BotoCoreError, ClientError) as error:
-            if isinstance(error, HTTPClientError):  # no answer at all
-                self._breaker.trip()
             raise StorageUnavailableError(f"S3: {error}") from error
-        else:
-            self._breaker.close()
         finally:
             self._pending.remove(begin)
 
-    def _refuse_while_it_hangs(self) -> None:
-        """A store that hangs may hold two threads of the web server, not all of them."""
-        late = [begin for begin in self._pending if time.monotonic() - begin > _LATE_S]
-        if len(late) >= _MAX_LATE or not self._breaker.lets_through():
-            raise StorageUnavailableError("S3 does not answer, so it is not asked")
+    def _are_two_late(self) -> bool:
+        late = time.monotonic() - _LATE_S
+        return sum(begin < late for begin in self._pending) >= _MAX_LATE

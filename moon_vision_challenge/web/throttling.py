@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rest_framework.throttling import AnonRateThrottle
 
-from moon_vision_challenge.circuit_breaker import CircuitBreaker
+from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 from moon_vision_challenge.web.errors import error_body
 
 if TYPE_CHECKING:  # DRF imports this module while it imports these two
@@ -37,20 +37,25 @@ class AnonThrottle(AnonRateThrottle):
     duration: int  # seconds
 
     def allow_request(self, request: "Request", view: "APIView") -> bool:
-        if self.rate is None or _redis_breaker.is_open:
+        if self.rate is None:
             return True
         now = self.timer()
         self._wait_s: float = self.duration - now % self.duration
         key = f"{self.get_cache_key(request, view)}_{now // self.duration:.0f}"
         try:
-            count: int = _redis(settings.REDIS_URL).incr(key)
-            if count == 1:  # a process that dies before the next line leaves a hundred bytes for ever
-                _redis(settings.REDIS_URL).expire(key, self.duration)
+            with _redis_breaker.call(RedisError):
+                return self._count(key) <= self.num_requests
+        except CircuitOpenError:
+            return True
         except RedisError as error:
             logger.warning("requests are not limited, because Redis is not available: %s", error)
-            _redis_breaker.trip()
             return True
-        return count <= self.num_requests
+
+    def _count(self, key: str) -> int:
+        count: int = _redis(settings.REDIS_URL).incr(key)
+        if count == 1:  # a process that dies before the next line leaves a hundred bytes for ever
+            _redis(settings.REDIS_URL).expire(key, self.duration)
+        return count
 
     def wait(self) -> float:
         """Seconds until the next period begins."""
