@@ -12,8 +12,8 @@ class NoAnswerError(psycopg2.OperationalError):
     """PostgreSQL did not answer in time."""
 
 
-def probe(timeout_s: float) -> None:
-    """Connect, ask, and disconnect.
+def probe(timeout_s: float) -> bool:
+    """Connect, ask, and disconnect. Returns whether the server takes writes: a replica does not.
 
     Raises:
         NoAnswerError: no answer within `timeout_s`.
@@ -24,8 +24,10 @@ def probe(timeout_s: float) -> None:
     try:
         wait_until(asked, deadline)
         with asked.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute("SELECT current_setting('transaction_read_only') = 'off'")
             wait_until(asked, deadline)
+            (takes_writes,) = cursor.fetchone()
+            return bool(takes_writes)
     finally:
         asked.close()
 
