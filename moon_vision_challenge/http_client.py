@@ -112,6 +112,7 @@ class Pool:
     def _new_handle(self) -> pycurl.Curl:
         curl = _new_handle(self._headers)
         curl.setopt(pycurl.DNS_CACHE_TIMEOUT, 0)  # a recreated container has another address
+        curl.setopt(_QUICK_EXIT, 1)  # without it, a timeout waits for the lookup to end
         # One system call each for a request with an image and for its response.
         curl.setopt(pycurl.UPLOAD_BUFFERSIZE, 512 * 1024)
         curl.setopt(pycurl.BUFFERSIZE, 128 * 1024)

@@ -13,6 +13,7 @@ from django.utils.encoding import filepath_to_uri
 from storages.backends.s3 import S3Storage
 
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
+from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 
 _LATE_S = 1.0
@@ -41,7 +42,15 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         """Where S3 itself gives the file to anybody who has this URL, for `querystring_expire` seconds."""
         return str(super().url(name))
 
+    def stored_bytes(self) -> int:
+        """The size of all files, from a list of them. Raises StorageUnavailableError."""
+        with self._call():
+            pages = self.connection.meta.client.get_paginator("list_objects_v2")
+            found = pages.paginate(Bucket=self.bucket_name, Prefix=f"{self.location}/")
+            return sum(int(each["Size"]) for page in found for each in page.get("Contents", []))
+
     def _save(self, name: str, content: "File[bytes]") -> str:
+        stored_bytes.reserve(content.size)
         with self._call():
             return str(super()._save(name, content))
 

@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError as QueueError
 from redis.exceptions import RedisError
 
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
+from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import retention, sweep, worker
@@ -94,6 +95,7 @@ def sweep_inferences() -> None:
     sweep.move_to_their_queues()
     for queue, inference_id in sweep.find_waiting().items():
         _wake(queue, inference_id)
+    stored_bytes.measure_if_unknown()
 
 
 @shared_task
@@ -101,3 +103,4 @@ def delete_old() -> None:
     """Beat: delete expired rows and files, a bounded number per run."""
     retention.delete_old_inferences()
     retention.delete_orphaned_files()
+    stored_bytes.measure()
