@@ -1,9 +1,12 @@
 """Stops calls to a neighbour that does not answer for a while, because each one would take the whole timeout."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
 
 
 class CircuitOpenError(Exception):
@@ -13,16 +16,24 @@ class CircuitOpenError(Exception):
 class CircuitBreaker:
     """One per neighbour and process. Threads share it.
 
-    It is closed at first: every call goes through. A failure opens it for `open_s`. Then it is half-open: one call at a
-    time goes through, and its result closes the breaker or opens it again.
+    It is closed at first: every call goes through. A failure opens it for `open_s`. Then it is half-open: one probe at
+    a time finds out whether the neighbour answers, and closes the breaker or opens it again.
 
     Args:
         open_s: how long, in seconds, it stays open after a failure.
+        probe: asks the neighbour, in a thread. Whatever it raises is a failure. Without it, the next call is the probe.
         clock: tells the time, in seconds.
     """
 
-    def __init__(self, open_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        open_s: float,
+        *,
+        probe: Callable[[], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._open_s = open_s
+        self._probe = probe
         self._clock = clock
         self._open_until = 0.0
         self._is_tripped = False
@@ -77,4 +88,18 @@ class CircuitBreaker:
             if self._is_probing or self._clock() < self._open_until:
                 raise CircuitOpenError
             self._is_probing = True
+        if self._probe is None:
             return True
+        threading.Thread(target=self._find_out, args=(self._probe,), name="probe", daemon=True).start()
+        raise CircuitOpenError
+
+    def _find_out(self, probe: Callable[[], object]) -> None:
+        try:
+            probe()
+        except Exception as error:  # noqa: BLE001  # the neighbour has not answered as it should
+            logger.debug("a probe has failed: %s", error)
+            self.trip()
+        else:
+            self.close()
+        finally:
+            self._is_probing = False

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -26,7 +26,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._breaker = CircuitBreaker(open_s=5)
+        self._breaker = CircuitBreaker(open_s=5, probe=self._probe)
         self._pending: list[float] = []
         """When each of the calls that are not answered yet began; of time.monotonic()."""
 
@@ -80,6 +80,10 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
             raise StorageUnavailableError(f"S3: {error}") from error
         finally:
             self._pending.remove(begin)
+
+    def _probe(self) -> None:
+        with suppress(ClientError):  # a refusal is an answer
+            self.connection.meta.client.head_bucket(Bucket=self.bucket_name)
 
     def _are_two_late(self) -> bool:
         late = time.monotonic() - _LATE_S

@@ -18,7 +18,7 @@ from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenErr
 from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import retention, sweep, worker
+from moon_vision_challenge.classification.queue import broker, retention, sweep, worker
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,13 @@ class InferenceFailedError(Exception):
 
 _QUEUE_ERRORS = (QueueError, RedisError)
 
-_queue_breaker = CircuitBreaker(open_s=5)
+
+def _probe_queue() -> None:
+    if not broker.takes_messages():
+        raise QueueError
+
+
+_queue_breaker = CircuitBreaker(open_s=5, probe=_probe_queue)
 """Keeps requests and workers from waiting for Redis' timeout one after the other. The sweep sends the message later."""
 
 

@@ -1,4 +1,6 @@
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -152,3 +154,52 @@ def test_a_probe_that_is_interrupted_leaves_the_next_caller_to_find_out(breaker:
         raise SystemExit
     assert breaker.is_tripped
     assert calls_through(breaker)
+
+
+@pytest.fixture
+def released() -> threading.Event:
+    return threading.Event()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_with_a_probe_no_caller_waits_for_the_neighbour(clock: Clock, released: threading.Event) -> None:
+    probes = []
+
+    def probe() -> None:
+        probes.append(None)
+        assert released.wait(WAIT_S)
+
+    breaker = CircuitBreaker(OPEN_S, probe=probe, clock=clock)
+    fail(breaker)
+    clock.now += OPEN_S
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(calls_through, [breaker] * 40)) == [False] * 40
+    assert len(probes) == 1
+    released.set()
+    wait_until(lambda: not breaker.is_tripped)
+    assert calls_through(breaker)
+
+
+def test_a_probe_in_a_thread_that_fails_opens_it_again(clock: Clock) -> None:
+    answers = iter([NeighbourError(), LookupError(), None])
+    probed = []
+
+    def probe() -> None:
+        answer = next(answers)
+        probed.append(answer)
+        if answer:
+            raise answer
+
+    breaker = CircuitBreaker(OPEN_S, probe=probe, clock=clock)
+    fail(breaker)
+    for number in (1, 2, 3):
+        clock.now += OPEN_S
+        assert not calls_through(breaker)
+        wait_until(lambda: len(probed) == number and not breaker._is_probing)  # noqa: B023
+        assert breaker.is_tripped == (number < 3)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # DRF imports this module while it imports these two
 
 logger = logging.getLogger(__name__)
 
-_redis_breaker = CircuitBreaker(open_s=5)
+# It probes with a write: a Redis at its memory limit refuses those.
+_redis_breaker = CircuitBreaker(open_s=5, probe=lambda: _redis(settings.REDIS_URL).set("throttle_probe", 1, ex=60))
 
 
 class AnonThrottle(AnonRateThrottle):

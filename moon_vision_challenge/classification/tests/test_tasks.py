@@ -79,7 +79,7 @@ def test_without_redis_the_row_just_waits() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=120,
     )
     assert result.returncode == 0, result.stderr
     assert "inference 7 waits for the sweep, the queue is not available" in result.stderr
@@ -97,7 +97,7 @@ def test_a_redis_that_hangs_is_waited_for_once() -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=120,
         )
     first, *others = map(float, result.stdout.split())
     assert first < 10
