@@ -45,7 +45,8 @@ def run_cell(stage: Stage, cell: Cell, duration_s: float) -> tuple[list[str], li
     ended: list[str] = []
     recovered = poll(lambda: _has_recovered(stage, created, ended), RECOVER_TIMEOUT_S)
     back = f"{time.monotonic() - healed:.1f} s" if recovered else f"not within {RECOVER_TIMEOUT_S} s"
-    failure = cell.manner if cell.every_s is None else f"{cell.manner} {times} times"
+    asked_v0 = clients.answers["v0"].codes.total()
+    failure = cell.manner if cell.every_s is None else f"{cell.manner} {times} times in {asked_v0} requests"
     row = [cell.neighbour, failure, *map(str, clients.answers.values()), rows, back]
     broken = [f"{name} ended" for name in ended] + _broken_promises(cell, clients)
     return row, broken if recovered else [*broken, "it did not recover"]

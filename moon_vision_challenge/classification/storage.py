@@ -33,7 +33,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
     def check(self) -> None:
         """Raises StorageUnavailableError if the bucket does not answer, or refuses us."""
         with self._call():
-            self.connection.meta.client.head_bucket(Bucket=self.bucket_name)
+            self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
 
     def url(self, name: str) -> str:
         return settings.MEDIA_URL + filepath_to_uri(name)
@@ -45,7 +45,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
     def stored_bytes(self) -> int:
         """The size of all files, from a list of them. Raises StorageUnavailableError."""
         with self._call():
-            pages = self.connection.meta.client.get_paginator("list_objects_v2")
+            pages = self.bucket.meta.client.get_paginator("list_objects_v2")
             found = pages.paginate(Bucket=self.bucket_name, Prefix=f"{self.location}/")
             return sum(int(each["Size"]) for page in found for each in page.get("Contents", []))
 
@@ -69,6 +69,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         """A store that hangs may hold two threads of the web server, not all of them."""
         if self._are_two_late():
             raise StorageUnavailableError(_NOT_ASKED)
+        self.bucket  # noqa: B018  # made here the first time, which takes a second of CPU time and no answer of S3
         begin = time.monotonic()
         self._pending.append(begin)
         try:
@@ -83,7 +84,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
 
     def _probe(self) -> None:
         with suppress(ClientError):  # a refusal is an answer
-            self.connection.meta.client.head_bucket(Bucket=self.bucket_name)
+            self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
 
     def _are_two_late(self) -> bool:
         late = time.monotonic() - _LATE_S

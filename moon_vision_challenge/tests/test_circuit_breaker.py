@@ -169,7 +169,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_with_a_probe_no_caller_waits_for_the_neighbour(clock: Clock, released: threading.Event) -> None:
-    probes = []
+    probes: list[None] = []
 
     def probe() -> None:
         probes.append(None)

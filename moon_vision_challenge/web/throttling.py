@@ -20,6 +20,13 @@ if TYPE_CHECKING:  # DRF imports this module while it imports these two
 
 logger = logging.getLogger(__name__)
 
+
+@functools.cache
+def _redis(url: str) -> Redis:
+    # Created on first use, which is after a worker forks. It pools its connections, and threads may share it.
+    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)  # seconds
+
+
 # It probes with a write: a Redis at its memory limit refuses those.
 _redis_breaker = CircuitBreaker(open_s=5, probe=lambda: _redis(settings.REDIS_URL).set("throttle_probe", 1, ex=60))
 
@@ -85,9 +92,3 @@ def limited(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponse
         return JsonResponse(body, status=429, headers={"Retry-After": str(retry_after_s)})
 
     return answer
-
-
-@functools.cache
-def _redis(url: str) -> Redis:
-    # Created on first use, which is after a worker forks. It pools its connections, and threads may share it.
-    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)  # seconds
