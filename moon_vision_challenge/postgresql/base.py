@@ -12,6 +12,7 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from psycopg2 import errors, extensions
 
+from moon_vision_challenge.postgresql.addresses import with_addresses
 from moon_vision_challenge.postgresql.hang import SUSPICIOUS_S, BoundedConnection, detector, wait
 from moon_vision_challenge.postgresql.options import ANSWER_TIMEOUT_S
 
@@ -48,7 +49,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         begin = time.monotonic()
         try:
-            connection = super().get_new_connection(conn_params)
+            connection = super().get_new_connection(with_addresses(conn_params))
         except self.Database.OperationalError:
             if time.monotonic() - begin > SUSPICIOUS_S:  # for example, because no name server has answered
                 detector.trip()

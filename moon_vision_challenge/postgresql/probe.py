@@ -7,6 +7,8 @@ import psycopg2
 from django.db import connection
 from psycopg2 import extensions
 
+from moon_vision_challenge.postgresql.addresses import with_addresses
+
 
 class NoAnswerError(psycopg2.OperationalError):
     """PostgreSQL did not answer in time."""
@@ -20,7 +22,7 @@ def probe(timeout_s: float) -> bool:
         psycopg2.OperationalError: the server does not run, or refuses the connection.
     """
     deadline = time.monotonic() + timeout_s
-    asked = psycopg2.connect(**connection.get_connection_params(), async_=True)
+    asked = psycopg2.connect(**with_addresses(connection.get_connection_params()), async_=True)
     try:
         wait_until(asked, deadline)
         with asked.cursor() as cursor:

@@ -22,6 +22,7 @@ from moon_vision_challenge.classification.exceptions import StorageUnavailableEr
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
+from moon_vision_challenge.classification.tests.waiting import wait_for
 from moon_vision_challenge.conftest import StartFake
 from native.environment import free_port
 
@@ -140,7 +141,9 @@ def test_a_store_that_hangs_holds_two_callers_and_refuses_the_others_at_once(set
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(8) as pool:
         use_s3(settings, f"http://127.0.0.1:{silent.getsockname()[1]}")
         settings.STORAGES["default"]["OPTIONS"]["client_config"] = config
+        default_storage.bucket  # type: ignore[attr-defined]  # noqa: B018  # made once, as when the web server starts
         first = [pool.submit(save, number) for number in range(2)]
+        wait_for(lambda: len(default_storage._pending) == 2, "the first two", 60)  # type: ignore[attr-defined]
         time.sleep(1.5)  # they are late now
         others = list(pool.map(save, range(6)))
         assert max(others) < 0.5
