@@ -169,7 +169,7 @@ def test_the_python_of_its_readme_runs(
     service.start("worker")
     page = (ROOT / "client" / "README.md").read_text()
     code = page.partition("```python\n")[2].partition("```")[0]
-    exec(code.replace("http://127.0.0.1:8000", service.url), {})  # noqa: S102 - our own page
+    exec(code.replace("http://127.0.0.1:8000", service.url), {})
     immediate, queued, many = capsys.readouterr().out.splitlines()
     assert immediate.startswith("espresso 0.")
     assert queued == "espresso"
