@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from chaos.corpus.case import Case, Verdict, cut_short, encode, photo
@@ -44,6 +46,14 @@ def bomb(width: int, height: int, depth: int = 8, colour: int = 0, interlace: in
     pixels += packer.flush()
     palette = chunk(b"PLTE", bytes(768)) if colour == 3 else b""
     return header(width, height, depth, colour, interlace) + palette + chunk(b"IDAT", pixels) + chunk(b"IEND")
+
+
+def from_rows(width: int, height: int, depth: int, colour: int, rows: NDArray[np.uint8]) -> bytes:
+    """A PNG of rows of bytes, each with the filter that subtracts the row above."""
+    differences = rows.copy()
+    differences[1:] -= rows[:-1]
+    raw = np.insert(differences, 0, 2, axis=1).tobytes()
+    return header(width, height, depth, colour) + chunk(b"IDAT", zlib.compress(raw, 1)) + chunk(b"IEND")
 
 
 def tiny_chunks(size: int) -> bytes:

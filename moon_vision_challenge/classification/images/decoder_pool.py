@@ -40,7 +40,7 @@ _SLOW_MACHINE = 3
 _SLACK_S = 1.0
 """What an image may take beyond its estimate, on a machine that is slower than the one in docs/images.md."""
 _WALL_FACTOR = 10
-"""How much longer than its CPU time a decode may last, on a machine that is busy with other work."""
+"""How much longer than the limit of CPU time a decode may last, on a machine that is busy with other work."""
 
 
 def band_rows(width: int) -> int:
@@ -156,7 +156,8 @@ class _Decoder:
                 pipe.close()
 
     def ask(self, parts: Parts, request: dict[str, Any], cost: Cost) -> Image.Image | None:
-        cpu_s = min(settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK, cost.cpu_s * _SLOW_MACHINE + _SLACK_S)
+        most_s = settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK
+        cpu_s = min(most_s, cost.cpu_s * _SLOW_MACHINE + _SLACK_S)
         size = sum(map(len, parts))
         request |= {
             "size": size,
@@ -164,7 +165,7 @@ class _Decoder:
             "memory_bytes": int(cost.memory_bytes * _SLACK) + _SLACK_BYTES + _COPIES * size,
         }
         self._is_between_images = False
-        watchdog = threading.Timer(cpu_s * _WALL_FACTOR, self._process.kill)
+        watchdog = threading.Timer(most_s * _WALL_FACTOR, self._process.kill)
         watchdog.start()
         try:
             image = self._exchange(parts, request)
