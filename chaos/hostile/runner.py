@@ -29,7 +29,7 @@ MAX_CPU_RATIO, MAX_MEMORY_RATIO = 1.5, 1.2
 """To the dearest sound picture."""
 MAX_GROWTH_BYTES = 50_000_000
 ROWS_SHOWN = 12
-SHORT_STEP = 16
+SHORT_STEP = 20
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def show(results: Sequence[Result]) -> None:
 
     dearest = sorted(results, key=lambda result: -max(result.v0_cpu_s, result.v1_cpu_s))[:ROWS_SHOWN]
     largest = sorted(results, key=lambda result: -result.peak_bytes)[:ROWS_SHOWN]
-    rows = [row(result) for result in dict.fromkeys((*dearest, *largest))]
+    shown = {result.case.name: result for result in (*dearest, *largest)}
+    rows = [row(result) for result in shown.values()]
     print("\n" + table(["picture", "v0, v1", "v0 CPU ms", "v1 CPU ms", "largest process MB"], rows))
     for result in results:
         if not (result.agrees and result.is_as_expected):
