@@ -49,11 +49,23 @@ def bomb(width: int, height: int, depth: int = 8, colour: int = 0, interlace: in
 
 
 def from_rows(width: int, height: int, depth: int, colour: int, rows: NDArray[np.uint8]) -> bytes:
-    """A PNG of rows of bytes, each with the filter that subtracts the row above."""
-    differences = rows.copy()
-    differences[1:] -= rows[:-1]
-    raw = np.insert(differences, 0, 2, axis=1).tobytes()
-    return header(width, height, depth, colour) + chunk(b"IDAT", zlib.compress(raw, 1)) + chunk(b"IEND")
+    """A PNG of rows of bytes, each with Paeth's filter, as most encoders choose for photos."""
+    packer = zlib.compressobj(1)
+    above = np.zeros_like(rows[0])
+    pixels = b""
+    for row in rows:
+        pixels += packer.compress(b"\4" + _paeth(row, above, len(row) // width).tobytes())
+        above = row
+    return header(width, height, depth, colour) + chunk(b"IDAT", pixels + packer.flush()) + chunk(b"IEND")
+
+
+def _paeth(row: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint8]:
+    """PNG, section 9.4."""
+    a, b, c = (line.astype(np.int16) for line in (np.roll(row, pixel_bytes), above, np.roll(above, pixel_bytes)))
+    a[:pixel_bytes] = c[:pixel_bytes] = 0
+    to_a, to_b, to_c = abs(b - c), abs(a - c), abs(a + b - 2 * c)
+    predicted = np.where((to_a <= to_b) & (to_a <= to_c), a, np.where(to_b <= to_c, b, c))
+    return (row - predicted).astype(np.uint8)
 
 
 def tiny_chunks(size: int) -> bytes:

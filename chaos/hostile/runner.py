@@ -82,8 +82,8 @@ def show(results: Sequence[Result]) -> None:
 def judge_costs(results: Sequence[Result], dearest: Sequence[Result]) -> dict[str, bool]:
     accepted = [result for result in results if result.v0.status == 200]
 
-    def worst(of: Sequence[Result]) -> tuple[float, float, int]:
-        return tuple(max(column) for column in zip(*[each[3:] for each in of], strict=True))  # type: ignore[return-value]  # its three numbers
+    def worst(of: Sequence[Result]) -> tuple[float, ...]:
+        return tuple(max(column) for column in zip(*[each[3:] for each in of], strict=True))
 
     hostile, limit = worst(accepted), worst(dearest)
     ratios = [mine / its for mine, its in zip(hostile, limit, strict=True)]

@@ -20,6 +20,7 @@ from chaos.corpus import (
     gif,
     gif_frames,
     iso_items,
+    iso_media,
     jpeg,
     png,
     png_chunks,
@@ -58,8 +59,8 @@ def noisy(width: int, height: int, share: float) -> Image.Image:
 
 
 def twelve_bits(side: int) -> bytes:
-    levels = np.asarray(photo(side, side)).reshape(side, -1).astype(">u2") << 4
-    return png.from_rows(side, side, 16, 2, levels.view(np.uint8))
+    levels = np.asarray(photo(side, side, "RGBA")).reshape(side, -1).astype(">u2") << 4
+    return png.from_rows(side, side, 16, 6, levels.view(np.uint8))
 
 
 def heic(width: int, height: int) -> bytes:
@@ -151,7 +152,7 @@ KINDS: dict[str, tuple[dict[str, Make], dict[str, Make]]] = {
         {"4:2:0": lambda: encode(noisy(1600, 1200, 0.03), "AVIF", speed=10, quality=80)},
         {
             "properties": lambda: iso_items.enlarged(
-                encode(photo(), "AVIF", speed=10), b"ipco", iso_items.box(b"free") * 9000
+                encode(photo(), "AVIF", speed=10), b"ipco", iso_media.box(b"free") * 9000
             )
         },
     ),
