@@ -32,7 +32,7 @@ def rgba() -> bytes:
 def twelve_bits() -> bytes:
     """A camera's 12 bits in 16."""
     side = 5300
-    levels = np.asarray(photo(side, side, "RGBA")).reshape(side, -1).astype(">u2") << 4
+    levels = (np.asarray(photo(side, side, "RGBA")).reshape(side, -1).astype(np.uint16) << 4).astype(">u2")
     return from_rows(side, side, 16, 6, levels.view(np.uint8))
 
 

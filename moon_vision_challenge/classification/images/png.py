@@ -25,6 +25,7 @@ _S_PER_BYTE = 60e-9
 _S_PER_RAW_BYTE = 4e-9
 _S_PER_PIXEL = 8e-9
 _S_PER_CHUNK = 10e-6
+_INTERLACED = 1.25
 _S_PER_DEEP_PIXEL = 12e-9
 """To combine the high and the low bytes of colours of 16 bits. Pillow decodes such an image twice."""
 
@@ -63,6 +64,8 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
         raise TruncatedImageError("PNG: no pixels")
     raw = _raw_bytes(width, height, depth * _CHANNELS[colour], interlace)
     cpu_s = size * _S_PER_BYTE + raw * _S_PER_RAW_BYTE + width * height * _S_PER_PIXEL + chunks * _S_PER_CHUNK
+    if interlace:
+        cpu_s *= _INTERLACED
     if depth == 16 and colour in (_RGB, _RGBA):
         cpu_s = 2 * cpu_s + width * height * _S_PER_DEEP_PIXEL
     memory = _memory(width, height, depth, colour, orientation or 1)

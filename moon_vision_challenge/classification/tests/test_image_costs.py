@@ -59,7 +59,7 @@ def noisy(width: int, height: int, share: float) -> Image.Image:
 
 
 def twelve_bits(side: int) -> bytes:
-    levels = np.asarray(photo(side, side, "RGBA")).reshape(side, -1).astype(">u2") << 4
+    levels = (np.asarray(photo(side, side, "RGBA")).reshape(side, -1).astype(np.uint16) << 4).astype(">u2")
     return png.from_rows(side, side, 16, 6, levels.view(np.uint8))
 
 
@@ -98,12 +98,12 @@ KINDS: dict[str, tuple[dict[str, Make], dict[str, Make]]] = {
     ),
     "PNG": (
         {
-            "12 bits in 16": partial(twelve_bits, 1600),
+            "12 bits in 16": partial(twelve_bits, 1750),
             "RGBA": lambda: encode(photo(2400, 1900, "RGBA"), "PNG", compress_level=1),
         },
         {
-            "colours of 16 bits": partial(png_chunks.filtered, 1600, 1600, 16, 6),
-            "colours of 16 bits, interlaced": partial(png_chunks.filtered, 1600, 1600, 16, 6, is_interlaced=True),
+            "colours of 16 bits": partial(png_chunks.filtered, 1700, 1700, 16, 6),
+            "colours of 16 bits, interlaced": partial(png_chunks.filtered, 1550, 1550, 16, 6, is_interlaced=True),
             "colours of 8 bits, interlaced": partial(png_chunks.filtered, 2500, 1900, 8, 6, is_interlaced=True),
             "dynamic blocks": partial(png_chunks.dynamic_blocks, 1_900_000),
             "empty chunks": partial(png_chunks.empty_pixel_chunks, 9000, where=1),
