@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import environ
+from config.settings.secret_files import Env
 
 ROOT_DIR = Path(__file__).resolve().parents[2]
-env = environ.Env()
+env = Env()

@@ -1,8 +1,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from django.core import signing
+from pytest_django import Settings
 
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
@@ -38,3 +41,66 @@ def test_without_a_secret_key_nothing_starts() -> None:
     )
     assert result.returncode != 0
     assert "Set the DJANGO_SECRET_KEY environment variable" in result.stderr
+
+
+SHOW = "from config.settings import base; print(base.SECRET_KEY, base.DATABASES['default']['PASSWORD'], base.REDIS_URL)"
+
+
+def show(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def show_with_files(**files: str) -> "subprocess.CompletedProcess[str]":
+    """The variables of `files` are not set, and NAME_FILE is."""
+    environment = {name: value for name, value in {**os.environ, **PRODUCTION}.items() if name not in files}
+    return show({**environment, **{f"{name}_FILE": path for name, path in files.items()}})
+
+
+def test_secrets_are_read_from_files_without_their_last_line_break(tmp_path: Path) -> None:
+    values = {
+        "DJANGO_SECRET_KEY": "key from a file",
+        "DATABASE_URL": "postgres://u:from-a-file@h/n",
+        "REDIS_URL": "redis://:also@h/0",
+    }
+    for name, value in values.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    result = show_with_files(**{name: str(tmp_path / name) for name in values})
+    assert result.stdout.strip() == "key from a file from-a-file redis://:also@h/0", result.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_secret_file_that_cannot_be_read_is_named_with_its_variable(content: bytes | None, tmp_path: Path) -> None:
+    if content:
+        (tmp_path / "key").write_bytes(content)
+    result = show_with_files(DJANGO_SECRET_KEY=str(tmp_path / "key"))
+    assert result.returncode != 0
+    assert f"DJANGO_SECRET_KEY_FILE is {tmp_path}/key, which" in result.stderr
+
+
+def test_a_secret_that_is_set_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("redis://:secret@h/0")
+    result = show({**os.environ, **PRODUCTION, "REDIS_URL": "redis://h/0", "REDIS_URL_FILE": str(tmp_path / "url")})
+    assert "REDIS_URL and REDIS_URL_FILE are both set" in result.stderr
+    assert "redis://:secret" not in result.stderr
+
+
+def test_production_begins_with_an_hour_of_hsts_for_its_own_host_only() -> None:
+    show = "from config.settings import production as p; print(p.SECURE_HSTS_SECONDS, p.SECURE_HSTS_INCLUDE_SUBDOMAINS)"
+    result = subprocess.run(
+        [sys.executable, "-c", show],
+        env={**os.environ, **PRODUCTION},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert result.stdout.split() == ["3600", "False"]
+
+
+def test_sessions_that_an_earlier_key_signed_stay_valid(settings: Settings) -> None:
+    signed = signing.dumps("a session")
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "the next key"
+    assert signing.loads(signed) == "a session"
