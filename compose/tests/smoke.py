@@ -101,6 +101,7 @@ def load(v0: str, seconds: float) -> int:
     stop = threading.Event()
     with suppress(ValueError):  # not in a thread
         signal.signal(signal.SIGINT, lambda *_: stop.set())
+        print("posting photos", file=sys.stderr)
     count, end = 0, time.monotonic() + seconds
     while time.monotonic() < end and not stop.is_set():
         expect(f"answer {count}", post_photo(v0), (200, {"label": LABEL}))

@@ -12,6 +12,7 @@ from native.environment import free_port
 
 LOGIN = {"Authorization": f"Basic {b64encode(b'someone:secret').decode()}"}
 LIMIT_S = 120
+WITHOUT_LOGIN = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     login.write_text("someone:secret\n")
     process = subprocess.Popen(
         [sys.executable, "-m", "config.flower_server", "--address=127.0.0.1", f"--port={chosen}"],
-        env={**os.environ, "FLOWER_BASIC_AUTH_FILE": str(login), "FLOWER_UNAUTHENTICATED_API": "true"},
+        env={**WITHOUT_LOGIN, "FLOWER_BASIC_AUTH_FILE": str(login), "FLOWER_UNAUTHENTICATED_API": "true"},
     )
     deadline = time.monotonic() + LIMIT_S
     while status(chosen, "/healthcheck") != 200:
@@ -72,10 +73,9 @@ def test_workers_cannot_be_controlled(port: int, path: str) -> None:
 
 
 def test_without_a_login_flower_does_not_start() -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
     result = subprocess.run(
         [sys.executable, "-m", "config.flower_server"],
-        env=environment,
+        env=WITHOUT_LOGIN,
         capture_output=True,
         text=True,
         check=False,

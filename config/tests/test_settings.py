@@ -104,3 +104,17 @@ def test_sessions_that_an_earlier_key_signed_stay_valid(settings: Settings) -> N
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "the next key"
     assert signing.loads(signed) == "a session"
+
+
+@pytest.mark.parametrize("url", ["rediss://:p@h/0", "rediss://:p@h/0?ssl_ca_certs=/ca.pem"])
+def test_the_certificate_of_the_broker_is_verified(url: str) -> None:
+    show = "from config.celery_app import app; print(app.connection_for_write().ssl.get('ssl_cert_reqs', 'required'))"
+    result = subprocess.run(
+        [sys.executable, "-c", show],
+        env={**os.environ, **PRODUCTION, "REDIS_URL": url},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert result.stdout.strip() == "required"  # redis-py's default
