@@ -1,5 +1,6 @@
 import http.client
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -7,8 +8,6 @@ from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
-
-from native.environment import free_port
 
 LOGIN = {"Authorization": f"Basic {b64encode(b'someone:secret').decode()}"}
 LIMIT_S = 120
@@ -18,7 +17,8 @@ WITHOUT_LOGIN = {name: value for name, value in os.environ.items() if not name.s
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Of a Flower that has a login and all defaults otherwise, with a variable that would open its API."""
-    chosen = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        chosen: int = probe.getsockname()[1]
     login = tmp_path_factory.mktemp("flower") / "login"
     login.write_text("someone:secret\n")
     process = subprocess.Popen(
