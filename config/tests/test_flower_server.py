@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 LOGIN = {"Authorization": f"Basic {b64encode(b'someone:secret').decode()}"}
-LIMIT_S = 120
+LIMIT_S = 300
 WITHOUT_LOGIN = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
 
 

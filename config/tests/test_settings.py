@@ -7,6 +7,7 @@ import pytest
 from django.core import signing
 from pytest_django import Settings
 
+LIMIT_S = 300
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
     "DJANGO_SECRET_KEY": "-".join(map(str, range(40))),
@@ -23,7 +24,7 @@ def test_the_settings_load_and_pass_djangos_checks(settings_module: str) -> None
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=LIMIT_S,
     )
     assert result.returncode == 0, result.stderr
 
@@ -37,7 +38,7 @@ def test_without_a_secret_key_nothing_starts() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=LIMIT_S,
     )
     assert result.returncode != 0
     assert "Set the DJANGO_SECRET_KEY environment variable" in result.stderr
@@ -48,7 +49,7 @@ SHOW = "from config.settings import base; print(base.SECRET_KEY, base.DATABASES[
 
 def show(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, check=False, timeout=LIMIT_S
     )
 
 
@@ -94,7 +95,7 @@ def test_production_begins_with_an_hour_of_hsts_for_its_own_host_only() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     assert result.stdout.split() == ["3600", "False"]
 
@@ -115,6 +116,6 @@ def test_the_certificate_of_the_broker_is_verified(url: str) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     assert result.stdout.strip() == "required"  # redis-py's default
