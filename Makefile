@@ -140,8 +140,11 @@ shell: ## Open a Django shell in a container
 production_env: ## Write .envs/.production/ with strong secrets: make production_env DOMAIN=vision.example.com EMAIL=you@example.com
 	@DOMAIN='$(DOMAIN)' EMAIL='$(EMAIL)' compose/production/maintenance/make_env
 
-deploy: ## Build, migrate, then replace the containers one by one
-	compose/production/maintenance/deploy
+deploy: ## Build, migrate, start and try the new containers, then replace the old ones
+	@compose/production/maintenance/deploy
+
+rollback: ## Go back to the release before the one that runs
+	@compose/production/maintenance/rollback
 
 backup: ## Back up the database and the uploads to backups/<time>/
 	compose/production/maintenance/backup
@@ -152,4 +155,4 @@ backups: ## List the backups
 restore: ## Restore a backup: make restore BACKUP=2026-01-31T12-00-00Z
 	compose/production/maintenance/restore '$(BACKUP)'
 
-.PHONY: container_models build up down logs shell production_env deploy backup backups restore
+.PHONY: container_models build up down logs shell production_env deploy rollback backup backups restore

@@ -1,7 +1,7 @@
 """The API's resources. A collection of inferences allows POST and OPTIONS only: its viewset has no list."""
 
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from moon_vision_challenge.classification.api.catalogue import ModelCatalogueViewSet
@@ -17,5 +17,5 @@ router.register("v1/models", ModelCatalogueViewSet, basename="model")
 urlpatterns = [
     *router.urls,
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]

@@ -1,6 +1,7 @@
 """The Celery application. Its options are the CELERY_* settings of config/settings/queue.py."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -13,6 +14,7 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
+from django.conf import settings
 
 from moon_vision_challenge.health import sightings
 
@@ -29,6 +31,8 @@ _sightings = sightings.Sightings()
 def note_this_worker(**_: object) -> None:
     """A heartbeat is sent every two seconds, as long as the worker has its connection to Redis."""
     _sightings.note(sightings.queue(name) for name in app.amqp.queues.consume_from)
+    if settings.WORKER_HEARTBEAT_FILE:
+        Path(settings.WORKER_HEARTBEAT_FILE).touch()
 
 
 @beat_init.connect

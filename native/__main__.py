@@ -165,7 +165,7 @@ def summary(env: dict[str, str], base_url: str) -> str:
     return f"""
   API      {base_url}/api/docs/
   Admin    {base_url}/admin/    (create an account with: make manage ARGS=createsuperuser)
-  Flower   http://127.0.0.1:{env["FLOWER_PORT"]}/
+  Flower   http://127.0.0.1:{env["FLOWER_PORT"]}/    (login: {env["FLOWER_BASIC_AUTH"].replace(":", ", password ", 1)})
   Logs     tail -F {shlex.quote(env["RUN_DIR"])}/logs/*.log
   Try      {sample.curl(base_url)}
 {answers_to(env)}

@@ -70,6 +70,7 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
         "DATABASE_URL": f"postgres://moon_vision:{passwords['postgres']}@127.0.0.1:{ports['POSTGRES_PORT']}/moon_vision",
         "REDIS_URL": f"redis://:{passwords['redis']}@127.0.0.1:{ports['REDIS_PORT']}/0",
         "TF_SERVING_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",
+        "FLOWER_BASIC_AUTH": f"admin:{passwords['flower']}",
         "WEB_HOST": "127.0.0.1",
         "ORT_DISABLE_TELEMETRY": "1",  # or onnxruntime reports its use to Microsoft, and keeps an identity in ~/.cache
         "WEB_RELOAD": RELOAD if is_debug(given) else "",
@@ -166,10 +167,11 @@ def _ports(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _passwords(path: Path) -> dict[str, str]:
-    if not path.exists():
-        names = ("postgres", "redis", "django")
-        _write_private(path, json.dumps({name: secrets.token_urlsafe(36) for name in names}))
-    passwords: dict[str, str] = json.loads(path.read_text())
+    passwords: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    missing = [name for name in ("postgres", "redis", "django", "flower") if name not in passwords]
+    if missing:
+        passwords |= {name: secrets.token_urlsafe(36) for name in missing}
+        _write_private(path, json.dumps(passwords))
     return passwords
 
 

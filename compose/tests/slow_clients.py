@@ -46,7 +46,8 @@ def begin(url: str, body_bytes: int, address: str | None) -> ssl.SSLSocket:
         (parts.hostname, parts.port or 443), TIMEOUT_S, source_address=(address, 0) if address else None
     )
     connection = smoke._unverified.wrap_socket(plain, server_hostname=parts.hostname)
-    head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}\r\nContent-Length: {body_bytes}\r\n\r\n"
+    lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.hostname}", f"Content-Length: {body_bytes}"]
+    head = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in smoke.AUTHORIZATION.items()), "", ""])
     with suppress(OSError):  # refused and closed while it sends; the answer can still be read
         connection.sendall(head.encode() + bytes(int(body_bytes * SENT)))
     return connection

@@ -4,19 +4,24 @@
 smoke.py BASE_URL                contract: signature, v0, v1, errors
 smoke.py BASE_URL post COUNT     post that many photos to v1, print the ids, one a line
 smoke.py BASE_URL wait < IDS     wait until all of them are done with the right label
-smoke.py BASE_URL load SECONDS   post photos to v0 one after the other; every answer must be right
+smoke.py BASE_URL load SECONDS   post photos to v0 one after the other, until SIGINT; every answer must be right
 
+The environment variable API_TOKEN is sent as the token, if it is set.
 TLS certificates are not verified: a trial has one that it signed itself.
 """
 
 import argparse
 import json
+import os
+import signal
 import ssl
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,8 @@ MODEL_TYPE, LABEL = "efficientnet_lite0", "espresso"
 TIMEOUT_S = 30
 WAIT_S = 300  # longer than the lease of a worker that was killed, and the sweep that finds it
 
+AUTHORIZATION = {"Authorization": f"Token {os.environ['API_TOKEN']}"} if os.environ.get("API_TOKEN") else {}
+
 _unverified = ssl.create_default_context()
 _unverified.check_hostname = False
 _unverified.verify_mode = ssl.CERT_NONE
@@ -32,7 +39,8 @@ _unverified.verify_mode = ssl.CERT_NONE
 
 def ask(method: str, url: str, body: bytes | None = None, content_type: str = "application/json") -> tuple[int, Any]:
     """Status and JSON of an answer. Waits and asks again when told to (429)."""
-    request = urllib.request.Request(url, body, {"Content-Type": content_type}, method=method)
+    headers = {"Content-Type": content_type} | AUTHORIZATION
+    request = urllib.request.Request(url, body, headers, method=method)
     while True:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=_unverified) as reply:
@@ -89,8 +97,13 @@ def wait_for(v1: str, ids: list[int]) -> None:
 
 
 def load(v0: str, seconds: float) -> int:
+    """Ends early at SIGINT."""
+    stop = threading.Event()
+    with suppress(ValueError):  # not in a thread
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        print("posting photos", file=sys.stderr)
     count, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and not stop.is_set():
         expect(f"answer {count}", post_photo(v0), (200, {"label": LABEL}))
         count += 1
     return count

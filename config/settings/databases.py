@@ -26,7 +26,7 @@ DATABASES = {
     }
 }
 
-# Redis: Celery's broker, and the cache in which all processes count requests.
+# Redis: the cache in which all processes count requests, and, unless CELERY_BROKER_URL is set, Celery's broker.
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CACHES = {
     "default": {

@@ -26,7 +26,10 @@ WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", de
 
 # Celery
 # https://docs.celeryq.dev/en/stable/userguide/configuration.html
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)  # another user of Redis, with other rights
+if CELERY_BROKER_URL.startswith("rediss:"):
+    # Without it, kombu does not verify the server's certificate. ?ssl_ca_certs=FILE in the URL names another authority.
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "required"}
 CELERY_TASK_IGNORE_RESULT = True  # the row holds the result
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -58,6 +61,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_DB_REUSE_MAX = 10_000
 CELERY_WORKER_CONCURRENCY = env.int("CELERY_WORKER_CONCURRENCY", default=2)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+WORKER_HEARTBEAT_FILE = env.str("WORKER_HEARTBEAT_FILE", default="")  # touched every two seconds, for health checks
 CELERY_BEAT_SCHEDULE = {
     "sweep-inferences": {
         "task": "moon_vision_challenge.classification.tasks.sweep_inferences",
@@ -80,3 +84,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 600},
     },
 }
+
+# Flower, which config/flower_server.py starts
+FLOWER_BASIC_AUTH = env.str("FLOWER_BASIC_AUTH", default="")  # USER:PASSWORD
+FLOWER_READ_ONLY = env.bool("FLOWER_READ_ONLY", default=True)  # false lets those who log in stop workers and tasks

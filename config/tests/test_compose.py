@@ -1,5 +1,6 @@
 """What the compose files promise, read without an engine; compose/tests/ asks the running services."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from django.conf import settings
 from moon_vision_challenge import __version__
 
 APP = {"django", "celeryworker", "webhookworker", "celerybeat", "flower"}
+HOLDERS_OF_UPLOADS = {"django", "celeryworker", "webhookworker"}
 SERVICES = APP | {"tensorflow-serving", "postgres", "redis"}
 FILES = {"local.yml": SERVICES, "production.yml": SERVICES | {"traefik"}}
 
@@ -31,7 +33,7 @@ def test_all_services_are_there_and_say_whether_they_are_healthy(file: str) -> N
 @pytest.mark.parametrize("file", FILES)
 def test_web_and_workers_share_the_uploads_and_know_the_models(file: str) -> None:
     found = services(file)
-    for name in APP:
+    for name in HOLDERS_OF_UPLOADS:
         assert set(found[name]["volumes"]) == {"media:/media", "./models:/models:ro"}
 
 
@@ -42,15 +44,15 @@ def test_local_ports_are_open_to_this_machine_only() -> None:
 
 
 def test_make_gives_the_version_to_every_image() -> None:
-    """Compose passes it to the build; each Dockerfile makes a label of it."""
+    """Compose passes it to the build; each Dockerfile makes a label of it. Traefik's image does not depend on it."""
     builds = {
         service["build"]["dockerfile"]: service["build"]["args"]["APP_VERSION"]
         for file in FILES
         for service in yaml.safe_load((settings.ROOT_DIR / file).read_text())["services"].values()
-        if "build" in service
+        if "build" in service and "args" in service["build"]
     }
     dockerfiles = {
-        str(path.relative_to(settings.ROOT_DIR)): path for path in settings.ROOT_DIR.glob("compose/**/Dockerfile")
+        str(path.relative_to(settings.ROOT_DIR)): path for path in settings.ROOT_DIR.glob("compose/*/Dockerfile")
     }
     assert builds == dict.fromkeys(dockerfiles, "${APP_VERSION:-unknown}")
     for path in dockerfiles.values():
@@ -75,9 +77,102 @@ def test_production_is_hardened(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["mem_limit"]
+    assert service["cpus"]
+    assert service["pids_limit"]
     assert service["restart"] == "unless-stopped"
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
     assert ("ports" in service) == (name == "traefik")
+
+
+ENVS = settings.ROOT_DIR / ".envs" / ".production"
+SECRET = re.compile(r"@([A-Z_]+_(?:PASSWORD|KEY|SECRET))@")
+# Those that a service may hold, beside keys that it shares with none.
+SECRETS_OF = {
+    "django": {"DJANGO_SECRET_KEY", "APP_PASSWORD", "CACHE_PASSWORD", "BROKER_PASSWORD", "WEBHOOK_SECRET"},
+    "migrations": {"MIGRATIONS_SECRET_KEY", "MIGRATIONS_PASSWORD"},
+    "celerybeat": {"BEAT_SECRET_KEY", "BEAT_PASSWORD"},
+    "flower": {"FLOWER_SECRET_KEY", "FLOWER_REDIS_PASSWORD", "FLOWER_PASSWORD"},
+    "traefik": set(),
+}
+
+
+@pytest.mark.parametrize("name", SECRETS_OF)
+def test_a_service_holds_only_the_secrets_that_it_needs(name: str) -> None:
+    assert set(SECRET.findall((ENVS / f".{name}.template").read_text())) == SECRETS_OF[name]
+
+
+def test_each_service_reads_only_its_own_secrets() -> None:
+    files = {
+        name: service["env_file"].rpartition("/.")[2]
+        for name, service in yaml.safe_load((settings.ROOT_DIR / "production.yml").read_text())["services"].items()
+        if "env_file" in service
+    }
+    assert files == {
+        "traefik": "traefik",
+        "postgres": "postgres",
+        "redis": "redis",
+        "migrate": "migrations",
+        "celerybeat": "celerybeat",
+        "flower": "flower",
+        **dict.fromkeys(HOLDERS_OF_UPLOADS, "django"),
+    }
+
+
+def test_no_secret_is_on_a_command_line() -> None:
+    for service in services("production.yml").values():
+        assert "PASSWORD" not in str(service.get("command"))
+        assert "PASSWORD" not in str(service["healthcheck"]["test"])
+
+
+def documented() -> dict[str, str]:
+    """Variable → its default, of docs/settings.md."""
+    text = (settings.ROOT_DIR / "docs" / "settings.md").read_text()
+    return {
+        name: line.split("|")[2].strip()
+        for line in text.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", line.split("|")[1])
+    }
+
+
+def variables(template: str) -> set[str]:
+    """Those that a template sets, or shows as a comment."""
+    return set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ENVS / template).read_text(), re.M))
+
+
+@pytest.mark.parametrize("template", [f".{name}.template" for name in SECRETS_OF])
+def test_a_template_holds_only_variables_that_are_documented(template: str) -> None:
+    unknown = {name for name in variables(template) if not name.startswith(("AWS_", "TRAEFIK_"))} - set(documented())
+    assert not unknown
+
+
+def test_the_template_of_django_names_all_that_production_needs() -> None:
+    required = {name for name, default in documented().items() if default == "required"}
+    secrets = {name for name in documented() if re.search("SECRET|REDIS_URL|BROKER_URL", name)}
+    about_production = {name for name in documented() if name.startswith("DJANGO_MEDIA_S3_")} & required
+    assert (required | secrets | about_production) - {"DJANGO_MEDIA_S3_BUCKET"} <= variables(".django.template")
+
+
+def test_make_env_fills_in_every_secret(tmp_path: Path) -> None:
+    shutil.copytree(
+        ENVS, tmp_path / ".envs" / ".production", ignore=lambda _, names: {n for n in names if "." not in n[1:]}
+    )
+    maintenance = Path("compose/production/maintenance")
+    (tmp_path / maintenance).mkdir(parents=True)
+    shutil.copy(settings.ROOT_DIR / maintenance / "make_env", tmp_path / maintenance)
+    command = [str(tmp_path / maintenance / "make_env")]
+    environment = {"PATH": os.environ["PATH"], "DOMAIN": "vision.example.com", "EMAIL": "you@example.com"}
+    subprocess.run(command, env=environment, check=True, timeout=300, capture_output=True)
+    written = {
+        path.name: path for path in (tmp_path / ".envs" / ".production").iterdir() if "template" not in path.name
+    }
+    assert set(written) == {path.name.removesuffix(".template") for path in ENVS.glob(".*.template")}
+    values = "\n".join(path.read_text() for path in written.values())
+    assert not re.search(r"@[A-Z_]+@", values)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in written.values())
+    keys = re.findall(r"^DJANGO_SECRET_KEY=(.*)$", values, re.M)
+    assert len(set(keys)) == len(keys) == 4
+    assert subprocess.run(command, env=environment, check=False, timeout=300, capture_output=True).returncode == 1
 
 
 @pytest.mark.parametrize("package", ["model_server", "model_zoo"])
