@@ -24,7 +24,7 @@ from redis import Redis
 from bench.table import table
 from chaos import faults
 from chaos.proxy import Manner, Proxy
-from native.environment import ROOT, RUN_DIR, free_port
+from native.environment import ROOT, RUN_DIR, free_public_ports
 from native.process import poll
 from native.services import ServiceDiedError, Services, running
 
@@ -219,7 +219,7 @@ def cells(*, has_disk: bool) -> Iterator[Cell]:
 
 @contextmanager
 def staged() -> Iterator[tuple[Stage, bool]]:
-    own = dict.fromkeys(URLS.values(), "") | {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
+    own = dict.fromkeys(URLS.values(), "") | free_public_ports()
     with ExitStack() as stack:
         services = stack.enter_context(running(list(URLS), run_dir=RUN_DIR / "outages", env=own))
         for command in (["migrate", "-v0"], ["flush", "--no-input", "-v0"]):  # the files of earlier rows are gone

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from .environment import REPLACED_BY, ROOT, free_port
+from .environment import REPLACED_BY, ROOT, free_public_ports
 from .readiness import MODEL
 from .services import Services, running
 
@@ -48,7 +48,7 @@ def _start(config: pytest.Config, name: str) -> Services:
     stack = ExitStack()
     config.add_cleanup(stack.close)
     # A `make run` in the same checkout may hold the usual ports. Nothing of a test needs to outlive a power cut.
-    environment = {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port()), "POSTGRES_OPTIONS": "-c fsync=off"}
+    environment = free_public_ports() | {"POSTGRES_OPTIONS": "-c fsync=off"}
     names = ["postgres", "redis", "model_server"]
     services = stack.enter_context(running(names, run_dir=ROOT / ".run" / "test" / name, env=environment))
     os.environ.update({name: services.env[name] for name in ("DATABASE_URL", "REDIS_URL", "TF_SERVING_URL")})

@@ -14,6 +14,7 @@ from config.settings.environment import env
 from config.settings.limits import *
 from config.settings.logs import *
 from config.settings.media import *
+from config.settings.metrics import *
 from config.settings.model_server import *
 from config.settings.queue import *
 
@@ -47,6 +48,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "moon_vision_challenge.observability.middleware.ObservabilityMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "moon_vision_challenge.web.size_limit.RequestSizeLimitMiddleware",
