@@ -33,10 +33,11 @@ def load() -> Service:
 
     django.setup()
     from moon_vision_challenge.classification.queue.gauges import QueueGauges  # noqa: PLC0415
+    from moon_vision_challenge.health import gauges  # noqa: PLC0415
     from moon_vision_challenge.observability.exporter import make_application  # noqa: PLC0415
 
     return Service(
-        application=make_application(Path(settings.METRICS_DIR), [QueueGauges()]),
+        application=make_application(Path(settings.METRICS_DIR), [QueueGauges(), gauges.collect]),
         limits=Limits(max_body_bytes=MAX_BODY_BYTES, max_connections=MAX_CONNECTIONS),
         threads=2,
     )

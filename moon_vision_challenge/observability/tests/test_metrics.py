@@ -17,6 +17,7 @@ from moon_vision_challenge.classification.queue.gauges import GAUGES, QueueGauge
 from moon_vision_challenge.classification.tests.service import MODEL, Service
 from moon_vision_challenge.classification.tests.waiting import wait_for
 from moon_vision_challenge.observability import metrics
+from moon_vision_challenge.observability.tests.test_monitoring_files import MADE_BY_THE_EXPORTER
 from native.environment import ROOT
 
 V0, V1 = "/api/v0/inferences/", "/api/v1/inferences/"
@@ -151,4 +152,4 @@ def test_the_documentation_lists_every_metric() -> None:
     page = (ROOT / "docs" / "operations.md").read_text().partition("\n## Metrics\n")[2]
     counted = {family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()}
     listed = set(re.findall(r"`(moon_vision_[a-z_]+)`", page))
-    assert counted | {name for name, _ in GAUGES} | {"moon_vision_database_up", "moon_vision_build_info"} == listed
+    assert counted | {name for name, _ in GAUGES} | MADE_BY_THE_EXPORTER == listed
