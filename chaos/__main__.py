@@ -23,7 +23,7 @@ from bench.persistent_clients import TIMEOUT_S, Posted, pictures, post, post_unt
 from bench.table import table
 from chaos import faults
 from chaos.hostile import runner as hostile
-from native.environment import ROOT, RUN_DIR, CannotRunError, free_port
+from native.environment import ROOT, RUN_DIR, CannotRunError, free_public_ports
 from native.process import poll
 from native.readiness import MODEL
 from native.services import Services, running
@@ -188,8 +188,7 @@ def main() -> int:
         "DATABASE_URL": "",
         "REDIS_URL": "",
         "TF_SERVING_URL": "",
-        "WEB_PORT": str(free_port()),
-        "FLOWER_PORT": str(free_port()),
+        **free_public_ports(),
         "API_ANON_RATE": "1000000/s",
         "INFERENCE_LEASE_S": str(faults.LEASE_S),
         "INFERENCE_SWEEP_S": str(faults.SWEEP_S),

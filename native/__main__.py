@@ -86,7 +86,8 @@ def run(run_dir: Path, *, demo: bool) -> int:
         services.start("webhook_worker")
         services.start("beat")
         services.start("flower")
-        services.wait_until_ready("flower", timeout_s=READY_TIMEOUT_S)
+        services.start("metrics")
+        services.wait_until_ready("flower", "metrics", timeout_s=READY_TIMEOUT_S)
         step(f"all {len(own)} services run\n")
         say(f"{sample.PHOTO.relative_to(ROOT)}, model {MODEL}:")
         for answer in answers:
@@ -166,6 +167,7 @@ def summary(env: dict[str, str], base_url: str) -> str:
   API      {base_url}/api/docs/
   Admin    {base_url}/admin/    (create an account with: make manage ARGS=createsuperuser)
   Flower   http://127.0.0.1:{env["FLOWER_PORT"]}/    (login: {env["FLOWER_BASIC_AUTH"].replace(":", ", password ", 1)})
+  Metrics  http://127.0.0.1:{env["METRICS_PORT"]}/metrics
   Logs     tail -F {shlex.quote(env["RUN_DIR"])}/logs/*.log
   Try      {sample.curl(base_url)}
 {answers_to(env)}

@@ -29,6 +29,7 @@ PORTS = {
     "model_server": ("MODEL_SERVER_PORT", None),
     "web": ("WEB_PORT", 8000),
     "flower": ("FLOWER_PORT", 5555),
+    "metrics": ("METRICS_PORT", 9000),
 }
 FREE_PORTS = range(20_000, 30_000)
 
@@ -67,6 +68,7 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
         "DJANGO_SECRET_KEY": passwords["django"],
         "DJANGO_DEBUG": "1" if is_debug(given) else "0",
         "DJANGO_MEDIA_ROOT": str(run_dir / "media"),
+        "METRICS_DIR": str(run_dir / "metrics"),
         "DATABASE_URL": f"postgres://moon_vision:{passwords['postgres']}@127.0.0.1:{ports['POSTGRES_PORT']}/moon_vision",
         "REDIS_URL": f"redis://:{passwords['redis']}@127.0.0.1:{ports['REDIS_PORT']}/0",
         "TF_SERVING_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",
@@ -139,6 +141,11 @@ def shuffled(ports: Sequence[int]) -> Iterator[int]:
 
 
 port_candidates = shuffled(FREE_PORTS)
+
+
+def free_public_ports() -> dict[str, str]:
+    """Free values for the variables of the fixed ports: another run may use the usual ones."""
+    return {variable: str(free_port()) for variable, port in PORTS.values() if port}
 
 
 def free_port(besides: Collection[str] = ()) -> int:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 
 from . import environment
-from .environment import FREE_PORTS, REPLACED_BY, ROOT, free_port
+from .environment import FREE_PORTS, REPLACED_BY, ROOT, free_public_ports
 from .readiness import MODEL
 from .services import Services, running
 
@@ -53,7 +53,7 @@ def _start(config: pytest.Config, name: str) -> Services:
         share = FREE_PORTS[int(name.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
         environment.port_candidates = environment.shuffled(share)
     # A `make run` in the same checkout may hold the usual ports. Nothing of a test needs to outlive a power cut.
-    settings = {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port()), "POSTGRES_OPTIONS": "-c fsync=off"}
+    settings = free_public_ports() | {"POSTGRES_OPTIONS": "-c fsync=off"}
     names = ["postgres", "redis", "model_server"]
     services = stack.enter_context(running(names, run_dir=ROOT / ".run" / "test" / name, env=settings))
     os.environ.update({name: services.env[name] for name in ("DATABASE_URL", "REDIS_URL", "TF_SERVING_URL")})

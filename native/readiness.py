@@ -63,5 +63,6 @@ _QUESTIONS: dict[str, Callable[[Mapping[str, str], Path], bool]] = {
     "web": lambda env, _log: _answers(f"{web_url(env)}/readyz"),
     "worker": _worker,
     "webhook_worker": _worker,
+    "metrics": lambda env, _log: _answers(f"http://127.0.0.1:{env['METRICS_PORT']}/metrics"),
     "flower": lambda env, _log: _answers(f"http://127.0.0.1:{env['FLOWER_PORT']}/healthcheck"),
 }

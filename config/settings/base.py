@@ -14,6 +14,7 @@ from config.settings.environment import env
 from config.settings.limits import *
 from config.settings.logs import *
 from config.settings.media import *
+from config.settings.metrics import *
 from config.settings.model_server import *
 from config.settings.queue import *
 
@@ -48,6 +49,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "moon_vision_challenge.observability.middleware.ObservabilityMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "moon_vision_challenge.web.content_security_policy.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

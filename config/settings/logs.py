@@ -1,22 +1,27 @@
-"""One line per event, to standard error, with the id of the inference that it concerns."""
+"""Logs: one line per event, to standard error, with the ids of the request and of the inference that it concerns."""
 
 from config.settings.environment import env
+
+ACCESS_LOG = env.bool("DJANGO_ACCESS_LOG", default=False)
+_FORMAT = env.str("DJANGO_LOG_FORMAT", default="line", choices=("line", "json"))
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "inference": {"()": "moon_vision_challenge.classification.log_context.InferenceIdFilter"},
+        "context": {"()": "moon_vision_challenge.observability.log_context.ContextFilter"},
         "client_faults": {"()": "moon_vision_challenge.web.log_limits.ClientFaultFilter"},
     },
     "formatters": {
         "line": {
-            "format": "%(asctime)s %(levelname)s %(name)s [inference=%(inference_id)s] %(message).2000s",
+            "format": "%(asctime)s %(levelname)s %(name)s%(context)s %(message).2000s",
             "datefmt": "%Y-%m-%dT%H:%M:%S%z",
-        }
+        },
+        # https://nhairs.github.io/python-json-logger/latest/
+        "json": {"()": "moon_vision_challenge.observability.json_logs.JSONFormatter"},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["client_faults", "inference"]}
+        "stderr": {"class": "logging.StreamHandler", "formatter": _FORMAT, "filters": ["client_faults", "context"]}
     },
     "root": {"handlers": ["stderr"], "level": env.str("DJANGO_LOG_LEVEL", default="INFO")},
 }

@@ -3,12 +3,16 @@
 from collections.abc import Iterable
 
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.observability import metrics
 from moon_vision_challenge.webhooks import outbox
 
 
 def announce_final(inferences: Iterable[Inference]) -> None:
     """Announce the rows that are final and have a webhook URL. Call it in the transaction that makes them final."""
-    outbox.announce([_event(each) for each in inferences if each.webhook_url and each.is_final])
+    final = [each for each in inferences if each.is_final]
+    outbox.announce([_event(each) for each in final if each.webhook_url])
+    for each in final:
+        metrics.inferences.labels(each.model_type, each.status).inc()
 
 
 def _event(inference: Inference) -> outbox.Event:

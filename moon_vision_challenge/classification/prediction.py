@@ -16,6 +16,7 @@ from moon_vision_challenge.classification.exceptions import (
 )
 from moon_vision_challenge.classification.serving import client, metadata
 from moon_vision_challenge.classification.serving.metadata import ModelStatus
+from moon_vision_challenge.observability import metrics
 
 
 class VersionChoice(NamedTuple):
@@ -37,8 +38,11 @@ def classify(
     model_url = classificator.model_url
     if version != NEWEST:
         classificator = classificator.at_version(version.number, label=version.label)
+    model_type = classificator.model_type
+    metrics.batch_size.labels(model_type).observe(len(rgb_images))
     try:
-        return classificator.classify(rgb_images, top_k=top_k)
+        with metrics.timed(metrics.prediction_seconds, model_type):
+            return classificator.classify(rgb_images, top_k=top_k)
     except ModelNotAvailableError as error:
         _tell_state(error, metadata.statuses[model_url], version)
         raise

@@ -21,6 +21,7 @@ from moon_vision_challenge.model_server.application import Application
 from moon_vision_challenge.model_server.bodies import BODY_TIMEOUT_S
 from moon_vision_challenge.model_server.config import ModelConfig, read_models_config
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
+from moon_vision_challenge.model_server.monitoring import DEFAULT_PATH, RequestMetrics, read_path
 from moon_vision_challenge.model_server.registry import ModelRegistry
 from moon_vision_challenge.model_server.reload import Reloader
 from moon_vision_challenge.model_server.rest import RestApi
@@ -69,6 +70,12 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=64_000_000,
         metavar="BYTES",
         help="larger requests get status 413 (default: %(default)s)",
+    )
+    add(
+        "--monitoring_config_file",
+        type=Path,
+        metavar="FILE",
+        help=f"names the path of the metrics for Prometheus (default: {DEFAULT_PATH})",
     )
     add(
         "--inference_threads",
@@ -122,7 +129,7 @@ def let_worker_be_stopped_while_it_loads() -> None:
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=reset)
 
 
-def load_application(configs: list[ModelConfig], flags: argparse.Namespace) -> Application:
+def load_application(configs: list[ModelConfig], metrics_path: str | None, flags: argparse.Namespace) -> Application:
     """Runs in the worker before it listens: the port opens when every model is available or has failed to load."""
     registry = ModelRegistry(flags.model_root)
     registry.update(configs)
@@ -138,9 +145,11 @@ def load_application(configs: list[ModelConfig], flags: argparse.Namespace) -> A
     api = RestApi(registry, queue, max_body_bytes=flags.rest_api_max_body_bytes)
     return Application(
         api,
+        RequestMetrics(registry.has),
+        on_listening=functools.partial(limit_write_time, flags.rest_api_port, WRITE_TIMEOUT_S),
         max_body_bytes=flags.rest_api_max_body_bytes,
         body_timeout_s=BODY_TIMEOUT_S,
-        on_listening=functools.partial(limit_write_time, flags.rest_api_port, WRITE_TIMEOUT_S),
+        metrics_path=metrics_path,
     )
 
 
@@ -152,6 +161,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         configs = read_models_config(flags.model_config_file)
     except ConfigError as error:
         logger.error("%s: %s", flags.model_config_file, error)
+        return 1
+    try:
+        metrics_path = read_path(flags.monitoring_config_file)
+    except ConfigError as error:
+        logger.error("%s: %s", flags.monitoring_config_file, error)
         return 1
     try:
         check_port_is_free(flags.rest_api_host, flags.rest_api_port)
@@ -178,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         workers_kill_timeout=SHUTDOWN_TIMEOUT_S,
         log_level=LogLevels.error,
     )
-    server.serve(target_loader=functools.partial(load_application, configs, flags), wrap_loader=False)
+    server.serve(target_loader=functools.partial(load_application, configs, metrics_path, flags), wrap_loader=False)
     return 0
 
 

@@ -5,6 +5,7 @@ Granian receives requests and sends answers outside Python. The code here runs i
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -19,6 +20,7 @@ from moon_vision_challenge.model_server.bodies import (
     BodyTooLargeError,
 )
 from moon_vision_challenge.model_server.inference_queue import OverloadedError
+from moon_vision_challenge.model_server.monitoring import RequestMetrics
 from moon_vision_challenge.model_server.registry import ServableNotFoundError, UnknownLabelError
 from moon_vision_challenge.model_server.rest import MethodNotImplementedError, NotFoundError, RestApi
 from moon_vision_challenge.model_server.runtime import InvalidInputError
@@ -51,13 +53,17 @@ class Application:
     def __init__(
         self,
         api: RestApi,
+        metrics: RequestMetrics,
         *,
         max_body_bytes: int,
         body_timeout_s: float = BODY_TIMEOUT_S,
+        metrics_path: str | None = None,
         on_listening: Callable[[], object] = lambda: None,
     ) -> None:
         """`on_listening` is called when the port is open."""
         self._api = api
+        self._metrics = metrics
+        self._metrics_path = metrics_path
         self._on_listening = on_listening
         self._memory = BodyMemory(max_body_bytes)
         self._body_timeout_s = body_timeout_s
@@ -66,6 +72,10 @@ class Application:
         loop.call_soon(self._on_listening)  # Granian opens the port before it runs the loop
 
     async def __call__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        if scope.method == "GET" and scope.path == self._metrics_path:
+            protocol.response_str(HTTPStatus.OK, [("content-type", "text/plain; version=0.0.4")], self._metrics.page())
+            return
+        begin = time.perf_counter()
         body = Body(
             protocol,
             self._memory,
@@ -79,6 +89,7 @@ class Application:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, this client gets JSON and others are unaffected
             status, content = _failure(error)
+        self._metrics.observe(scope.path, status, time.perf_counter() - begin)
         closing = [("connection", "close")] if status in _CLOSING else []
         protocol.response_bytes(status, [("content-type", "application/json"), *closing], content)
 

@@ -115,6 +115,10 @@ class ModelRegistry:
             for label, number in config.version_labels.items()
         }
 
+    def has(self, name: str) -> bool:
+        """Whether models.config lists this model."""
+        return name in self._models
+
     def versions(self, name: str, version: int | None = None, label: str | None = None) -> list[ModelVersion]:
         """All versions of a model, newest first, or the one asked for.
 

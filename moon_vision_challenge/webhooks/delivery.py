@@ -16,6 +16,7 @@ from django.utils import timezone
 from standardwebhooks import Webhook
 
 from moon_vision_challenge import http_client
+from moon_vision_challenge.observability import metrics
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
 
 logger = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
     else:
         delivery.next_attempt_at = timezone.now() + timedelta(seconds=RETRY_DELAYS_S[delivery.attempts - 1])
     delivery.save(update_fields=["status", "log", "next_attempt_at"])
+    metrics.webhooks.labels("retry" if delivery.status == Status.PENDING else delivery.status).inc()
     about = f"{delivery.event} {delivery.subject_id}"
     logger.info("webhook %s, %s: %s %s", delivery.pk, about, status, attempt["error"])
 

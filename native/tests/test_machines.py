@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from native import postgres
-from native.environment import ROOT, free_port
+from native.environment import ROOT, free_public_ports
 
 pytestmark = pytest.mark.e2e
 UV = Path(sys.executable).with_name("uv")
@@ -87,8 +87,7 @@ def test_demo_runs_in_a_folder_and_an_environment_that_are_hard(checkout: Path, 
         "TZ": "Asia/Kathmandu",
         "UV_CACHE_DIR": CACHE,
         "PYTHON": sys.executable,
-        "WEB_PORT": str(free_port()),
-        "FLOWER_PORT": str(free_port()),
+        **free_public_ports(),
     }
     done = subprocess.run(
         ["sh", "-c", "umask 077 && exec make --no-print-directory demo"],

@@ -1,4 +1,4 @@
-"""The runner itself, with all eight services and the real model."""
+"""The runner itself, with all nine services and the real model."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import requests
 
 from native import sample
 from native.__main__ import verdict
-from native.environment import ROOT, CannotRunError, free_port
+from native.environment import ROOT, CannotRunError, free_public_ports
 from native.process import group_members, is_alive, poll
 from native.sample import Answer
 
@@ -31,8 +31,7 @@ START_TIMEOUT_S = 300
 @contextmanager
 def runner(action: str, run_dir: Path, *, command: Sequence[str] = (), **env: str) -> Iterator[subprocess.Popen[str]]:
     """The runner, as `make run` or `make demo` starts it; its output goes to `run_dir`.out."""
-    given = os.environ | {"RUN_DIR": str(run_dir), "WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port())} | env
-    given |= {"POSTGRES_OPTIONS": "-c fsync=off"}
+    given = os.environ | free_public_ports() | {"RUN_DIR": str(run_dir), "POSTGRES_OPTIONS": "-c fsync=off"} | env
     arguments = command or [sys.executable, "-m", "native", action]
     with run_dir.with_suffix(".out").open("w") as output:
         process = subprocess.Popen(arguments, cwd=ROOT, env=given, stdout=output, stderr=output, text=True)

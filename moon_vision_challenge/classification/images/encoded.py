@@ -14,6 +14,7 @@ from moon_vision_challenge.classification.images import bmp, formats, gif, iso_m
 from moon_vision_challenge.classification.images.budget import memory
 from moon_vision_challenge.classification.images.decoder_pool import Cost, decoders, too_much_memory, too_much_time
 from moon_vision_challenge.classification.images.structure import STORED_RGB_BYTES, PartCounter, Parts, Structure
+from moon_vision_challenge.observability import metrics
 
 _SCANNERS: dict[str, Callable[[bytes, PartCounter], Structure]] = {
     "JPEG": jpeg.scan,
@@ -110,10 +111,11 @@ class EncodedImage:
 
     def _decode(self, min_side: int | None) -> Image.Image:
         request = self._request(min_side)
-        if self._is_isolated(min_side):
-            return decoders.decode(self._parts, request, self._cost)
-        parts = self.structure.parts
-        return pixels.decode(self.data if parts is None else b"".join(parts), request)
+        with metrics.decode_seconds.labels(self.format).time():
+            if self._is_isolated(min_side):
+                return decoders.decode(self._parts, request, self._cost)
+            parts = self.structure.parts
+            return pixels.decode(self.data if parts is None else b"".join(parts), request)
 
     def _request(self, min_side: int | None) -> pixels.Request:
         return pixels.Request(self.format, math.prod(self.size), self.structure.orientation, min_side)

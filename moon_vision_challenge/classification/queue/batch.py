@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from PIL import Image
 
-from moon_vision_challenge.classification import events, images, log_context, prediction
+from moon_vision_challenge.classification import events, images, prediction
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
@@ -23,6 +23,7 @@ from moon_vision_challenge.classification.prediction import VersionChoice
 from moon_vision_challenge.classification.queue import claims, outages
 from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 from moon_vision_challenge.classification.serving import metadata
+from moon_vision_challenge.observability import log_context, metrics
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
     outcomes += _classify_versions(pictures)
     written = _write(outcomes)
     for outcome in outcomes:
+        metrics.attempts.labels(outcome.inference.model_type, outcome.status).inc()
         with log_context.inference(outcome.inference.pk):
             if outcome.inference.pk not in written:
                 logger.warning("the lease was lost and another worker has this inference, so this result is dropped")

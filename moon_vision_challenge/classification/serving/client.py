@@ -25,6 +25,7 @@ from moon_vision_challenge.classification.exceptions import (
 from moon_vision_challenge.classification.serving import payload as payload_json
 from moon_vision_challenge.classification.serving.address import ModelAddress
 from moon_vision_challenge.classification.serving.hang import HangGuard
+from moon_vision_challenge.observability import metrics
 
 _STATUS_ERRORS: dict[int, type[ClassificationError]] = {
     404: ModelNotAvailableError,  # "Servable not found": not there, or still loading
@@ -48,7 +49,8 @@ def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
         UnknownVersionLabelError: the model does not have the version label that the URL names.
         InvalidPredictionError: the server refused the request or its reply is not a prediction.
     """
-    with _guard_call(url):
+    address = ModelAddress.parse(url)
+    with metrics.timed(metrics.model_server_seconds, address.name if address else "other"), _guard_call(address):
         body = _request(url, data=payload_json.dump(payload))
     if not ("predictions" in body or "outputs" in body):
         raise InvalidPredictionError(f"{url}: neither 'predictions' nor 'outputs' in the reply")
@@ -67,8 +69,7 @@ _guards: dict[str, HangGuard] = {}
 """By the address of a model server."""
 
 
-def _guard_call(url: str) -> AbstractContextManager[None]:
-    address = ModelAddress.parse(url)
+def _guard_call(address: ModelAddress | None) -> AbstractContextManager[None]:
     if address is None:  # another kind of server, which cannot be asked for a model's state
         return nullcontext()
     guard = _guards.get(address.base)

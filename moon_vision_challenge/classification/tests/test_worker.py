@@ -14,7 +14,6 @@ from moon_vision_challenge.classification.exceptions import (
     ModelServerUnavailableError,
     UnknownModelTypeError,
 )
-from moon_vision_challenge.classification.log_context import InferenceIdFilter
 from moon_vision_challenge.classification.models import Inference, Outage
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
 from moon_vision_challenge.classification.queue import batch, claims, sweep, worker
@@ -23,6 +22,7 @@ from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests.pictures import encode, gradient
 from moon_vision_challenge.conftest import StartFake
+from moon_vision_challenge.observability.log_context import ContextFilter
 
 pytestmark = pytest.mark.django_db
 
@@ -343,7 +343,7 @@ def test_an_internal_error_fails_the_row_without_showing_its_text(inference: Inf
 def test_log_lines_of_a_run_carry_the_inference_id(
     inference: Inference, start_fake: StartFake, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.handler.addFilter(InferenceIdFilter())
+    caplog.handler.addFilter(ContextFilter())
     caplog.set_level("INFO", logger=batch.__name__)
     start_fake(fake.predicts(281))
     run()

@@ -1,0 +1,6 @@
+"""Metrics for Prometheus."""
+
+from config.settings.environment import env
+
+METRICS_DIR = env.str("METRICS_DIR", default="")  # where the processes of one machine count together; empty: off
+METRICS_CACHE_S = 5.0  # how long all scrapers get the same answer from PostgreSQL

@@ -1,0 +1,73 @@
+"""What waits in the queue, for Prometheus. PostgreSQL is asked once for all scrapers."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+logger = logging.getLogger(__name__)
+
+_QUEUE_STATE = """
+SELECT queue, model_type,
+       count(*) FILTER (WHERE status = 'pending'),
+       count(*) FILTER (WHERE status = 'processing'),
+       count(*) FILTER (WHERE status = 'processing' AND lease_expires_at < statement_timestamp()),
+       extract(epoch FROM max(statement_timestamp() - created_at) FILTER (WHERE status = 'pending'))
+FROM classification_inference
+WHERE status IN ('pending', 'processing')
+GROUP BY queue, model_type
+"""
+
+GAUGES = (
+    ("moon_vision_queue_pending", "Inferences that wait for a worker."),
+    ("moon_vision_queue_processing", "Inferences that a worker has claimed."),
+    ("moon_vision_queue_expired_leases", "Claimed inferences whose worker is lost. The sweep returns them."),
+    ("moon_vision_queue_oldest_seconds", "Age of the inference that has waited longest."),
+)
+
+
+class QueueGauges:
+    """Call it for the metrics. It asks the database at most once in METRICS_CACHE_S."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read_at = -math.inf
+        self._metrics: list[Metric] = []
+
+    def __call__(self) -> Iterable[Metric]:
+        with self._lock:
+            if time.monotonic() - self._read_at > settings.METRICS_CACHE_S:
+                self._metrics = _read()
+                self._read_at = time.monotonic()
+            return self._metrics
+
+
+def _read() -> list[Metric]:
+    """Without PostgreSQL, only the gauge that says so: a queue of unknown length is not an empty queue."""
+    up = GaugeMetricFamily("moon_vision_database_up", "Whether PostgreSQL answers: 1 or 0.")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_QUEUE_STATE)
+            rows = cursor.fetchall()
+    except DatabaseError as error:
+        logger.warning("the queue's metrics are missing, the database is not available: %s", error)
+        connection.close()
+        up.add_metric([], 0)
+        return [up]
+    up.add_metric([], 1)
+    return [up, *_gauges(rows)]
+
+
+def _gauges(rows: Sequence[Sequence[object]]) -> list[GaugeMetricFamily]:
+    gauges = [GaugeMetricFamily(name, help_text, labels=["queue", "model_type"]) for name, help_text in GAUGES]
+    for queue, model_type, *numbers in rows:
+        for gauge, number in zip(gauges, numbers, strict=True):
+            gauge.add_metric([str(queue), str(model_type)], float(number or 0))  # type: ignore[arg-type]
+    return gauges

@@ -1,0 +1,25 @@
+"""Log lines as JSON, for machines that collect them."""
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+_MAX_MESSAGE_CHARS = 2000
+
+
+class JSONFormatter(OrjsonFormatter):
+    """`time`, `level`, `logger`, `message`, the ids of the request and the inference, and what the event adds."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "{asctime}{levelname}{name}{message}",
+            style="{",
+            datefmt="%Y-%m-%dT%H:%M:%S%z",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            reserved_attrs=[*RESERVED_ATTRS, "context", "request"],
+        )
+
+    def process_log_record(self, log_data: dict[str, object]) -> dict[str, object]:
+        """Leave out ids that do not apply, and cut what a client may have made long."""
+        present = {name: value for name, value in log_data.items() if value is not None}
+        present["message"] = str(present.get("message", ""))[:_MAX_MESSAGE_CHARS]
+        return present

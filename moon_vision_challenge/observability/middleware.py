@@ -1,0 +1,64 @@
+"""Counts requests, gives each one an id, and writes the access log."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from functools import cache
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.admindocs.views import simplify_regex
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from moon_vision_challenge.observability import log_context, metrics
+
+access_log = logging.getLogger("moon_vision_challenge.access")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
+_LOGGED_PATH_CHARS = 200
+
+
+class ObservabilityMiddleware:
+    """The outermost middleware, so that it sees every answer. An X-Request-ID that is sane is kept."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        begin = time.perf_counter()
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if _SANE_ID.fullmatch(given) else uuid4().hex
+        request.request_id = request_id  # type: ignore[attr-defined]  # for log lines that Django writes later
+        with log_context.request(request_id):
+            response = self._get_response(request)
+            seconds = time.perf_counter() - begin
+            method = request.method if request.method in _METHODS else "OTHER"
+            status = str(response.status_code)
+            route = route_of(request)
+            metrics.request_seconds.labels(route, method, status).observe(seconds)
+            if (size := request.META.get("CONTENT_LENGTH", "")).isdecimal():
+                metrics.upload_bytes.labels(route).observe(int(size))
+            if settings.ACCESS_LOG:
+                _log(request, response, seconds)
+        response["X-Request-ID"] = request_id
+        return response
+
+
+def _log(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+    path = request.path[:_LOGGED_PATH_CHARS]
+    ms = round(1000 * seconds, 1)
+    fields = {"method": request.method, "path": path, "status": response.status_code, "ms": ms}
+    access_log.info("%s %s %s %.1f ms", request.method, path, response.status_code, ms, extra=fields)
+
+
+def route_of(request: HttpRequest) -> str:
+    """The pattern in the URL configuration, such as `/api/v1/inferences/<pk>/`: a client cannot invent one."""
+    return _readable(request.resolver_match.route) if request.resolver_match else "unknown"
+
+
+@cache
+def _readable(route: str) -> str:
+    return simplify_regex(route)
