@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "moon_vision_challenge.accounts",
     "moon_vision_challenge.classification",
     "moon_vision_challenge.webhooks",
     *env.list("DJANGO_EXTRA_APPS", default=[]),  # your own apps with a classificators.py
@@ -57,6 +58,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "moon_vision_challenge.accounts.middleware.AccessMiddleware",
 ]
 
 TEMPLATES = [
@@ -280,13 +282,21 @@ if CORS_ALLOWED_ORIGINS:
     CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "prefer", "if-none-match")
     CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied")
 
+# Who may call the API
+# Callers without a token are one owner together. They may classify, and see and delete what that owner has.
+API_ALLOW_ANONYMOUS = env.bool("DJANGO_API_ALLOW_ANONYMOUS", default=False)
+# A process looks a token up this often. After this time, a revoked token is refused.
+API_TOKEN_CACHE_S = env.float("API_TOKEN_CACHE_S", default=30)
+# While PostgreSQL is unavailable, a token is accepted for this long after it was last looked up.
+API_TOKEN_OUTAGE_S = env.float("API_TOKEN_OUTAGE_S", default=3600)
+
 # Django REST framework
 # https://www.django-rest-framework.org/api-guide/settings/
 API_ANON_RATE = env.str("API_ANON_RATE", default="32/s")
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": [],
-    "UNAUTHENTICATED_USER": None,  # the API has no accounts and does not use django.contrib.auth
+    "DEFAULT_AUTHENTICATION_CLASSES": ["moon_vision_challenge.accounts.authentication.CallerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],  # AccessMiddleware has checked the rule of the view
+    "UNAUTHENTICATED_USER": None,
     "DEFAULT_PARSER_CLASSES": [
         "moon_vision_challenge.web.parsers.FormDataParser",
         "moon_vision_challenge.web.parsers.ORJSONParser",

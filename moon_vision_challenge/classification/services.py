@@ -9,6 +9,7 @@ from django.core.files.base import ContentFile
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID
 from moon_vision_challenge.classification import events, prediction
 from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.dispatchers import dispatcher
@@ -55,6 +56,7 @@ def create_inference(
     version: VersionChoice = NEWEST,
     idempotency: Idempotency | None = None,
     webhook_url: str = "",
+    owner_id: int = ANONYMOUS_OWNER_ID,
 ) -> tuple[Inference, bool]:
     """Store an image and its row, to be classified later.
 
@@ -72,6 +74,7 @@ def create_inference(
         version=version.number,
         version_label=version.label,
         webhook_url=webhook_url,
+        owner_id=owner_id,
     )
     key = None
     if idempotency:

@@ -7,6 +7,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from moon_vision_challenge import __version__
+from moon_vision_challenge.accounts.access import PUBLIC, access
 from moon_vision_challenge.health.checks import PENDING, READINESS, STATUS
 from moon_vision_challenge.health.prober import Prober, Report
 
@@ -14,12 +15,14 @@ readiness = Prober(READINESS)
 status_of_all = Prober(STATUS)
 
 
+@access(PUBLIC)
 @never_cache
 def livez(_: HttpRequest) -> JsonResponse:
     """200. Touches nothing."""
     return JsonResponse({"status": "ok", "version": __version__})
 
 
+@access(PUBLIC)
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """503 only if this process can do nothing for anybody; then with the names of what it lacks."""
@@ -28,6 +31,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return _answer(request, report, "unavailable" if missing else "ok", missing)
 
 
+@access(PUBLIC)
 @never_cache
 def status(request: HttpRequest) -> JsonResponse:
     """200 for "ok" and "degraded", 503 for "unavailable", with the names of what is missing.
