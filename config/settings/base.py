@@ -338,5 +338,6 @@ LOGGING = {
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["client_faults", "inference"]}
     },
+    "loggers": {"audit": {"level": "INFO"}},  # whatever DJANGO_LOG_LEVEL is
     "root": {"handlers": ["stderr"], "level": env.str("DJANGO_LOG_LEVEL", default="INFO")},
 }

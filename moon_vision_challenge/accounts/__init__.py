@@ -10,7 +10,8 @@ For other apps:
 - All callers without a token are one owner, `ANONYMOUS_OWNER_ID`, if API_ALLOW_ANONYMOUS is set. Otherwise a request
   without a token is answered with 401 before its view runs.
 - A view declares its rule. A viewset: `access = {"create": Scope.CLASSIFY}`, by action. A function: `@access(PUBLIC)`.
-- A row that belongs to an owner has `owner = owner_field()`. Filter by `owner_id`, so that another owner's row is 404.
+- A row that belongs to an owner has `owner = ForeignKey(Owner, on_delete=PROTECT, **OWNER_OPTIONS)`. Filter by
+  `owner_id`, so that another owner's row is 404.
 - `audit.record(...)` writes one line to the audit log.
 
 No request on v0 waits for the database: `token_cache.py` keeps what it has found for API_TOKEN_CACHE_S.

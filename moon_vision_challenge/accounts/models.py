@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Value
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID, Scope
 
@@ -27,22 +28,15 @@ class Owner(models.Model):
         return self.pk == ANONYMOUS_OWNER_ID
 
 
-def owner_field(**options: Any) -> "models.ForeignKey[Owner]":
-    """The owner of a row.
-
-    Old rows, and those that an older release writes, get the anonymous owner from the database, without a rewrite of
-    the table. There is no constraint in the database: each INSERT would lock the owner's row, and adding the
-    constraint would read the whole table.
-    """
-    return models.ForeignKey(
-        Owner,
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        default=ANONYMOUS_OWNER_ID,
-        db_default=Value(ANONYMOUS_OWNER_ID),
-        related_name="+",
-        **options,
-    )
+OWNER_OPTIONS: dict[str, Any] = {
+    # Each INSERT would lock the owner's row, and adding the constraint would read the whole table.
+    "db_constraint": False,
+    "default": ANONYMOUS_OWNER_ID,
+    # Old rows, and those that an older release writes, are the anonymous owner's, without a rewrite of the table.
+    "db_default": Value(ANONYMOUS_OWNER_ID),
+    "related_name": "+",
+}
+"""How a row belongs to its owner: `owner = models.ForeignKey(Owner, on_delete=..., **OWNER_OPTIONS)`."""
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
@@ -95,3 +89,10 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def state(self) -> str:
+        """`valid`, `revoked`, or `expired`."""
+        if self.revoked_at:
+            return "revoked"
+        return "expired" if self.expires_at and self.expires_at <= timezone.now() else "valid"

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from moon_vision_challenge.accounts.models import owner_field
+from moon_vision_challenge.accounts.models import OWNER_OPTIONS, Owner
 
 
 def image_path(_: "Inference", filename: str) -> str:
@@ -25,7 +25,8 @@ class Inference(models.Model):
         DONE = "done", "processing is done"
         CANCELED = "canceled", "canceled before processing"
 
-    owner = owner_field(db_index=False)  # the indexes of the history begin with it
+    # The indexes of the history begin with it.
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_index=False, **OWNER_OPTIONS)
     model_type = models.CharField(max_length=100)
     image = models.FileField(upload_to=image_path, max_length=200)
     label = models.TextField(blank=True, default="")
@@ -102,7 +103,7 @@ class IdempotencyKey(models.Model):
     It is a separate table, so that the id is the only unique column of the inferences.
     """
 
-    scope = models.CharField(max_length=64)  # the SHA-256 of the caller
+    scope = models.CharField(max_length=64)  # the owner, or the SHA-256 of an anonymous caller's address
     key = models.CharField(max_length=255)
     payload_sha256 = models.CharField(max_length=64)
     # No constraint in the database: retention deletes thousands of rows at a time, together with their keys.

@@ -9,12 +9,14 @@ from django.core.files.base import ContentFile
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID
+from moon_vision_challenge.accounts import audit
+from moon_vision_challenge.accounts.caller import Caller
 from moon_vision_challenge.classification import events, prediction
 from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
     IdempotencyConflictError,
+    InferenceInProgressError,
     InferenceNotPendingError,
 )
 from moon_vision_challenge.classification.images import EncodedImage
@@ -23,6 +25,7 @@ from moon_vision_challenge.classification.prediction import NEWEST, VersionChoic
 from moon_vision_challenge.classification.queue import backlog
 from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
+from moon_vision_challenge.webhooks import outbox
 
 STATUS = Inference.STATUS
 
@@ -51,12 +54,12 @@ class Idempotency(NamedTuple):
 
 def create_inference(
     *,
+    owner_id: int,
     model_type: str,
     image: EncodedImage,
     version: VersionChoice = NEWEST,
     idempotency: Idempotency | None = None,
     webhook_url: str = "",
-    owner_id: int = ANONYMOUS_OWNER_ID,
 ) -> tuple[Inference, bool]:
     """Store an image and its row, to be classified later.
 
@@ -117,6 +120,25 @@ def cancel_inference(*, inference_id: int) -> Inference:
     if inference.status != STATUS.CANCELED:
         raise InferenceNotPendingError(f"inference {inference_id} is {inference.status}")
     return inference
+
+
+def delete_inference(*, inference_id: int, actor: Caller | str) -> None:
+    """Delete a row with its image, its idempotency key, and its webhooks. Nothing is deleted if one of them cannot be.
+
+    Raises:
+        Inference.DoesNotExist: the row does not exist.
+        InferenceInProgressError: a worker has it.
+        StorageUnavailableError: the image cannot be deleted now.
+    """
+    with transaction.atomic():
+        inference = Inference.objects.select_for_update().get(pk=inference_id)
+        if inference.status == STATUS.PROCESSING:
+            raise InferenceInProgressError(f"inference {inference_id} is {inference.status}")
+        outbox.forget(inference_id)
+        inference.delete()  # with its idempotency key
+        if inference.image:
+            inference.image.delete(save=False)  # last, because no rollback brings it back
+    audit.record("inference.delete", actor=actor, inference_id=inference_id, owner_id=inference.owner_id)
 
 
 def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:

@@ -62,7 +62,12 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
 class InferenceV1ViewSet(GenericViewSet[Inference]):
     """Creates an inference, which a worker fills in, and shows its state."""
 
-    access: ClassVar = {"create": Scope.CLASSIFY, "retrieve": Scope.READ, "cancel": Scope.CLASSIFY}
+    access: ClassVar = {
+        "create": Scope.CLASSIFY,
+        "retrieve": Scope.READ,
+        "cancel": Scope.CLASSIFY,
+        "destroy": Scope.CLASSIFY,
+    }
     serializer_class = InferenceSerializer
     lookup_value_regex = "[0-9]+"
 
@@ -139,6 +144,21 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
     def cancel(self, request: Request, **_: str) -> Response:
         inference = services.cancel_inference(inference_id=self.get_object().pk)
         return self._show(request, inference, status.HTTP_200_OK)
+
+    @extend_schema(
+        operation_id="delete_inference",
+        summary="Delete an inference",
+        parameters=[schema.INFERENCE_ID],
+        responses={
+            204: OpenApiResponse(description="The inference, its image, and its webhooks are deleted."),
+            **schema.NOT_FOUND,
+            **schema.IN_PROGRESS,
+            **schema.DELETE_ERRORS,
+        },
+    )
+    def destroy(self, request: Request, **_: str) -> Response:
+        services.delete_inference(inference_id=self.get_object().pk, actor=caller_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _show(
         self,

@@ -124,7 +124,7 @@ def test_whatever_the_system_refuses_while_writing_is_503(
 
 @pytest.fixture
 def inference(db: None, jpeg: bytes) -> Inference:
-    return services.create_inference(model_type="resnet", image=images.open_image(jpeg))[0]
+    return services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))[0]
 
 
 def attempt(inference: Inference, settings: Settings) -> str:

@@ -1,0 +1,47 @@
+"""Makes an API token and prints it alone on standard output: TOKEN=$(python manage.py create_api_token ci)"""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from moon_vision_challenge.accounts import tokens
+from moon_vision_challenge.accounts.caller import Scope
+from moon_vision_challenge.accounts.command_line import actor, duration
+from moon_vision_challenge.accounts.models import Owner
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="what the token is for; unique among the valid tokens of its owner")
+        parser.add_argument("--owner", help="whose it is, made if it does not exist; by default, NAME")
+        parser.add_argument(
+            "--scopes",
+            default=",".join(tokens.DEFAULT_SCOPES),
+            help=f"separated by commas: {', '.join(Scope)}; by default, %(default)s",
+        )
+        parser.add_argument("--expires", type=duration, help="when it ends, such as 90d or 12h; by default, never")
+
+    def handle(self, *, name: str, owner: str | None, scopes: str, **options: Any) -> None:
+        expires_in = options["expires"]
+        wanted = {scope.strip() for scope in scopes.split(",") if scope.strip()}
+        if unknown := wanted - set(Scope):
+            raise CommandError(f"Unknown scope: {', '.join(sorted(unknown))}. Choose from {', '.join(Scope)}.")
+        found, is_new = Owner.objects.get_or_create(name=owner or name)
+        try:
+            _, secret = tokens.create_token(
+                owner=found,
+                name=name,
+                actor=actor(),
+                scopes=wanted,
+                expires_at=timezone.now() + expires_in if expires_in else None,
+            )
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        if is_new:
+            self.stderr.write(f"Created the owner {found.name}.")
+        self.stdout.write(secret)
