@@ -31,7 +31,7 @@ class OwnerAdmin(admin.ModelAdmin[Owner]):
 
     def save_model(self, request: HttpRequest, obj: Owner, form: forms.ModelForm[Owner], change: bool) -> None:
         super().save_model(request, obj, form, change)
-        token_cache.tokens.forget()
+        token_cache.tokens.clear()
         action = "owner.change" if change else "owner.create"
         audit.record(action, actor=actor_of(request), owner=obj.name, is_active=obj.is_active)
 

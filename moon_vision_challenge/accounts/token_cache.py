@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import Error as DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -48,8 +48,9 @@ class TokenCache:
     While the database is unavailable, a known token stays valid until API_TOKEN_OUTAGE_S after its last look-up.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, now: Callable[[], datetime] = timezone.now) -> None:
         self._clock = clock
+        self._now = now
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()  # by digest
         self._refused: OrderedDict[str, float] = OrderedDict()  # digest → when
@@ -74,16 +75,23 @@ class TokenCache:
             known = self._look_up_first(digest)
         elif self._clock() - known.looked_up_at > settings.API_TOKEN_CACHE_S:
             known = self._look_up_again(digest, known)
-        if known.expires_at and known.expires_at <= timezone.now():
+        if known.expires_at and known.expires_at <= self._now():
             raise InvalidTokenError
         return known.caller
 
-    def forget(self, digest: str | None = None) -> None:
-        """Look a token up at its next use. Without a digest: all of them."""
+    def forget(self, digest: str) -> None:
+        """Look a token up at its next use."""
         with self._lock:
-            for kept in (self._known, self._refused):
-                for each in [digest] if digest else list(kept):
-                    kept.pop(each, None)
+            self._known.pop(digest, None)
+            self._refused.pop(digest, None)
+
+    def clear(self) -> None:
+        """Forget everything, and start with a full budget."""
+        with self._lock:
+            self._known.clear()
+            self._refused.clear()
+            self._budget = float(LOOKUPS_PER_S)
+        self._breaker.close()
 
     def _look_up_first(self, digest: str) -> _Known:
         refused_at = self._refused.get(digest)
@@ -94,7 +102,7 @@ class TokenCache:
         self._spend()
         try:
             return self._look_up(digest)
-        except (OperationalError, InterfaceError) as error:
+        except DatabaseError as error:
             self._breaker.trip()
             logger.warning("an API token cannot be looked up: %s", error)
             raise TokensUnavailableError from error
@@ -107,9 +115,9 @@ class TokenCache:
             self._in_lookup.add(digest)
         try:
             if self._breaker.is_open:
-                raise OperationalError("the database has just failed")
+                raise DatabaseError("the database has just failed")
             return self._look_up(digest)
-        except (OperationalError, InterfaceError) as error:
+        except DatabaseError as error:
             if is_too_old:
                 raise TokensUnavailableError from error
             if not self._breaker.is_open:
@@ -156,7 +164,10 @@ def _note_use(token: ApiToken) -> None:
     now = timezone.now()
     if token.last_used_at is None or token.last_used_at < now - LAST_USE_EVERY:
         is_due = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USE_EVERY)
-        ApiToken.objects.filter(is_due, pk=token.pk).update(last_used_at=now)
+        try:
+            ApiToken.objects.filter(is_due, pk=token.pk).update(last_used_at=now)
+        except DatabaseError as error:  # for example, a standby that takes no writes
+            logger.warning("the last use of an API token cannot be written: %s", error)
 
 
 tokens = TokenCache()

@@ -40,7 +40,7 @@ class Busy:
     """Those that have no free slot."""
 
     hosts: Collection[str] = ()
-    owners: Collection[int | None] = ()
+    owners: Collection[Any] = ()
 
 
 NOBODY = Busy()

@@ -3,6 +3,7 @@
 import base64
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -49,6 +50,6 @@ def rotate_secret(owner: Owner, *, actor: str | Caller, overlap: timedelta = OVE
     return new
 
 
-def _valid(owner_id: int | None) -> QuerySet[WebhookSecret]:
+def _valid(owner_id: Any) -> QuerySet[WebhookSecret]:
     is_valid = Q(expires_at__isnull=True) | Q(expires_at__gt=Now())
     return WebhookSecret.objects.filter(is_valid, owner_id=owner_id).order_by("-pk")
