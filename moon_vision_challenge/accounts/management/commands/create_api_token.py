@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.utils import timezone
 
 from moon_vision_challenge.accounts import tokens
@@ -27,21 +28,28 @@ class Command(BaseCommand):
         parser.add_argument("--expires", type=duration, help="when it ends, such as 90d or 12h; by default, never")
 
     def handle(self, *, name: str, owner: str | None, scopes: str, **options: Any) -> None:
-        expires_in = options["expires"]
         wanted = {scope.strip() for scope in scopes.split(",") if scope.strip()}
-        if unknown := wanted - set(Scope):
-            raise CommandError(f"Unknown scope: {', '.join(sorted(unknown))}. Choose from {', '.join(Scope)}.")
-        found, is_new = Owner.objects.get_or_create(name=owner or name)
+        if not wanted or wanted - set(Scope):
+            raise CommandError(f"Unknown scopes: {scopes!r}. Choose from {', '.join(Scope)}.")
+        expires_in = options["expires"]
         try:
-            _, secret = tokens.create_token(
-                owner=found,
-                name=name,
-                actor=actor(),
-                scopes=wanted,
-                expires_at=timezone.now() + expires_in if expires_in else None,
-            )
+            with transaction.atomic():
+                _, secret = tokens.create_token(
+                    owner=self._find_or_create(owner or name),
+                    name=name,
+                    actor=actor(),
+                    scopes=wanted,
+                    expires_at=timezone.now() + expires_in if expires_in else None,
+                )
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        if is_new:
-            self.stderr.write(f"Created the owner {found.name}.")
         self.stdout.write(secret)
+
+    def _find_or_create(self, name: str) -> Owner:
+        found = Owner.objects.filter(name=name).first()
+        if found is None:
+            found = Owner(name=name)
+            found.full_clean()
+            found.save()
+            self.stderr.write(f"Created the owner {name}.")
+        return found
