@@ -280,7 +280,7 @@ if CORS_ALLOWED_ORIGINS:
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
     CORS_URLS_REGEX = r"^/api/"
     CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "prefer", "if-none-match")
-    CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied")
+    CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied", "WWW-Authenticate")
 
 # Who may call the API
 # Callers without a token are one owner together. They may classify, and see and delete what that owner has.

@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.apps.registry import Apps
+from django.apps.registry import apps as installed
 from django.db.models.signals import post_migrate
 
 from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID
@@ -12,7 +13,7 @@ class AccountsConfig(AppConfig):
         post_migrate.connect(_create_anonymous_owner, sender=self)
 
 
-def _create_anonymous_owner(using: str, apps: Apps, **_: object) -> None:
+def _create_anonymous_owner(using: str, apps: Apps = installed, **_: object) -> None:
     """Not a migration: a test that empties the database needs the row again."""
     try:
         owner = apps.get_model("accounts", "Owner")
