@@ -1,8 +1,5 @@
 """Two owners and a stranger walk through everything, on the running service, with the token check of production."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +9,10 @@ import pytest
 import requests
 from django.db import connection
 
+from moon_vision_challenge.accounts import tokens
+from moon_vision_challenge.accounts.models import ApiToken, Owner
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
 from moon_vision_challenge.classification.tests.waiting import wait_for
-from native.environment import ROOT
 
 CACHE_S = 1
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,10 +25,9 @@ def closed(service: Service) -> Service:
     return service
 
 
-def manage(service: Service, *arguments: str) -> str:
-    command = [sys.executable, "manage.py", *arguments]
-    environment = {**os.environ, **service.environment}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+def new_token(owner: str) -> str:
+    found, _ = Owner.objects.get_or_create(name=owner)
+    return tokens.create_token(owner=found, name="ci", actor="test")[1]
 
 
 class Caller:
@@ -52,7 +49,7 @@ class Caller:
 
 
 def test_nobody_reaches_what_belongs_to_another(closed: Service) -> None:
-    alice, bob = (Caller(closed, manage(closed, "create_api_token", name)) for name in ("alice", "bob"))
+    alice, bob = (Caller(closed, new_token(name)) for name in ("alice", "bob"))
     stranger = Caller(closed)
 
     assert alice.post("v0").json() == {"label": "espresso"}
@@ -76,11 +73,11 @@ def test_nobody_reaches_what_belongs_to_another(closed: Service) -> None:
 
 
 def test_a_revoked_token_is_refused_within_the_cache_time(closed: Service) -> None:
-    alice = Caller(closed, manage(closed, "create_api_token", "alice"))
+    alice = Caller(closed, new_token("alice"))
     assert alice.post("v0").status_code == 200
-    manage(closed, "revoke_api_token", "alice")
+    tokens.revoke_token(ApiToken.objects.get(), actor="test")
     wait_for(lambda: alice.post("v0").status_code == 401, "the refusal")
-    assert Caller(closed, manage(closed, "create_api_token", "alice")).post("v0").status_code == 200
+    assert Caller(closed, new_token("alice")).post("v0").status_code == 200
 
 
 @contextmanager
@@ -98,7 +95,7 @@ def database_closed() -> Iterator[None]:
 
 
 def test_while_postgresql_is_away_known_tokens_go_on_and_others_get_503(closed: Service) -> None:
-    known, unknown = (Caller(closed, manage(closed, "create_api_token", name)) for name in ("known", "unknown"))
+    known, unknown = (Caller(closed, new_token(name)) for name in ("known", "unknown"))
     assert known.post("v0").status_code == 200
     with database_closed():
         end = time.monotonic() + 3 * CACHE_S
