@@ -62,7 +62,7 @@ class AddressThrottle(AnonThrottle):
 
     scope = "address"
 
-    def get_cache_key(self, request: "HttpRequest", view: object) -> str:  # noqa: ARG002
+    def get_cache_key(self, request: "HttpRequest", view: object) -> str:  # noqa: ARG002  # DRF's signature
         return f"throttle_{self.scope}_{self.get_ident(request)}"  # type: ignore[arg-type]  # it reads META only
 
 
@@ -72,7 +72,7 @@ def limited(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponse
     @functools.wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         throttle = AddressThrottle()
-        if throttle.allow_request(request, None):  # type: ignore[arg-type]
+        if throttle.allow_request(request, None):  # type: ignore[arg-type]  # it reads META only
             return view(request, *args, **kwargs)
         retry_after_s = math.ceil(throttle.wait())
         body = error_body(f"Too many requests. Try again in {retry_after_s} s.", "throttled")

@@ -20,5 +20,5 @@ def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
     if not _STORED.fullmatch(path):
         raise Http404
     if settings.MEDIA_BACKEND == "s3":
-        return HttpResponseRedirect(storages["default"].presigned_url(path))  # type: ignore[attr-defined]
+        return HttpResponseRedirect(storages["default"].presigned_url(path))  # type: ignore[attr-defined]  # S3MediaStorage has it
     return serve(request, path, document_root=settings.MEDIA_ROOT)
