@@ -44,6 +44,10 @@ class Caller:
         files = {"image": ("photo.jpg", PHOTO)}
         return self("POST", f"/{version}/inferences/", data={"model_type": MODEL}, files=files, headers=headers)
 
+    def label_of(self, path: str) -> str:
+        wait_for(lambda: self("GET", path).json()["status"] == "done", "the label", 60)
+        return str(self("GET", path).json()["label"])
+
     def history(self) -> list[int]:
         return [row["id"] for row in self("GET", "/v1/history/").json()["results"]]
 
@@ -61,7 +65,7 @@ def test_nobody_reaches_what_belongs_to_another(closed: Service) -> None:
     assert alice.post("v1", **key).json()["id"] == created[alice]
     for caller, other in ((alice, bob), (bob, alice)):
         own, others = f"/v1/inferences/{created[caller]}/", f"/v1/inferences/{created[other]}/"
-        assert caller("GET", own, headers={"Prefer": "wait=30"}).json()["label"] == "espresso"
+        assert caller.label_of(own) == "espresso"
         assert caller.history() == [created[caller]]
         for method, path in (("GET", others), ("POST", f"{others}cancel/"), ("DELETE", others)):
             assert caller(method, path).status_code == 404
