@@ -6,7 +6,8 @@ smoke.py BASE_URL post COUNT     post that many photos to v1, print the ids, one
 smoke.py BASE_URL wait < IDS     wait until all of them are done with the right label
 smoke.py BASE_URL load SECONDS   post photos to v0 one after the other; every answer must be right
 
-API_TOKEN in the environment is sent with each request. TLS certificates are not verified: a trial has one that it signed itself.
+API_TOKEN in the environment is sent with each request. TLS certificates are not verified: a trial has one that it
+signed itself.
 """
 
 import argparse
