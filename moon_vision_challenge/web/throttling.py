@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rest_framework.throttling import AnonRateThrottle
 
-from moon_vision_challenge.circuit_breaker import CircuitBreaker
+from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 from moon_vision_challenge.web.errors import error_body
 
 if TYPE_CHECKING:  # DRF imports this module while it imports these two
@@ -20,7 +20,15 @@ if TYPE_CHECKING:  # DRF imports this module while it imports these two
 
 logger = logging.getLogger(__name__)
 
-_redis_breaker = CircuitBreaker(open_s=5)
+
+@functools.cache
+def _redis(url: str) -> Redis:
+    # Created on first use, which is after a worker forks. It pools its connections, and threads may share it.
+    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)  # seconds
+
+
+# It probes with a write: a Redis at its memory limit refuses those.
+_redis_breaker = CircuitBreaker(open_s=5, probe=lambda: _redis(settings.REDIS_URL).set("throttle_probe", 1, ex=60))
 
 
 class AnonThrottle(AnonRateThrottle):
@@ -37,20 +45,25 @@ class AnonThrottle(AnonRateThrottle):
     duration: int  # seconds
 
     def allow_request(self, request: "Request", view: "APIView") -> bool:
-        if self.rate is None or _redis_breaker.is_open:
+        if self.rate is None:
             return True
         now = self.timer()
         self._wait_s: float = self.duration - now % self.duration
         key = f"{self.get_cache_key(request, view)}_{now // self.duration:.0f}"
         try:
-            count: int = _redis(settings.REDIS_URL).incr(key)
-            if count == 1:  # a process that dies before the next line leaves a hundred bytes for ever
-                _redis(settings.REDIS_URL).expire(key, self.duration)
+            with _redis_breaker.call(RedisError):
+                return self._count(key) <= self.num_requests
+        except CircuitOpenError:
+            return True
         except RedisError as error:
             logger.warning("requests are not limited, because Redis is not available: %s", error)
-            _redis_breaker.trip()
             return True
-        return count <= self.num_requests
+
+    def _count(self, key: str) -> int:
+        count: int = _redis(settings.REDIS_URL).incr(key)
+        if count == 1:  # a process that dies before the next line leaves a hundred bytes for ever
+            _redis(settings.REDIS_URL).expire(key, self.duration)
+        return count
 
     def wait(self) -> float:
         """Seconds until the next period begins."""
@@ -79,9 +92,3 @@ def limited(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponse
         return JsonResponse(body, status=429, headers={"Retry-After": str(retry_after_s)})
 
     return answer
-
-
-@functools.cache
-def _redis(url: str) -> Redis:
-    # Created on first use, which is after a worker forks. It pools its connections, and threads may share it.
-    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1)  # seconds
