@@ -20,6 +20,9 @@ manage: ## Run a Django command on the data of `make run`: make manage ARGS=crea
 	@test -f "$${RUN_DIR:-./.run}/env" || { echo 'Start the services first: make run'; exit 1; }
 	@set -a && . "$${RUN_DIR:-./.run}/env" && exec $(PY) manage.py $(ARGS)
 
+token: ## Make an API token for `make run` and print it: make token NAME=phone ARGS="--owner me --expires 90d"
+	@$(MAKE) --no-print-directory manage ARGS='create_api_token "$(or $(NAME),token-$(shell date +%s%N))" --owner local $(ARGS)'
+
 ##@ Develop
 
 # The tests often wait for services: more workers than cores.
@@ -84,7 +87,7 @@ clean: ## Remove what can be rebuilt (environments, caches, logs); keeps models,
 chaos: ## Kill services at random while posting inferences, and check that nothing is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
-.PHONY: help run demo manage test test_e2e lint hooks docs bench lock clean chaos
+.PHONY: help run demo manage token test test_e2e lint hooks docs bench lock clean chaos
 
 ##@ Models
 

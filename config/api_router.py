@@ -4,6 +4,7 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
+from moon_vision_challenge.accounts.access import PUBLIC, access
 from moon_vision_challenge.classification.api.catalogue import ModelCatalogueViewSet
 from moon_vision_challenge.classification.api.history import HistoryViewSet
 from moon_vision_challenge.classification.api.views import InferenceV0ViewSet, InferenceV1ViewSet
@@ -16,6 +17,6 @@ router.register("v1/models", ModelCatalogueViewSet, basename="model")
 
 urlpatterns = [
     *router.urls,
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("schema/", access(PUBLIC)(SpectacularAPIView.as_view()), name="schema"),
+    path("docs/", access(PUBLIC)(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="docs"),
 ]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -78,10 +78,11 @@ def run(run_dir: Path, *, demo: bool) -> int:
             step("creating the PostgreSQL data folder (once)" + root_mode_note(run_dir))
         start(services, own, step)
         base_url = web_url(env)
+        token = "" if allows_anonymous(env) else make_token(services)
         answers = []
         for classify in (sample.classify_at_once, sample.classify_through_queue):
             services.check()
-            answers.append(classify(base_url))
+            answers.append(classify(base_url, token))
         step("received both answers")
         services.start("webhook_worker")
         services.start("beat")
@@ -146,6 +147,27 @@ def migrate(services: Services) -> None:
         raise CannotRunError(f"The database could not be migrated:\n{done.stdout[-2000:]}")
 
 
+def allows_anonymous(env: Mapping[str, str]) -> bool:
+    """As Django reads it."""
+    return env["DJANGO_API_ALLOW_ANONYMOUS"].lower() in {"true", "on", "ok", "y", "yes", "1"}
+
+
+def make_token(services: Services) -> str:
+    """A token for the sample photo. Raises CannotRunError with Django's output."""
+    command = ["create_api_token", f"run-{time.time_ns()}", "--owner=make-run", "--expires=10m"]
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command, "--skip-checks"],
+        cwd=ROOT,
+        env=services.env,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise CannotRunError(f"An API token could not be made:\n{done.stderr[-2000:]}")
+    return done.stdout.strip()
+
+
 def root_mode_note(run_dir: Path) -> str:
     if os.geteuid() != 0:
         return ""
@@ -169,9 +191,16 @@ def summary(env: dict[str, str], base_url: str) -> str:
   Flower   http://127.0.0.1:{env["FLOWER_PORT"]}/    (login: {env["FLOWER_BASIC_AUTH"].replace(":", ", password ", 1)})
   Metrics  http://127.0.0.1:{env["METRICS_PORT"]}/metrics
   Logs     tail -F {shlex.quote(env["RUN_DIR"])}/logs/*.log
-  Try      {sample.curl(base_url)}
+  Try      {sample.curl(base_url, with_token=not allows_anonymous(env))}
+  Access   {who_may_call(env)}
 {answers_to(env)}
 Ctrl-C stops everything; the data stays for the next run."""
+
+
+def who_may_call(env: Mapping[str, str]) -> str:
+    if allows_anonymous(env):
+        return "everyone who reaches the API; callers without a token see each other's inferences (make token: a token)"
+    return "callers with a token (make token)"
 
 
 def answers_to(env: dict[str, str]) -> str:

@@ -69,6 +69,7 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
         "DJANGO_DEBUG": "1" if is_debug(given) else "0",
         "DJANGO_MEDIA_ROOT": str(run_dir / "media"),
         "METRICS_DIR": str(run_dir / "metrics"),
+        "DJANGO_API_ALLOW_ANONYMOUS": "1",
         "DATABASE_URL": f"postgres://moon_vision:{passwords['postgres']}@127.0.0.1:{ports['POSTGRES_PORT']}/moon_vision",
         "REDIS_URL": f"redis://:{passwords['redis']}@127.0.0.1:{ports['REDIS_PORT']}/0",
         "TF_SERVING_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",

@@ -28,21 +28,21 @@ class Answer:
         return self.label == EXPECTED_LABEL
 
 
-def classify_at_once(base_url: str) -> Answer:
+def classify_at_once(base_url: str, token: str = "") -> Answer:
     """Raises CannotRunError if the service does not answer with a label."""
     start = time.monotonic()
-    reply = _request("POST", f"{base_url}/api/v0/inferences/")
+    reply = _request("POST", f"{base_url}/api/v0/inferences/", token)
     return Answer("POST /api/v0/inferences/", reply["label"], time.monotonic() - start)
 
 
-def classify_through_queue(base_url: str) -> Answer:
+def classify_through_queue(base_url: str, token: str = "") -> Answer:
     """Raises CannotRunError if the inference fails, or is not done within TIMEOUT_S."""
     start = time.monotonic()
-    row = _request("POST", f"{base_url}/api/v1/inferences/")
+    row = _request("POST", f"{base_url}/api/v1/inferences/", token)
     url = f"{base_url}/api/v1/inferences/{row['id']}/"
 
     def is_final() -> bool:
-        row.update(_request("GET", url))
+        row.update(_request("GET", url, token))
         return row["status"] in {"done", "fail"}
 
     if not poll(is_final, TIMEOUT_S):
@@ -52,15 +52,16 @@ def classify_through_queue(base_url: str) -> Answer:
     return Answer("POST /api/v1/inferences/", row["label"], time.monotonic() - start)
 
 
-def curl(base_url: str) -> str:
+def curl(base_url: str, *, with_token: bool = False) -> str:
     """A command for a user to try."""
-    return f"curl -F model_type={MODEL} -F image=@{PHOTO.relative_to(ROOT)} {base_url}/api/v0/inferences/"
+    header = '-H "Authorization: Bearer $(make token)" ' if with_token else ""
+    return f"curl {header}-F model_type={MODEL} -F image=@{PHOTO.relative_to(ROOT)} {base_url}/api/v0/inferences/"
 
 
-def _request(method: str, url: str) -> dict[str, Any]:
-    form: dict[str, Any] = {}
+def _request(method: str, url: str, token: str) -> dict[str, Any]:
+    form: dict[str, Any] = {"headers": {"Authorization": f"Bearer {token}"}} if token else {}
     if method == "POST":
-        form = {"data": {"model_type": MODEL}, "files": {"image": (PHOTO.name, PHOTO.read_bytes(), "image/jpeg")}}
+        form |= {"data": {"model_type": MODEL}, "files": {"image": (PHOTO.name, PHOTO.read_bytes(), "image/jpeg")}}
     try:
         reply = requests.request(method, url, timeout=TIMEOUT_S, **form)
     except requests.RequestException as error:

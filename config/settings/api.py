@@ -6,9 +6,9 @@ from moon_vision_challenge import __version__
 # https://www.django-rest-framework.org/api-guide/settings/
 API_ANON_RATE = env.str("API_ANON_RATE", default="32/s")
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": [],
-    "UNAUTHENTICATED_USER": None,  # the API has no accounts and does not use django.contrib.auth
+    "DEFAULT_AUTHENTICATION_CLASSES": ["moon_vision_challenge.accounts.authentication.CallerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],  # AccessMiddleware has checked the rule of the view
+    "UNAUTHENTICATED_USER": None,
     "DEFAULT_PARSER_CLASSES": [
         "moon_vision_challenge.web.parsers.FormDataParser",
         "moon_vision_challenge.web.parsers.ORJSONParser",
@@ -31,4 +31,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]",
     "COMPONENT_SPLIT_REQUEST": True,
+    "AUTHENTICATION_WHITELIST": [],  # the same for all operations:
+    "APPEND_COMPONENTS": {"securitySchemes": {"apiToken": {"type": "http", "scheme": "bearer"}}},
+    "SECURITY": [{"apiToken": []}],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "moon_vision_challenge.accounts.openapi.add_refusals",
+    ],
 }

@@ -7,6 +7,7 @@ has a module.
 import django_stubs_ext
 from corsheaders.defaults import default_headers
 
+from config.settings.access import *
 from config.settings.api import *
 from config.settings.databases import *
 from config.settings.environment import ROOT_DIR as ROOT_DIR
@@ -43,6 +44,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "moon_vision_challenge.accounts",
     "moon_vision_challenge.classification",
     "moon_vision_challenge.webhooks",
     *env.list("DJANGO_EXTRA_APPS", default=[]),  # your own apps with a classificators.py
@@ -60,6 +62,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "moon_vision_challenge.accounts.middleware.AccessMiddleware",
 ]
 
 TEMPLATES = [
@@ -90,4 +93,4 @@ if CORS_ALLOWED_ORIGINS:
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
     CORS_URLS_REGEX = r"^/api/"
     CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "prefer", "if-none-match")
-    CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied")
+    CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied", "WWW-Authenticate")

@@ -23,5 +23,6 @@ LOGGING = {
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": _FORMAT, "filters": ["client_faults", "context"]}
     },
+    "loggers": {"audit": {"level": "INFO"}},  # whatever DJANGO_LOG_LEVEL is
     "root": {"handlers": ["stderr"], "level": env.str("DJANGO_LOG_LEVEL", default="INFO")},
 }

@@ -5,6 +5,7 @@ import os
 # mypy and `makemigrations --check` import these settings without any server or environment variable.
 os.environ.setdefault("DJANGO_SECRET_KEY", "only for tests")
 os.environ.setdefault("DATABASE_URL", "postgres://moon_vision@127.0.0.1:5432/moon_vision")
+os.environ.setdefault("DJANGO_API_ALLOW_ANONYMOUS", "1")  # tests of tokens switch it off
 
 # On a loaded machine, an answer takes longer. A test of a time limit sets its own.
 os.environ.setdefault("DATABASE_CONNECT_TIMEOUT_S", "60")

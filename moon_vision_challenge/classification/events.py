@@ -23,4 +23,4 @@ def _event(inference: Inference) -> outbox.Event:
         "status": str(inference.status),
         "error": inference.error,
     }
-    return outbox.Event(inference.webhook_url, f"inference.{inference.status}", inference.pk, data)
+    return outbox.Event(inference.webhook_url, f"inference.{inference.status}", inference.pk, data, inference.owner_id)

@@ -91,6 +91,14 @@ class InferenceNotPendingError(ClassificationError):
     detail = "This inference is no longer pending."
 
 
+class InferenceInProgressError(ClassificationError):
+    """A worker has the inference."""
+
+    code = "in_progress"
+    retryable = True
+    detail = "A worker is processing this inference. Delete it when it is final."
+
+
 class QueueFullError(ClassificationError):
     """INFERENCE_MAX_PENDING inferences are pending."""
 

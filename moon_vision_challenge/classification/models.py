@@ -4,6 +4,8 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from moon_vision_challenge.accounts.models import OWNER_OPTIONS, Owner
+
 
 def image_path(_: "Inference", filename: str) -> str:
     """Where an uploaded image is stored. Its URL is public, so its name cannot be guessed."""
@@ -23,6 +25,8 @@ class Inference(models.Model):
         DONE = "done", "processing is done"
         CANCELED = "canceled", "canceled before processing"
 
+    # The indexes of the history begin with it.
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_index=False, **OWNER_OPTIONS)
     model_type = models.CharField(max_length=100)
     image = models.FileField(upload_to=image_path, max_length=200)
     label = models.TextField(blank=True, default="")
@@ -72,10 +76,10 @@ class Inference(models.Model):
                 condition=models.Q(status="pending"),
                 name="inference_waiting_by_type",
             ),
-            # The history: newest first, all or filtered. An index read backwards gives the page without sorting.
-            models.Index(fields=["created_at"], name="inference_created"),
-            models.Index(fields=["status", "created_at"], name="inference_by_status"),
-            models.Index(fields=["model_type", "created_at"], name="inference_by_type"),
+            # An owner's history: newest first, all or filtered. An index read backwards gives the page without sorting.
+            models.Index(fields=["owner", "created_at"], name="inference_owner"),
+            models.Index(fields=["owner", "status", "created_at"], name="inference_owner_status"),
+            models.Index(fields=["owner", "model_type", "created_at"], name="inference_owner_type"),
             models.Index(
                 fields=["finished_at"], condition=models.Q(finished_at__isnull=False), name="inference_finished"
             ),
@@ -99,7 +103,7 @@ class IdempotencyKey(models.Model):
     It is a separate table, so that the id is the only unique column of the inferences.
     """
 
-    scope = models.CharField(max_length=64)  # the SHA-256 of the caller
+    scope = models.CharField(max_length=64)  # the owner, or the SHA-256 of an anonymous caller's address
     key = models.CharField(max_length=255)
     payload_sha256 = models.CharField(max_length=64)
     # No constraint in the database: retention deletes thousands of rows at a time, together with their keys.

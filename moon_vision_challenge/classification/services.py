@@ -9,11 +9,14 @@ from django.core.files.base import ContentFile
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from moon_vision_challenge.accounts import audit
+from moon_vision_challenge.accounts.caller import Caller
 from moon_vision_challenge.classification import events, prediction
 from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
     IdempotencyConflictError,
+    InferenceInProgressError,
     InferenceNotPendingError,
 )
 from moon_vision_challenge.classification.images import EncodedImage
@@ -22,6 +25,7 @@ from moon_vision_challenge.classification.prediction import NEWEST, VersionChoic
 from moon_vision_challenge.classification.queue import backlog
 from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
+from moon_vision_challenge.webhooks import outbox
 
 STATUS = Inference.STATUS
 
@@ -50,6 +54,7 @@ class Idempotency(NamedTuple):
 
 def create_inference(
     *,
+    owner_id: int,
     model_type: str,
     image: EncodedImage,
     version: VersionChoice = NEWEST,
@@ -72,6 +77,7 @@ def create_inference(
         version=version.number,
         version_label=version.label,
         webhook_url=webhook_url,
+        owner_id=owner_id,
     )
     key = None
     if idempotency:
@@ -116,8 +122,29 @@ def cancel_inference(*, inference_id: int) -> Inference:
     return inference
 
 
+def delete_inference(*, inference_id: int, actor: Caller | str) -> None:
+    """Delete a row with its image, its idempotency key, and its webhooks. Nothing is deleted if one of them cannot be.
+
+    Raises:
+        Inference.DoesNotExist: the row does not exist.
+        InferenceInProgressError: a worker has it.
+        StorageUnavailableError: the image cannot be deleted now.
+    """
+    with transaction.atomic():
+        inference = Inference.objects.select_for_update().get(pk=inference_id)
+        if inference.status == STATUS.PROCESSING:
+            raise InferenceInProgressError(f"inference {inference_id} is {inference.status}")
+        outbox.forget(inference_id)
+        inference.delete()  # with its idempotency key
+        if inference.image:
+            inference.image.delete(save=False)  # last, because no rollback brings it back
+    audit.record("inference.delete", actor=actor, inference_id=inference_id, owner_id=inference.owner_id)
+
+
 def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
-    """Wait until the row is final or the time is over. Return False at once if too many requests wait in this process.
+    """Wait until the row is final or deleted, or the time is over.
+
+    Returns False at once if too many requests wait in this process.
 
     This polls the database every 10 to 100 ms: reading a row by its key costs 0.2 ms.
     """
@@ -125,7 +152,7 @@ def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
         if not may_wait:
             return False
         end, pause_s = time.monotonic() + timeout_s, 0.01
-        while not Inference.objects.filter(pk=inference_id, status__in=FINAL_STATUSES).exists():
+        while Inference.objects.filter(pk=inference_id).exclude(status__in=FINAL_STATUSES).exists():
             if time.monotonic() + pause_s > end:
                 break
             time.sleep(pause_s)

@@ -7,6 +7,10 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 
 from moon_vision_challenge import __version__
+from moon_vision_challenge.accounts.access import PUBLIC, access
+from moon_vision_challenge.accounts.caller import Scope
+from moon_vision_challenge.accounts.errors import AccessRefusedError
+from moon_vision_challenge.accounts.middleware import authenticate
 from moon_vision_challenge.health.checks import PENDING, READINESS, STATUS
 from moon_vision_challenge.health.prober import Prober, Report
 
@@ -14,12 +18,14 @@ readiness = Prober(READINESS)
 status_of_all = Prober(STATUS)
 
 
+@access(PUBLIC)
 @never_cache
 def livez(_: HttpRequest) -> JsonResponse:
     """200. Uses no dependency."""
     return JsonResponse({"status": "ok", "version": __version__})
 
 
+@access(PUBLIC)
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
     """503, with the names of what is missing, only if this process can serve neither v0 nor v1."""
@@ -28,11 +34,13 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return _answer(request, report, "unavailable" if missing else "ok", missing)
 
 
+@access(PUBLIC)
 @never_cache
 def status(request: HttpRequest) -> JsonResponse:
     """200 for "ok" and "degraded", 503 for "unavailable", with the names of what is missing.
 
-    `?verbose` adds a sentence for each check, the states of the models, and the free bytes of the media store.
+    For a token with admin:read, `?verbose` adds a sentence for each check, the states of the models, and the free bytes
+    of the media store.
     """
     report = status_of_all.report()
     degraded_or_ok = "degraded" if report.missing else "ok"
@@ -48,9 +56,17 @@ def _blocking(report: Report) -> list[str]:
     return needed if all(report.problems.get(name) for name in needed) else []
 
 
+def _may_see_checks(request: HttpRequest) -> bool:
+    """Whether the request has a token with admin:read. Without one, a probe still gets its status."""
+    try:
+        return Scope.ADMIN_READ in authenticate(request).scopes
+    except AccessRefusedError:
+        return False
+
+
 def _answer(request: HttpRequest, report: Report, word: str, missing: list[str]) -> JsonResponse:
     body: dict[str, object] = {"status": word, "missing": missing}
-    if "verbose" in request.GET:
+    if "verbose" in request.GET and _may_see_checks(request):
         body["checks"] = {name: problem or "ok" for name, problem in report.problems.items()}
         body.update(report.facts)
     return JsonResponse(body, status=503 if word == "unavailable" else 200)

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from moon_vision_challenge.accounts import tokens
+from moon_vision_challenge.accounts.caller import Scope
+from moon_vision_challenge.accounts.errors import AccessRefusedError
+from moon_vision_challenge.accounts.models import Owner
 from moon_vision_challenge.classification.exceptions import ClassificationError
 from moon_vision_challenge.classification.tests.service import Service
 from moon_vision_challenge.tests.commands import assert_as_shown, curl
@@ -34,7 +38,8 @@ def test_the_commands_answer_what_is_shown(service: Service) -> None:
     assert (waited_for["status"], waited_for["label"]) == ("done", "espresso")
     assert [one["id"] for one in curl(history, service)["results"]] == [waited_for["id"]]
     assert_as_shown(curl(model, service), model_shown, service)
-    assert_as_shown(curl(readyz, service), ready, service)
+    operator = tokens.create_token(owner=Owner.objects.create(name="ops"), name="ops", scopes=list(Scope), actor="test")
+    assert_as_shown(curl(readyz.replace("$TOKEN", operator[1]), service), ready, service)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -75,7 +80,7 @@ def test_every_operation_is_listed_with_its_parameters_and_statuses(client: APIC
 
 def codes() -> list[str]:
     found: set[str] = set()
-    causes = [ClassificationError]
+    causes: list[type] = [ClassificationError, AccessRefusedError]
     while causes:
         cause = causes.pop()
         causes += cause.__subclasses__()

@@ -8,6 +8,7 @@ from django.http.response import HttpResponseBase
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
+from moon_vision_challenge.accounts.access import PUBLIC, access
 from moon_vision_challenge.web.errors import error_body
 from moon_vision_challenge.web.throttling import limited
 
@@ -35,6 +36,7 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
     return _error(403, "You do not have permission to do this.", "permission_denied")
 
 
+@access(PUBLIC)
 @csrf_exempt
 @limited
 def not_found(request: HttpRequest, exception: Exception | None = None, **_: Any) -> HttpResponseBase:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
 from typing import Any
@@ -13,10 +14,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
-from standardwebhooks import Webhook
 
 from moon_vision_challenge import http_client
 from moon_vision_challenge.observability import metrics
+from moon_vision_challenge.webhooks import signing
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
 
 logger = logging.getLogger(__name__)
@@ -31,45 +32,64 @@ _LEASE_S = 120  # longer than an attempt takes
 _TURN_S = 30  # together with its last attempt, below Celery's time limit
 ATTEMPTS_PER_HOST = 2
 """Concurrent attempts in one process: a host that does not answer occupies at most this many threads."""
+ATTEMPTS_PER_OWNER = 6
+"""The same for an owner: two of the worker's eight threads remain for the other owners."""
 
 
-class HostSlots:
-    """Limits the concurrent attempts to one host in this process."""
+@dataclass(frozen=True)
+class Busy:
+    """Those that have no free slot."""
 
-    def __init__(self, per_host: int) -> None:
+    hosts: Collection[str] = ()
+    owners: Collection[Any] = ()
+
+
+NOBODY = Busy()
+
+
+class Slots:
+    """Limits the concurrent attempts to one host, and of one owner, in this process."""
+
+    def __init__(self, per_host: int, per_owner: int) -> None:
         self._per_host = per_host
-        self._running: Counter[str] = Counter()
+        self._per_owner = per_owner
+        self._hosts: Counter[str] = Counter()
+        self._owners: Counter[int | None] = Counter()
         self._lock = Lock()
 
     @property
-    def full(self) -> list[str]:
-        """The hosts without a free slot."""
-        return [host for host, count in list(self._running.items()) if count >= self._per_host]
+    def busy(self) -> Busy:
+        return Busy(
+            [host for host, count in list(self._hosts.items()) if count >= self._per_host],
+            [owner for owner, count in list(self._owners.items()) if count >= self._per_owner],
+        )
 
     def claim(self) -> WebhookDelivery | None:
-        """Claim the delivery that has been due longest, for a host that has a free slot. Call `release` after it."""
+        """Claim the delivery that has been due longest and has a free slot. Call `release` after it."""
         with self._lock:  # no other thread may take the slot between the check and the claim
-            delivery = claim_due(except_hosts=self.full)
+            delivery = claim_due(besides=self.busy)
             if delivery:
-                self._running[delivery.host] += 1
+                self._hosts[delivery.host] += 1
+                self._owners[delivery.owner_id] += 1
         return delivery
 
     def release(self, delivery: WebhookDelivery) -> None:
         with self._lock:
-            self._running -= Counter([delivery.host])
+            self._hosts -= Counter([delivery.host])
+            self._owners -= Counter([delivery.owner_id])
 
 
-_slots = HostSlots(ATTEMPTS_PER_HOST)
+_slots = Slots(ATTEMPTS_PER_HOST, ATTEMPTS_PER_OWNER)
 
 
-def is_due(*, except_hosts: Collection[str] = ()) -> bool:
-    return _due(except_hosts).exists()
+def is_due(*, besides: Busy = NOBODY) -> bool:
+    return _due(besides).exists()
 
 
-def claim_due(*, except_hosts: Collection[str] = ()) -> WebhookDelivery | None:
+def claim_due(*, besides: Busy = NOBODY) -> WebhookDelivery | None:
     """Claim the delivery that has been due longest. Nothing else attempts it until its lease expires."""
     with transaction.atomic():
-        delivery = _due(except_hosts).select_for_update(skip_locked=True).order_by("next_attempt_at").first()
+        delivery = _due(besides).select_for_update(skip_locked=True).order_by("next_attempt_at").first()
         if delivery:
             delivery.attempts += 1
             lease_end = Now() + timedelta(seconds=_LEASE_S)
@@ -87,7 +107,7 @@ def deliver_due(wake: Callable[[], None]) -> int:
     attempted = 0
     while delivery := _slots.claim():
         try:
-            if attempted == 0 and is_due(except_hosts=_slots.full):
+            if attempted == 0 and is_due(besides=_slots.busy):
                 wake()
             _record(delivery, _attempt(delivery))
         finally:
@@ -99,9 +119,10 @@ def deliver_due(wake: Callable[[], None]) -> int:
     return attempted
 
 
-def _due(except_hosts: Collection[str]) -> QuerySet[WebhookDelivery]:
+def _due(besides: Busy) -> QuerySet[WebhookDelivery]:
     due = WebhookDelivery.objects.filter(status=Status.PENDING, next_attempt_at__lte=Now())
-    return due.exclude(host__in=except_hosts) if except_hosts else due
+    due = due.exclude(host__in=besides.hosts) if besides.hosts else due
+    return due.exclude(owner_id__in=besides.owners) if besides.owners else due
 
 
 def _attempt(delivery: WebhookDelivery) -> dict[str, Any]:
@@ -122,14 +143,18 @@ def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
     if status is not None and 200 <= status < 300:
         delivery.status = Status.DELIVERED
     elif status == 410:
-        DisabledWebhook.objects.get_or_create(url=delivery.url)
-        WebhookDelivery.objects.filter(url=delivery.url, status=Status.PENDING).update(status=Status.FAIL)
+        same: dict[str, Any] = {"owner_id": delivery.owner_id, "url": delivery.url}
+        DisabledWebhook.objects.get_or_create(**same)
+        WebhookDelivery.objects.filter(**same, status=Status.PENDING).update(status=Status.FAIL)
         delivery.status = Status.FAIL
     elif delivery.attempts > len(RETRY_DELAYS_S):
         delivery.status = Status.FAIL
     else:
         delivery.next_attempt_at = timezone.now() + timedelta(seconds=RETRY_DELAYS_S[delivery.attempts - 1])
-    delivery.save(update_fields=["status", "log", "next_attempt_at"])
+    # Not `save`, which raises an error if the row has been deleted in the meantime.
+    WebhookDelivery.objects.filter(pk=delivery.pk).update(
+        status=delivery.status, log=delivery.log, next_attempt_at=delivery.next_attempt_at
+    )
     metrics.webhooks.labels("retry" if delivery.status == Status.PENDING else delivery.status).inc()
     about = f"{delivery.event} {delivery.subject_id}"
     logger.info("webhook %s, %s: %s %s", delivery.pk, about, status, attempt["error"])
@@ -143,7 +168,9 @@ def _post(delivery: WebhookDelivery) -> int:
         "User-Agent": "moon-vision-challenge",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(settings.WEBHOOK_SECRET).sign(message_id, now, delivery.body),
+        "webhook-signature": signing.signature(
+            owner_id=delivery.owner_id, message_id=message_id, at=now, body=delivery.body
+        ),
     }
     status, _ = http_client.guarded_request(
         delivery.url,

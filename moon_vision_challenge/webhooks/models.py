@@ -3,6 +3,8 @@ import uuid
 from django.db import models
 from django.db.models.functions import Now
 
+from moon_vision_challenge.accounts.models import OWNER_OPTIONS, Owner
+
 
 class WebhookDelivery(models.Model):
     """One event for one webhook URL, and the result of each attempt to deliver it."""
@@ -15,6 +17,7 @@ class WebhookDelivery(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)  # the webhook-id that the receiver sees
     # What the event is about. Not a foreign key: this app knows nothing of the rows of other apps.
     subject_id = models.BigIntegerField(db_index=True)
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_index=False, **OWNER_OPTIONS)
     url = models.URLField(max_length=2000)
     # The URL's host: attempts per host are limited. The database has a default, because an older release omits it.
     host = models.CharField(max_length=255, editable=False, default="", db_default="")
@@ -40,8 +43,27 @@ class WebhookDelivery(models.Model):
 class DisabledWebhook(models.Model):
     """A URL that answered 410 Gone. The service sends nothing there until you delete this row."""
 
-    url = models.URLField(max_length=2000, unique=True)
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_index=False, **OWNER_OPTIONS)
+    url = models.URLField(max_length=2000)
     disabled_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["url", "owner"], name="webhook_is_disabled_once")]
 
     def __str__(self) -> str:
         return self.url
+
+
+class WebhookSecret(models.Model):
+    """Signs an owner's webhooks. Owners without one use WEBHOOK_SECRET.
+
+    A rotation adds a secret and gives the earlier one an end. Until then, webhooks carry both signatures.
+    """
+
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, **OWNER_OPTIONS)
+    secret = models.CharField(max_length=100, editable=False)  # as plain text: signing needs it
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, editable=False)
+
+    def __str__(self) -> str:
+        return f"secret {self.pk} of owner {self.owner_id}"

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from moon_vision_challenge import http_client
+from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID
 from moon_vision_challenge.webhooks import tasks
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
 
@@ -21,6 +22,7 @@ class Event(NamedTuple):
     subject_id: int
     data: dict[str, Any]
     """The payload's `data`; JSON."""
+    owner_id: int | None = ANONYMOUS_OWNER_ID
 
 
 def announce(events: Collection[Event]) -> None:
@@ -31,10 +33,11 @@ def announce(events: Collection[Event]) -> None:
     if not events:
         return
     urls = {event.url for event in events}
-    disabled = set(DisabledWebhook.objects.filter(url__in=urls).values_list("url", flat=True))
+    disabled = set(DisabledWebhook.objects.filter(url__in=urls).values_list("owner_id", "url"))
     now = timezone.now().isoformat()
     deliveries = [
         WebhookDelivery(
+            owner_id=event.owner_id,
             subject_id=event.subject_id,
             url=event.url,
             host=http_client.host_of(event.url)[:255],
@@ -42,8 +45,13 @@ def announce(events: Collection[Event]) -> None:
             body=json.dumps({"type": event.type, "timestamp": now, "data": event.data}),
         )
         for event in events
-        if event.url not in disabled
+        if (event.owner_id, event.url) not in disabled
     ]
     if deliveries:
         WebhookDelivery.objects.bulk_create(deliveries)
         transaction.on_commit(tasks.deliver_soon)
+
+
+def forget(subject_id: int) -> None:
+    """Delete the deliveries about a subject, sent or not."""
+    WebhookDelivery.objects.filter(subject_id=subject_id).delete()

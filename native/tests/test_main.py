@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from native import sample
-from native.__main__ import verdict
+from native.__main__ import verdict, who_may_call
 from native.environment import ROOT, CannotRunError, free_public_ports
 from native.process import group_members, is_alive, poll
 from native.sample import Answer
@@ -112,6 +112,18 @@ def test_one_wrong_label_fails_the_demo(capsys: pytest.CaptureFixture[str], labe
     code = verdict([Answer("v0", "espresso", 0.1), Answer("v1", label, 0.1)])
     assert capsys.readouterr().out.splitlines()[-1] == closing_line
     assert code == (0 if label == "espresso" else 1)
+
+
+@pytest.mark.parametrize(
+    ("allow", "words"), [("1", "callers without a token see each other's"), ("0", "callers with a token")]
+)
+def test_the_closing_lines_say_who_may_call(allow: str, words: str) -> None:
+    assert words in who_may_call({"DJANGO_API_ALLOW_ANONYMOUS": allow})
+
+
+@pytest.mark.parametrize(("with_token", "header"), [(True, "make token"), (False, "")])
+def test_the_command_to_try_sends_a_token_where_one_is_needed(*, with_token: bool, header: str) -> None:
+    assert ("Authorization" in sample.curl("http://localhost", with_token=with_token)) is bool(header)
 
 
 @pytest.mark.e2e

@@ -1,6 +1,6 @@
 """Lists the registered models and their state."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import ViewSet
 
+from moon_vision_challenge.accounts.caller import Scope
 from moon_vision_challenge.classification import catalogue
 from moon_vision_challenge.classification.api import schema
 from moon_vision_challenge.classification.catalogue import CatalogueEntry, ModelState
@@ -59,6 +60,7 @@ NOT_FOUND = {404: OpenApiResponse(schema.Error, description="The model does not 
 class ModelCatalogueViewSet(ViewSet):
     """The registered models, and whether they are served."""
 
+    access: ClassVar = {"list": Scope.READ, "retrieve": Scope.READ, "classes": Scope.READ}
     lookup_field = "model_type"
     lookup_value_regex = "[^/]+"
 

@@ -3,11 +3,11 @@
 import logging
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import ObjectDoesNotExist, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http.request import UnreadablePostError
 from rest_framework import status
-from rest_framework.exceptions import ErrorDetail, ParseError, UnsupportedMediaType, ValidationError
+from rest_framework.exceptions import ErrorDetail, NotFound, ParseError, UnsupportedMediaType, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
@@ -20,6 +20,7 @@ _STATUS: dict[type, int] = {
     exceptions.ClassificationError: status.HTTP_502_BAD_GATEWAY,  # a cause that a classificator defines
     exceptions.IdempotencyConflictError: status.HTTP_422_UNPROCESSABLE_ENTITY,
     exceptions.InferenceNotPendingError: status.HTTP_409_CONFLICT,
+    exceptions.InferenceInProgressError: status.HTTP_409_CONFLICT,
     exceptions.UnknownModelTypeError: status.HTTP_400_BAD_REQUEST,
     exceptions.UnknownVersionLabelError: status.HTTP_400_BAD_REQUEST,
     exceptions.VersionNotSelectableError: status.HTTP_400_BAD_REQUEST,
@@ -56,6 +57,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             logger.error("the database is not available: %s", exc)
             detail = "The database is not available. Try again later."
             return _error(status.HTTP_503_SERVICE_UNAVAILABLE, detail, "database_unavailable")
+        case ObjectDoesNotExist():  # deleted by another request since this one has found it
+            exc = NotFound()
         case UnsupportedMediaType():
             detail = _UNSUPPORTED.format(echo(context["request"].content_type or "(missing)"))
             exc.detail = ErrorDetail(detail, code="unsupported_media_type")

@@ -8,6 +8,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from moon_vision_challenge.accounts.caller import caller_of
 from moon_vision_challenge.classification.services import Idempotency
 
 _MAX_KEY_LENGTH = 255
@@ -16,7 +17,7 @@ _MAX_KEY_LENGTH = 255
 def read_idempotency_key(request: Request) -> Idempotency | None:
     """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), with or without the quotes of the draft.
 
-    A key belongs to its caller, identified by the Authorization header or, without one, by the address.
+    A key belongs to its owner. Anonymous callers at different addresses do not share keys.
     """
     header = request.headers.get("Idempotency-Key")
     if header is None:
@@ -24,8 +25,14 @@ def read_idempotency_key(request: Request) -> Idempotency | None:
     key = header[1:-1] if len(header) > 1 and header[0] == header[-1] == '"' else header
     if not (0 < len(key) <= _MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
         raise ValidationError({"Idempotency-Key": [f"Use 1 to {_MAX_KEY_LENGTH} printable ASCII characters."]})
-    caller = request.headers.get("Authorization") or BaseThrottle().get_ident(request)
-    return Idempotency(hashlib.sha256(caller.encode()).hexdigest(), key)
+    return Idempotency(_key_scope(request), key)
+
+
+def _key_scope(request: Request) -> str:
+    caller = caller_of(request)
+    if not caller.is_anonymous:
+        return f"owner:{caller.owner_id}"
+    return hashlib.sha256(BaseThrottle().get_ident(request).encode()).hexdigest()
 
 
 def read_wait_s(request: Request) -> int | None:

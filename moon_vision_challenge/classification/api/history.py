@@ -1,5 +1,7 @@
 """The listing of past and present inferences."""
 
+from typing import ClassVar
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins
@@ -10,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from moon_vision_challenge.accounts.caller import Scope, caller_of
 from moon_vision_challenge.classification.api import schema
 from moon_vision_challenge.classification.api.serializers import HistoryQuerySerializer, InferenceSerializer
 from moon_vision_challenge.classification.models import Inference
@@ -39,13 +42,14 @@ class HistoryPagination(CursorPagination):
 class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
     """Past and present inferences, newest first."""
 
+    access: ClassVar = {"list": Scope.READ}
     serializer_class = InferenceSerializer
     pagination_class = HistoryPagination
 
     def get_queryset(self) -> QuerySet[Inference]:
         query = HistoryQuerySerializer(data=self.request.query_params)
         query.is_valid(raise_exception=True)
-        return Inference.objects.filter(**query.filters())
+        return Inference.objects.filter(owner_id=caller_of(self.request).owner_id, **query.filters())
 
     @extend_schema(
         operation_id="list_inferences",

@@ -8,10 +8,13 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.static import serve
 
+from moon_vision_challenge.accounts.access import PUBLIC, access
+
 # The names that `image_path` gives. Other paths never reach the storage: some would cause a file system error.
 _STORED = re.compile(r"inferences/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
+@access(PUBLIC)
 def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
     """Serve an uploaded image unchanged. Its name is secret: anyone with the name may see the image."""
     if not _STORED.fullmatch(path):

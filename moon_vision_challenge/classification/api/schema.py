@@ -62,6 +62,10 @@ BAD_QUERY = {
     )
 }
 NOT_PENDING = {409: OpenApiResponse(Error, description="A worker has claimed the inference, or it is final.")}
+IN_PROGRESS = {409: OpenApiResponse(Error, description="A worker is processing the inference.")}
+DELETE_ERRORS = {
+    503: OpenApiResponse(Error, description="The database or the image store is not available." + _RETRY_AFTER)
+}
 IDEMPOTENCY_CONFLICT = {
     422: OpenApiResponse(Error, description="The Idempotency-Key was used for a different request.")
 }

@@ -8,6 +8,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
 from rest_framework import serializers
 
+from moon_vision_challenge.accounts.caller import caller_of
 from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import InvalidImageError
@@ -159,7 +160,7 @@ class InferenceSerializer(serializers.Serializer[Inference]):
 
     def validate_webhook_url(self, url: str) -> str:
         try:
-            check_url(url)
+            check_url(url, owner_id=caller_of(self.context["request"]).owner_id)
         except UnacceptableWebhookURLError as error:
             raise serializers.ValidationError(str(error)) from error
         return url

@@ -1,7 +1,8 @@
 """Inferences: v0 answers at once, v1 goes through the queue."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -13,6 +14,7 @@ from rest_framework.reverse import reverse
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
+from moon_vision_challenge.accounts.caller import Scope, caller_of
 from moon_vision_challenge.classification import services, tasks
 from moon_vision_challenge.classification.api import headers, schema
 from moon_vision_challenge.classification.api.query import (
@@ -31,6 +33,7 @@ from moon_vision_challenge.classification.models import Inference
 class InferenceV0ViewSet(GenericViewSet[Inference]):
     """Classifies an image and stores nothing."""
 
+    access: ClassVar = {"create": Scope.CLASSIFY}
     serializer_class = ClassificationSerializer
 
     @extend_schema(
@@ -59,9 +62,18 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
 class InferenceV1ViewSet(GenericViewSet[Inference]):
     """Creates an inference, which a worker fills in, and shows its state."""
 
-    queryset = Inference.objects.all()
+    access: ClassVar = {
+        "create": Scope.CLASSIFY,
+        "retrieve": Scope.READ,
+        "cancel": Scope.CLASSIFY,
+        "destroy": Scope.CLASSIFY,
+    }
     serializer_class = InferenceSerializer
     lookup_value_regex = "[0-9]+"
+
+    def get_queryset(self) -> QuerySet[Inference]:
+        """The rows of the caller's owner: the others do not exist for it."""
+        return Inference.objects.filter(owner_id=caller_of(self.request).owner_id)
 
     @extend_schema(
         operation_id="create_inference",
@@ -95,6 +107,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
             version=query.version,
             idempotency=idempotency,
             webhook_url=serializer.validated_data.get("webhook_url", ""),
+            owner_id=caller_of(request).owner_id,
         )
         if is_new:
             tasks.enqueue_inference(inference)
@@ -131,6 +144,21 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
     def cancel(self, request: Request, **_: str) -> Response:
         inference = services.cancel_inference(inference_id=self.get_object().pk)
         return self._show(request, inference, status.HTTP_200_OK)
+
+    @extend_schema(
+        operation_id="delete_inference",
+        summary="Delete an inference",
+        parameters=[schema.INFERENCE_ID],
+        responses={
+            204: OpenApiResponse(description="The inference, its image, and its webhooks are deleted."),
+            **schema.NOT_FOUND,
+            **schema.IN_PROGRESS,
+            **schema.DELETE_ERRORS,
+        },
+    )
+    def destroy(self, request: Request, **_: str) -> Response:
+        services.delete_inference(inference_id=self.get_object().pk, actor=caller_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _show(
         self,

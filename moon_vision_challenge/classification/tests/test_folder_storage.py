@@ -122,7 +122,7 @@ def test_a_failed_write_is_503(client: APIClient, settings: Settings, tmp_path: 
 
 @pytest.fixture
 def inference(db: None, jpeg: bytes) -> Inference:
-    return services.create_inference(model_type="resnet", image=images.open_image(jpeg))[0]
+    return services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))[0]
 
 
 def attempt(inference: Inference, settings: Settings) -> str:

@@ -3,6 +3,8 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from moon_vision_challenge.accounts import tokens
+from moon_vision_challenge.accounts.models import Owner
 from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import pictures
@@ -45,13 +47,31 @@ def test_another_request_under_the_same_key_is_422(client: APIClient, jpeg: byte
 
 
 @pytest.mark.django_db
-def test_the_key_is_the_callers_own(client: APIClient, jpeg: bytes) -> None:
-    ids = {
-        post(client, jpeg, "k-1").json()["id"],
-        post(client, jpeg, "k-1", Authorization="Bearer a").json()["id"],
-        post(client, jpeg, "k-1", Authorization="Bearer b").json()["id"],
-    }
-    assert len(ids) == 3
+def test_the_key_is_the_owners_own(client: APIClient, jpeg: bytes) -> None:
+    headers = [{}, *({"Authorization": f"Bearer {new_token(owner)}"} for owner in ("alice", "bob"))]
+    ids = [post(client, jpeg, "k-1", **header).json()["id"] for header in headers]
+    assert len(set(ids)) == 3
+    assert [post(client, jpeg, "k-1", **header).json()["id"] for header in headers] == ids
+
+
+@pytest.mark.django_db
+def test_the_tokens_of_one_owner_share_their_keys(client: APIClient, jpeg: bytes) -> None:
+    both = [post(client, jpeg, "k-1", Authorization=f"Token {new_token('alice', name)}") for name in ("a", "b")]
+    assert [response.status_code for response in both] == [201, 200]
+
+
+@pytest.mark.django_db
+def test_anonymous_callers_at_two_addresses_share_no_key(client: APIClient, jpeg: bytes) -> None:
+    responses = []
+    for address in ("192.0.2.1", "192.0.2.2"):
+        body = {"model_type": "resnet", "image": pictures.upload(jpeg)}
+        responses.append(client.post(URL, body, headers={"Idempotency-Key": "k-1"}, REMOTE_ADDR=address))
+    assert [response.status_code for response in responses] == [201, 201]
+
+
+def new_token(owner: str, name: str = "ci") -> str:
+    found, _ = Owner.objects.get_or_create(name=owner)
+    return tokens.create_token(owner=found, name=name, actor="test")[1]
 
 
 @pytest.mark.django_db

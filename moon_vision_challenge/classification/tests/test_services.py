@@ -39,20 +39,20 @@ def test_creating_an_inference_is_one_query(
 ) -> None:
     monkeypatch.setattr(backlog, "check_capacity", lambda: None)  # it asks the database once a second
     with django_assert_num_queries(1):
-        services.create_inference(model_type="resnet", image=images.open_image(jpeg))
+        services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))
 
 
 def test_a_damaged_image_stores_nothing(jpeg: bytes) -> None:
     half = jpeg[: len(jpeg) // 2]
     with pytest.raises(UnreadableImageError):
-        services.create_inference(model_type="resnet", image=images.open_image(half))
+        services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(half))
     assert not Inference.objects.exists()
     assert stored_files() == []
 
 
 def test_a_row_that_cannot_be_written_leaves_no_file(jpeg: bytes) -> None:
     with patch.object(Inference, "save_base", side_effect=DatabaseError), pytest.raises(DatabaseError):
-        services.create_inference(model_type="resnet", image=images.open_image(jpeg))
+        services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))
     assert stored_files() == []
 
 
@@ -64,12 +64,12 @@ def test_a_row_whose_commit_got_no_answer_keeps_its_file(jpeg: bytes) -> None:
         raise OperationalError
 
     with patch.object(Inference, "save_base", connection_lost_after_commit), pytest.raises(OperationalError):
-        services.create_inference(model_type="resnet", image=images.open_image(jpeg))
+        services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))
     with Inference.objects.get().image.open("rb") as file:
         assert file.read() == jpeg
 
 
 def test_without_a_database_no_file_is_stored(jpeg: bytes) -> None:
     with patch.object(connection, "ensure_connection", side_effect=OperationalError), pytest.raises(OperationalError):
-        services.create_inference(model_type="resnet", image=images.open_image(jpeg))
+        services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))
     assert stored_files() == []

@@ -56,7 +56,7 @@ def use_s3(settings: Settings, endpoint_url: str) -> None:
 @pytest.fixture
 def inference(s3_server: str, settings: Settings, jpeg: bytes) -> Inference:
     use_s3(settings, s3_server)
-    return services.create_inference(model_type="resnet", image=images.open_image(jpeg))[0]
+    return services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))[0]
 
 
 def test_the_worker_reads_from_s3_what_web_put_there(

@@ -150,7 +150,7 @@ def test_a_full_batch_wakes_the_next_worker_before_it_is_worked_off(
 
 
 def create(jpeg: bytes, count: int) -> list[Inference]:
-    return [services.create_inference(model_type="resnet", image=open_image(jpeg))[0] for _ in range(count)]
+    return [services.create_inference(owner_id=0, model_type="resnet", image=open_image(jpeg))[0] for _ in range(count)]
 
 
 def test_in_a_backlog_a_task_continues_and_claims_more_each_time(
@@ -192,7 +192,7 @@ def test_a_failure_ends_the_turn_so_that_the_task_that_fails_is_the_one_that_nam
 
 def test_a_transient_failure_sends_a_message_for_later(jpeg: bytes, start_fake: StartFake, redis: Redis) -> None:
     start_fake(replies(503, {}))
-    inference, _ = services.create_inference(model_type="resnet", image=open_image(jpeg))
+    inference, _ = services.create_inference(owner_id=0, model_type="resnet", image=open_image(jpeg))
     result = run(inference)
     assert (result.state, result.result) == ("SUCCESS", f"{inference.pk}: pending")
     (message,) = redis.lrange(QUEUE, 0, -1)

@@ -31,7 +31,9 @@ QUEUE = "inferences"
 
 
 def create(data: bytes, model_type: str = "efficientnet_lite0", version: VersionChoice = NEWEST) -> Inference:
-    inference, _ = services.create_inference(model_type=model_type, image=images.open_image(data), version=version)
+    inference, _ = services.create_inference(
+        owner_id=0, model_type=model_type, image=images.open_image(data), version=version
+    )
     return inference
 
 

@@ -25,7 +25,7 @@ from moon_vision_challenge.classification.tests.waiting import wait_for
 from moon_vision_challenge.tests.dns_server import Resolve
 from moon_vision_challenge.webhooks import delivery as webhook_delivery
 from moon_vision_challenge.webhooks import tasks
-from moon_vision_challenge.webhooks.delivery import RETRY_DELAYS_S, HostSlots, claim_due, is_due
+from moon_vision_challenge.webhooks.delivery import RETRY_DELAYS_S, Slots, claim_due, is_due
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
 from moon_vision_challenge.webhooks.target import check_url
 
@@ -324,7 +324,7 @@ def test_a_name_that_becomes_private_after_the_check_is_refused(
     monkeypatch.setattr(http_client, "is_public", lambda address: ip_address(address) == public)
     resolve(["127.0.0.1", "10.1.2.3"], ["::1", "127.0.0.2"])
     url = f"http://rebinding.example:{receiver.server_port}/"
-    check_url(url)
+    check_url(url, owner_id=0)
     final_inference(url)
     assert deliver_due().status == STATUS.DELIVERED
     assert receiver.received[0][0]["Host"] == f"rebinding.example:{receiver.server_port}"
@@ -370,11 +370,11 @@ def pending(host: str) -> WebhookDelivery:
 def test_a_host_that_is_slow_holds_only_its_slots() -> None:
     for host in ("slow", "slow", "slow", "quick"):
         pending(host)
-    slots = HostSlots(2)
+    slots = Slots(per_host=2, per_owner=8)
     claimed = [slots.claim() for _ in range(4)]
     assert [delivery.host if delivery else None for delivery in claimed] == ["slow", "slow", "quick", None]
     assert is_due()  # for another process
-    assert not is_due(except_hosts=slots.full)
+    assert not is_due(besides=slots.busy)
     assert claimed[0]
     slots.release(claimed[0])
     last = slots.claim()

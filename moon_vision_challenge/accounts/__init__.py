@@ -1,0 +1,18 @@
+"""Who calls: owners, their API tokens, and what each route requires.
+
+AccessMiddleware handles each request before its view. It finds the caller (`caller.py`), and refuses the request if
+the caller may not use the route (`access.py`). A route without a rule is refused.
+
+For other apps:
+
+- `request.auth` in a DRF view, and `caller_of(request)` anywhere else, is a `Caller`: frozen and hashable, with
+  `owner_id`, `token_id` (None for anonymous callers), `token_name`, and `scopes`. It is never None.
+- All callers without a token are one owner, `ANONYMOUS_OWNER_ID`, if API_ALLOW_ANONYMOUS is set. Otherwise a request
+  without a token is answered with 401 before its view runs.
+- A view declares its rule. A viewset: `access = {"create": Scope.CLASSIFY}`, by action. A function: `@access(PUBLIC)`.
+- A row that belongs to an owner has `owner = ForeignKey(Owner, on_delete=PROTECT, **OWNER_OPTIONS)`. Filter by
+  `owner_id`, so that another owner's row is 404.
+- `audit.record(...)` writes one line to the audit log.
+
+No request on v0 waits for the database: `token_cache.py` keeps what it has found for API_TOKEN_CACHE_S.
+"""

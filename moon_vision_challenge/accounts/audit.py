@@ -1,0 +1,18 @@
+"""One line for each change of who may do what, and for each deletion. Never an image or a secret."""
+
+import json
+import logging
+
+from moon_vision_challenge.accounts.caller import Caller
+
+logger = logging.getLogger("audit")
+
+
+def record(action: str, *, actor: "str | Caller", **about: object) -> None:
+    """Log an action, such as `token.create`, who did it, and what it concerns."""
+    who = _name(actor) if isinstance(actor, Caller) else actor
+    logger.info("%s", json.dumps({"action": action, "actor": who, **about}, default=str))
+
+
+def _name(caller: Caller) -> str:
+    return "anonymous" if caller.is_anonymous else f"token:{caller.token_id}:{caller.token_name}"

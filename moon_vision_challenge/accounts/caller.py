@@ -1,0 +1,56 @@
+"""Who makes a request."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+ANONYMOUS_OWNER_ID = 0
+"""The owner of everything that was made without a token. No sequence gives this id."""
+
+
+class Scope(StrEnum):
+    """What a token allows."""
+
+    CLASSIFY = "classify"
+    """Classify images, and cancel or delete inferences."""
+    READ = "read"
+    """See the owner's inferences, and the models."""
+    ADMIN_READ = "admin:read"
+    """See how the service is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request, and what they may do."""
+
+    owner_id: int
+    token_id: int | None
+    """None for anonymous callers."""
+    token_name: str
+    scopes: frozenset[str]
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.token_id is None
+
+
+ANONYMOUS = Caller(ANONYMOUS_OWNER_ID, None, "anonymous", frozenset({Scope.CLASSIFY, Scope.READ}))
+_REFUSED_ANONYMOUS = Caller(ANONYMOUS_OWNER_ID, None, "anonymous", frozenset())
+
+
+def anonymous() -> Caller:
+    """The caller of a request without a token. It has no scopes unless API_ALLOW_ANONYMOUS is set."""
+    return ANONYMOUS if settings.API_ALLOW_ANONYMOUS else _REFUSED_ANONYMOUS
+
+
+def set_caller(request: HttpRequest, caller: Caller) -> None:
+    request.caller = caller  # type: ignore[attr-defined]
+
+
+def caller_of(request: HttpRequest | Any) -> Caller:
+    """The caller of a Django or DRF request. Without AccessMiddleware, an anonymous one."""
+    found: Caller | None = getattr(getattr(request, "_request", request), "caller", None)
+    return found or anonymous()

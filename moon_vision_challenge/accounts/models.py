@@ -1,0 +1,98 @@
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Value
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID, Scope
+
+
+class Owner(models.Model):
+    """A person or a program to which rows belong. All callers without a token are one owner."""
+
+    name = models.CharField(max_length=100, unique=True)
+    # Null for a program
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
+    # Tokens of an inactive owner are refused
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.pk == ANONYMOUS_OWNER_ID
+
+
+OWNER_OPTIONS: dict[str, Any] = {
+    # Each INSERT would lock the owner's row, and adding the constraint would read the whole table.
+    "db_constraint": False,
+    "default": ANONYMOUS_OWNER_ID,
+    # Old rows, and those that an older release writes, are the anonymous owner's, without a rewrite of the table.
+    "db_default": Value(ANONYMOUS_OWNER_ID),
+    "related_name": "+",
+}
+"""How a row belongs to its owner: `owner = models.ForeignKey(Owner, on_delete=..., **OWNER_OPTIONS)`."""
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def usable(self) -> "ApiTokenQuerySet":
+        """The tokens that identify their owner now."""
+        return self.filter(
+            models.Q(owner__user__isnull=True) | models.Q(owner__user__is_active=True),
+            models.Q(expires_at__isnull=True) | models.Q(expires_at__gt=Now()),
+            revoked_at__isnull=True,
+            owner__is_active=True,
+        )
+
+
+def check_scopes(scopes: object) -> None:
+    """A validator."""
+    known = [scope.value for scope in Scope]
+    if not isinstance(scopes, list) or not scopes or not set(scopes) <= set(known):
+        raise ValidationError(f"Choose at least one of these scopes: {', '.join(known)}.")
+
+
+class ApiToken(models.Model):
+    """A secret that identifies its owner. Only its SHA-256 is stored, which is enough for 256 random bits.
+
+    https://pages.nist.gov/800-63-3/sp800-63b.html#lookupsecretverifiers asks for a slow hash below 112 bits only.
+    """
+
+    owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="tokens")
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField(max_length=12, editable=False)  # the secret's first characters, to recognize it
+    scopes = models.JSONField(validators=[check_scopes])
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Rough: written at most every five minutes
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API token"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "name"],
+                condition=models.Q(revoked_at__isnull=True),
+                name="token_name_is_unique",
+                violation_error_message="This owner already has a token with this name.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def state(self) -> str:
+        """`valid`, `revoked`, or `expired`."""
+        if self.revoked_at:
+            return "revoked"
+        return "expired" if self.expires_at and self.expires_at <= timezone.now() else "valid"
