@@ -69,6 +69,21 @@ class ImageTooExpensiveError(InvalidImageError):
     detail = "This image costs too much to decode."
 
 
+class ImageNotFetchedError(InvalidImageError):
+    """The image_url is refused, or its server did not send an image."""
+
+    code = "image_not_fetched"
+    detail = "The image could not be fetched from its URL."
+
+
+class ImageFetchBusyError(ClassificationError):
+    """This process fetches as many images from URLs as it may."""
+
+    code = "image_fetch_busy"
+    retryable = True
+    detail = "Too many images are being fetched from URLs. Try again later, or send the image itself."
+
+
 class DecoderBusyError(ClassificationError):
     """Other images occupy the decoding memory or the decoder processes."""
 

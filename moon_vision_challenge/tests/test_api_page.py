@@ -24,8 +24,9 @@ PAGE = "docs/api.md"
 
 @pytest.mark.django_db(transaction=True)
 def test_the_commands_answer_what_is_shown(service: Service) -> None:
-    at_once, with_scores, through_queue, and_wait, get, cancel, history, model, readyz = blocks(PAGE, "sh")
-    label, scores, row, model_shown, ready, *_errors = blocks(PAGE, "json")
+    as_body, at_once, with_scores, through_queue, and_wait, get, cancel, history, model, readyz = blocks(PAGE, "sh")
+    body_label, label, scores, row, model_shown, ready, *_errors = blocks(PAGE, "json")
+    assert_as_shown(curl(as_body, service), body_label, service)
     assert_as_shown(curl(at_once, service), label, service)
     assert_as_shown(curl(with_scores, service), scores, service)
     created = curl(through_queue, service)

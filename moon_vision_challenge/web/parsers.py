@@ -14,7 +14,7 @@ from django.utils.datastructures import MultiValueDict
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from rest_framework.parsers import BaseParser
 
-from moon_vision_challenge.web.bodies import read_body
+from moon_vision_challenge.web.bodies import encoding_of, read_body
 from moon_vision_challenge.web.errors import MalformedBodyError, echo
 
 _MAX_PARTS = 20
@@ -46,7 +46,7 @@ class FormDataParser(BaseParser):
         """Text fields as str, files as an UploadedFile. Raises MalformedBodyError, and what `read_body` raises."""
         boundary = parse_options_header(media_type or "")[1].get("boundary", "").encode("latin-1", "replace")
         fields: MultiValueDict[str, Any] = MultiValueDict()
-        body = read_body(stream, _content_encoding(parser_context))
+        body = read_body(stream, encoding_of(parser_context))
         try:
             # Latin-1 has a character for every byte, so a file name in any encoding is accepted.
             with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS, header_charset="latin-1") as parser:
@@ -132,7 +132,7 @@ class ORJSONParser(BaseParser):
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """Raises MalformedBodyError, and what `read_body` raises."""
-        body = read_body(stream, _content_encoding(parser_context)).removeprefix(codecs.BOM_UTF8)
+        body = read_body(stream, encoding_of(parser_context)).removeprefix(codecs.BOM_UTF8)
         # Checked before parsing: each value takes many times its bytes in memory. An image in base64 has neither.
         brackets = body.count(b"[") + body.count(b"{")
         if brackets + body.count(b",") > _MAX_JSON_VALUES:
@@ -161,8 +161,3 @@ def _is_deeper(value: Any, depth: int) -> bool:
         return False
     inner = value.values() if isinstance(value, dict) else value
     return depth == 0 or any(_is_deeper(each, depth - 1) for each in inner)
-
-
-def _content_encoding(parser_context: Mapping[str, Any] | None) -> str:
-    request = (parser_context or {}).get("request")
-    return request.META.get("HTTP_CONTENT_ENCODING", "") if request else ""

@@ -28,6 +28,10 @@ from moon_vision_challenge.classification.api.serializers import (
     LabelSerializer,
 )
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.web.image_body import BinaryBodyParser, ImageBodyParser, read_fields
+from moon_vision_challenge.web.parsers import FormDataParser, ORJSONParser
+
+_PARSERS = (FormDataParser, ORJSONParser, ImageBodyParser, BinaryBodyParser)
 
 
 class InferenceV0ViewSet(GenericViewSet[Inference]):
@@ -35,16 +39,17 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
 
     access: ClassVar = {"create": Scope.CLASSIFY}
     serializer_class = ClassificationSerializer
+    parser_classes = _PARSERS
 
     @extend_schema(
         operation_id="classify",
         summary="Classify an image",
         request=schema.image_request(ClassificationSerializer),
-        parameters=[ClassificationQuerySerializer],
+        parameters=[schema.MODEL_TYPE_OF_BODY, ClassificationQuerySerializer],
         responses={200: LabelSerializer, **schema.BAD_INPUT, **schema.MODEL_SERVER_ERRORS},
     )
     def create(self, request: Request) -> Response:
-        serializer = self.get_serializer(data=request.data)
+        serializer = self.get_serializer(data=read_fields(request))
         serializer.is_valid(raise_exception=True)
         query = read_query(request, ClassificationQuerySerializer)
         found = services.classify_image(
@@ -69,6 +74,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         "destroy": Scope.CLASSIFY,
     }
     serializer_class = InferenceSerializer
+    parser_classes = _PARSERS
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[Inference]:
@@ -80,6 +86,8 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         summary="Create an inference",
         request=schema.image_request(InferenceSerializer),
         parameters=[
+            schema.MODEL_TYPE_OF_BODY,
+            schema.WEBHOOK_URL_OF_BODY,
             VersionQuerySerializer,
             schema.IDEMPOTENCY_KEY,
             schema.PREFER,
@@ -98,7 +106,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
     )
     def create(self, request: Request) -> Response:
         idempotency = headers.read_idempotency_key(request)
-        serializer = self.get_serializer(data=request.data)
+        serializer = self.get_serializer(data=read_fields(request))
         serializer.is_valid(raise_exception=True)
         query = read_query(request, VersionQuerySerializer)
         inference, is_new = services.create_inference(
