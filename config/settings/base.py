@@ -13,6 +13,7 @@ from kombu import Queue
 
 from moon_vision_challenge import __version__
 from moon_vision_challenge.postgresql.options import connection_options
+from moon_vision_challenge.web.throttling.rates import parse_rates
 
 # Classes that are generic only in Django's stubs, such as ModelAdmin, also accept type arguments at run time.
 django_stubs_ext.monkeypatch()
@@ -59,6 +60,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "moon_vision_challenge.accounts.middleware.AccessMiddleware",
+    "moon_vision_challenge.web.throttling.middleware.LimitsMiddleware",
 ]
 
 TEMPLATES = [
@@ -285,7 +287,7 @@ if CORS_ALLOWED_ORIGINS:
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
     CORS_URLS_REGEX = r"^/api/"
     CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "prefer", "if-none-match")
-    CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied")
+    CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied", "RateLimit", "RateLimit-Policy")
 
 # Who may call the API
 # Callers without a token are one owner together. They may classify, and see and delete what that owner has.
@@ -295,9 +297,24 @@ API_TOKEN_CACHE_S = env.float("API_TOKEN_CACHE_S", default=30)
 # While PostgreSQL is unavailable, a token is accepted for this long after it was last looked up.
 API_TOKEN_OUTAGE_S = env.float("API_TOKEN_OUTAGE_S", default=3600)
 
+# How much they may use, counted in Redis for all processes together. Rates are COUNT/PERIOD, and a list of them applies
+# together: 32/s,5000/h. Empty: not limited. v0 and creating rows are counted apart, each with the whole rate.
+API_ANON_RATE = parse_rates(env.str("API_ANON_RATE", default="32/s"))  # without a token: from one address
+API_ANON_READ_RATE = parse_rates(env.str("API_ANON_READ_RATE", default="200/s"))
+API_TOKEN_RATE = parse_rates(env.str("API_TOKEN_RATE", default="100/s"))
+API_TOKEN_READ_RATE = parse_rates(env.str("API_TOKEN_READ_RATE", default="500/s"))
+API_OWNER_RATE = parse_rates(env.str("API_OWNER_RATE", default="200/s"))  # with all tokens of an owner together
+API_OWNER_IMAGES = parse_rates(env.str("API_OWNER_IMAGES", default=""))  # images that an owner stores
+API_OWNER_BYTES = parse_rates(env.str("API_OWNER_BYTES", default=""))  # their bytes
+API_LOGIN_RATE = parse_rates(env.str("API_LOGIN_RATE", default="10/m"))  # attempts to log in to the admin
+API_MAX_CONCURRENT_REQUESTS = env.int("API_MAX_CONCURRENT_REQUESTS", default=0)  # of an owner, or an address; 0: any
+API_LIMITS_FAIL_CLOSED = env.bool("API_LIMITS_FAIL_CLOSED", default=False)  # while Redis is unavailable
+# Whose X-Forwarded-For is believed: the last NUM_PROXIES entries, and those of proxies in these networks
+NUM_PROXIES = env.int("DJANGO_NUM_PROXIES", default=0)
+TRUSTED_PROXIES = env.list("DJANGO_TRUSTED_PROXIES", default=[])
+
 # Django REST framework
 # https://www.django-rest-framework.org/api-guide/settings/
-API_ANON_RATE = env.str("API_ANON_RATE", default="32/s")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["moon_vision_challenge.accounts.authentication.CallerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],  # AccessMiddleware has checked the rule of the view
@@ -309,9 +326,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "moon_vision_challenge.web.negotiation.ContentNegotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["moon_vision_challenge.web.throttling.AnonThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"anon": API_ANON_RATE, "address": API_ANON_RATE},
-    "NUM_PROXIES": env.int("DJANGO_NUM_PROXIES", default=0),  # proxies in front that write X-Forwarded-For
+    "NUM_PROXIES": NUM_PROXIES,
     "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
 }

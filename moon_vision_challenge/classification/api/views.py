@@ -30,6 +30,7 @@ from moon_vision_challenge.classification.api.serializers import (
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.web.image_body import BinaryBodyParser, ImageBodyParser, read_fields
 from moon_vision_challenge.web.parsers import FormDataParser, ORJSONParser
+from moon_vision_challenge.web.throttling.policies import Scope as RateScope
 
 _PARSERS = (FormDataParser, ORJSONParser, ImageBodyParser, BinaryBodyParser)
 
@@ -39,6 +40,7 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
 
     access: ClassVar = {"create": Scope.CLASSIFY}
     serializer_class = ClassificationSerializer
+    rate_scope = RateScope.V0
     parser_classes = _PARSERS
 
     @extend_schema(
@@ -74,6 +76,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         "destroy": Scope.CLASSIFY,
     }
     serializer_class = InferenceSerializer
+    rate_scope = RateScope.CREATE
     parser_classes = _PARSERS
     lookup_value_regex = "[0-9]+"
 
