@@ -127,6 +127,10 @@ MEDIA_BACKEND = env.str("DJANGO_MEDIA_BACKEND", default="local", choices=("local
 MEDIA_ROOT = env.path("DJANGO_MEDIA_ROOT", default=ROOT_DIR / ".run" / "media")
 # An upload that would leave less than this on the disk is answered with 503.
 MEDIA_MIN_FREE_BYTES = env.int("MEDIA_MIN_FREE_BYTES", default=100 * 1024 * 1024)
+# The address of an image is signed. It is valid for at least this time, and at most for twice as long.
+MEDIA_URL_VALID_S = env.int("MEDIA_URL_VALID_S", default=3600)
+# Images are stored without EXIF, XMP and the like. TIFF, AVIF and HEIC are then refused.
+STRIP_IMAGE_METADATA = env.bool("STRIP_IMAGE_METADATA", default=False)
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "moon_vision_challenge.classification.folder_storage.MediaFolderStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -326,7 +330,6 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "moon_vision_challenge.web.negotiation.ContentNegotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "NUM_PROXIES": NUM_PROXIES,
     "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
 }

@@ -15,7 +15,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from moon_vision_challenge.accounts.caller import Scope, caller_of
-from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification import media_urls, services, tasks
 from moon_vision_challenge.classification.api import headers, schema
 from moon_vision_challenge.classification.api.query import (
     ClassificationQuerySerializer,
@@ -30,6 +30,7 @@ from moon_vision_challenge.classification.api.serializers import (
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.web.image_body import BinaryBodyParser, ImageBodyParser, read_fields
 from moon_vision_challenge.web.parsers import FormDataParser, ORJSONParser
+from moon_vision_challenge.web.throttling.middleware import charge
 from moon_vision_challenge.web.throttling.policies import Scope as RateScope
 
 _PARSERS = (FormDataParser, ORJSONParser, ImageBodyParser, BinaryBodyParser)
@@ -112,6 +113,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         serializer = self.get_serializer(data=read_fields(request))
         serializer.is_valid(raise_exception=True)
         query = read_query(request, VersionQuerySerializer)
+        charge(request, stored_bytes=len(serializer.validated_data["image"].data))
         inference, is_new = services.create_inference(
             model_type=serializer.validated_data["model_type"],
             image=serializer.validated_data["image"],
@@ -191,7 +193,9 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         if is_granted:
             response["Preference-Applied"] = f"wait={wait_s}"
         if inference.finished_at:
-            response["ETag"] = f'"{inference.pk}-{inference.finished_at.timestamp():.6f}"'
+            # The address of the image changes with its window.
+            version = f"{inference.finished_at.timestamp():.6f}-{media_urls.window_of(inference.created_at)}"
+            response["ETag"] = f'"{inference.pk}-{version}"'
         else:
             response["Retry-After"] = "1"
         return response

@@ -1,5 +1,6 @@
 """Limits on real Redis. The clock stands still unless a test moves it."""
 
+import gzip
 import re
 import socket
 import threading
@@ -16,6 +17,7 @@ from moon_vision_challenge.accounts.caller import Scope
 from moon_vision_challenge.accounts.models import Owner
 from moon_vision_challenge.accounts.token_cache import tokens
 from moon_vision_challenge.accounts.tokens import create_token
+from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.web.throttling import middleware, store
 from moon_vision_challenge.web.throttling.rates import parse_rates
 from moon_vision_challenge.web.throttling.store import Bucket, _redis_breaker
@@ -421,3 +423,19 @@ def test_usage_without_redis_is_503(client: APIClient, settings: Settings) -> No
     response = client.get(USAGE)
     assert (response.status_code, response.json()["code"]) == (503, "limits_unavailable")
     assert int(response["Retry-After"]) >= 1
+
+
+@pytest.mark.django_db
+def test_what_a_compressed_body_holds_counts_as_stored(
+    client: APIClient, settings: Settings, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "enqueue_inference", lambda _: None)
+    settings.API_OWNER_BYTES = parse_rates("1000000/d")
+    padded = jpeg + b"\0" * 600_000  # what follows the image is stored with it
+    headers = {"Content-Encoding": "gzip"}
+    address = f"{V1}?model_type=resnet"
+    body: Any = gzip.compress(padded)
+    first, second = (client.generic("POST", address, body, "image/jpeg", headers=headers) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 429)
+    assert second.json()["code"] == "throttled"
+    assert int(second["Retry-After"]) > 1

@@ -160,12 +160,13 @@ def _call(keys: Sequence[str], arguments: Sequence[str | float]) -> list[int]:
 def _evaluate(keys: Sequence[str], arguments: Sequence[str | float]) -> list[int]:
     try:
         try:
-            return _ask("EVALSHA", _SCRIPT_SHA, len(keys), *keys, *arguments)
+            levels: list[int] = _ask("EVALSHA", _SCRIPT_SHA, len(keys), *keys, *arguments)
         except NoScriptError:
-            return _ask("EVAL", _SCRIPT, len(keys), *keys, *arguments)
+            levels = _ask("EVAL", _SCRIPT, len(keys), *keys, *arguments)
     except RedisError:
         _disconnect()
         raise
+    return levels
 
 
 def _ask(*command: str | bytes | float) -> Any:
@@ -183,7 +184,7 @@ def _send(*command: str | bytes | float) -> None:
         _disconnect()
         _thread.connection, _thread.url = _new_connection(settings.REDIS_URL), settings.REDIS_URL
     packed = _thread.connection.pack_command(*command)  # type: ignore[no-untyped-call]
-    _thread.connection.send_packed_command(packed, check_health=False)
+    _thread.connection.send_packed_command(packed, check_health=False)  # type: ignore[no-untyped-call]
 
 
 def _disconnect() -> None:
