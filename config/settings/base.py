@@ -12,8 +12,8 @@ from corsheaders.defaults import default_headers
 from kombu import Queue
 
 from moon_vision_challenge import __version__
+from moon_vision_challenge.accounts.rates import parse_rates
 from moon_vision_challenge.postgresql.options import connection_options
-from moon_vision_challenge.web.throttling.rates import parse_rates
 
 # Classes that are generic only in Django's stubs, such as ModelAdmin, also accept type arguments at run time.
 django_stubs_ext.monkeypatch()
@@ -348,6 +348,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "moon_vision_challenge.accounts.openapi.add_refusals",
+        "moon_vision_challenge.web.throttling.openapi.add_limits",
     ],
 }
 

@@ -30,9 +30,10 @@ def test_the_schema_holds_every_resource(schema: dict[str, Any]) -> None:
     assert {path: set(methods) for path, methods in schema["paths"].items()} == {
         "/api/v0/inferences/": {"post"},
         "/api/v1/inferences/": {"post"},
-        "/api/v1/inferences/{id}/": {"get"},
+        "/api/v1/inferences/{id}/": {"get", "delete"},
         "/api/v1/inferences/{id}/cancel/": {"post"},
         "/api/v1/history/": {"get"},
+        "/api/v1/usage/": {"get"},
         "/api/v1/models/": {"get"},
         "/api/v1/models/{model_type}/": {"get"},
         "/api/v1/models/{model_type}/classes/": {"get"},

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
 
 from moon_vision_challenge.accounts.caller import Scope
-from moon_vision_challenge.accounts.models import Owner
+from moon_vision_challenge.accounts.models import ApiToken, Owner
+from moon_vision_challenge.accounts.rates import parse_rates
 from moon_vision_challenge.accounts.token_cache import tokens
 from moon_vision_challenge.accounts.tokens import create_token
 from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.web.throttling import middleware, store
-from moon_vision_challenge.web.throttling.rates import parse_rates
 from moon_vision_challenge.web.throttling.store import Bucket, _redis_breaker
 
 V0 = "/api/v0/inferences/"
@@ -204,7 +205,7 @@ def make_token(db: None) -> Callable[[str, str], dict[str, str]]:
         _, secret = create_token(owner=row, name=name, actor="test", scopes=[Scope.CLASSIFY, Scope.READ])
         return {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
 
-    tokens.forget()
+    tokens.clear()
     return make
 
 
@@ -223,6 +224,22 @@ def test_the_tokens_of_an_owner_have_a_limit_together(client: APIClient, setting
     assert [post(client, **first).status_code for _ in range(3)] == [400] * 3
     assert [post(client, **second).status_code for _ in range(2)] == [400, 429]
     assert post(client, **stranger).status_code == 400
+
+
+def test_a_token_and_an_owner_may_have_their_own_limits(client: APIClient, make_token: Any) -> None:
+    Owner.objects.create(name="ann", rate="3/s", images_rate="1/d", bytes_rate="1000/d")
+    first, second = make_token("ann", "a"), make_token("ann", "b")
+    ApiToken.objects.filter(name="a").update(rate="2/s")
+    assert [post(client, **first).status_code for _ in range(3)] == [400, 400, 429]
+    assert [post(client, **second).status_code for _ in range(2)] == [400, 429]
+    assert [post(client, V1, **second).status_code for _ in range(2)] == [400, 429]
+    assert fields(post(client, V1, **second), "RateLimit-Policy")["bytes-owner-86400s"]["q"] == "1000"
+
+
+@pytest.mark.django_db
+def test_a_limit_that_is_not_a_rate_cannot_be_saved() -> None:
+    with pytest.raises(ValidationError, match="Write COUNT/PERIOD"):
+        Owner(name="ann", rate="many").full_clean()
 
 
 def test_refused_tokens_are_limited_by_address(client: APIClient, settings: Settings, make_token: Any) -> None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from django.conf import settings
 
 from moon_vision_challenge.accounts.caller import Caller
-from moon_vision_challenge.web.throttling.rates import Rate
+from moon_vision_challenge.accounts.rates import Rate
 from moon_vision_challenge.web.throttling.store import Bucket, Concurrency
 
 
@@ -38,8 +38,8 @@ def buckets_of(
 def quotas_of(caller: Caller, *, images: int, stored_bytes: int) -> Iterator[Bucket]:
     """What an owner may store. Callers without a token are one owner."""
     owner = f"{caller.owner_id}"
-    yield from _buckets("images-owner", owner, settings.API_OWNER_IMAGES, images, IMAGES)
-    yield from _buckets("bytes-owner", owner, settings.API_OWNER_BYTES, stored_bytes, BYTES)
+    yield from _buckets("images-owner", owner, caller.rates.owner_images or settings.API_OWNER_IMAGES, images, IMAGES)
+    yield from _buckets("bytes-owner", owner, caller.rates.owner_bytes or settings.API_OWNER_BYTES, stored_bytes, BYTES)
 
 
 def concurrency_of(caller: Caller, address: str, *, looks_only: bool = False) -> Concurrency | None:
@@ -56,11 +56,12 @@ def _requests(scope: Scope, caller: Caller, address: str, cost: int) -> Iterable
     if caller.is_anonymous:
         rates = settings.API_ANON_READ_RATE if is_read else settings.API_ANON_RATE
         return _buckets(f"{scope}-address", address, rates, cost)
-    rates = settings.API_TOKEN_READ_RATE if is_read else settings.API_TOKEN_RATE
+    rates = settings.API_TOKEN_READ_RATE if is_read else caller.rates.token or settings.API_TOKEN_RATE
     of_token = _buckets(f"{scope}-token", f"{caller.token_id}", rates, cost)
     if is_read:
         return of_token
-    return [*of_token, *_buckets(f"{scope}-owner", f"{caller.owner_id}", settings.API_OWNER_RATE, cost)]
+    owner_rates = caller.rates.owner or settings.API_OWNER_RATE
+    return [*of_token, *_buckets(f"{scope}-owner", f"{caller.owner_id}", owner_rates, cost)]
 
 
 def _buckets(name: str, subject: str, rates: Sequence[Rate], cost: int, unit: str = "requests") -> list[Bucket]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -46,8 +47,11 @@ class UnknownUsageError(APIException):
 
 
 class UsageView(APIView):
+    """What the caller may use, has used, and has left."""
+
     access = ANY_CALLER
 
+    @extend_schema(operation_id="get_usage", summary="Get the usage", responses={200: UsageSerializer})
     def get(self, request: Request) -> Response:
         caller, address = caller_of(request), client_address(request.META)
         buckets = [

@@ -22,6 +22,18 @@ def parse_rates(text: str) -> tuple[Rate, ...]:
     return tuple(_parse(part) for part in text.split(",")) if text.strip() else ()
 
 
+class CallerRates(NamedTuple):
+    """The rates of a token and its owner that replace those of the settings. Empty: those of the settings."""
+
+    token: tuple[Rate, ...] = ()
+    owner: tuple[Rate, ...] = ()
+    owner_images: tuple[Rate, ...] = ()
+    owner_bytes: tuple[Rate, ...] = ()
+
+
+NO_RATES = CallerRates()
+
+
 def _parse(text: str) -> Rate:
     found = _RATE.fullmatch(text)
     quota, count, unit = (int(found[1]), int(found[2] or 1), found[3]) if found else (0, 0, "s")

@@ -1,6 +1,6 @@
 import pytest
 
-from moon_vision_challenge.web.throttling.rates import parse_rates
+from moon_vision_challenge.accounts.rates import parse_rates
 
 
 @pytest.mark.parametrize(
