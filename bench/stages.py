@@ -20,14 +20,14 @@ import orjson
 
 django.setup()
 
-from rest_framework.request import Request  # noqa: E402
+from rest_framework.request import Request
 
-from bench import load  # noqa: E402
-from bench.photo import photo  # noqa: E402
-from config.wsgi import application  # noqa: E402
-from moon_vision_challenge.classification import images  # noqa: E402
-from moon_vision_challenge.classification.classificators import EfficientNetLite0Classificator  # noqa: E402
-from moon_vision_challenge.web.throttling.middleware import LimitsMiddleware  # noqa: E402
+from bench import load
+from bench.photo import photo
+from config.wsgi import application
+from moon_vision_challenge.classification import images
+from moon_vision_challenge.classification.classificators import EfficientNetLite0Classificator
+from moon_vision_challenge.web.throttling.middleware import LimitsMiddleware
 
 REQUESTS = 50
 ROUNDS = 6

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import psycopg2
 
 from moon_vision_challenge.classification import images
+from moon_vision_challenge.model_io import pixels
+from moon_vision_challenge.model_io.declaration import Declaration
 from native.process import poll
 from native.services import Services
 
@@ -121,7 +123,7 @@ def _decoding_s(repeat: int = 50) -> float:
     start = time.thread_time()
     for _ in range(repeat):
         image = images.open_image(data).decode()
-        images.crop_and_resize(image, model_server.SIZE)
+        pixels.fit(image, (model_server.SIZE, model_server.SIZE), Declaration())
     return (time.thread_time() - start) / repeat
 
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import requests
@@ -99,7 +100,7 @@ def unfinished(database_url: str) -> int:
     )
 
 
-def query(database_url: str, statement: str) -> list[tuple]:  # type: ignore[type-arg]  # the columns are the caller's
+def query(database_url: str, statement: str) -> list[tuple[Any, ...]]:
     connection = psycopg2.connect(database_url, connect_timeout=TIMEOUT_S)
     try:
         with connection, connection.cursor() as cursor:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psutil
 from redis import Redis
@@ -152,7 +153,7 @@ def inflict(faults: Sequence[Fault], services: Services) -> list[tuple[Fault, fl
     while due:
         at_s, number = heapq.heappop(due)
         fault = faults[number]
-        services.wait_until(lambda at_s=at_s: time.monotonic() >= begin + at_s, "the next fault", at_s + 1)  # type: ignore[misc]
+        services.wait_until(partial(_is_past, begin + at_s), "the next fault", at_s + 1)
         name = fault.kind.service
         if number not in struck and not can_strike(fault.kind):
             heapq.heappush(due, (at_s + READY_POLL_S, number))
@@ -166,3 +167,7 @@ def inflict(faults: Sequence[Fault], services: Services) -> list[tuple[Fault, fl
             down.discard(name)
             lasted.append((fault, time.monotonic() - struck[number]))
     return lasted
+
+
+def _is_past(moment_s: float) -> bool:
+    return time.monotonic() >= moment_s

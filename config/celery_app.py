@@ -1,4 +1,4 @@
-"""The Celery application. Its options are the CELERY_* settings of config/settings/base.py."""
+"""The Celery application. Its options are the CELERY_* settings of config/settings/queue.py."""
 
 import os
 from typing import Any
@@ -44,8 +44,8 @@ def _note_a_sent_task(**_: object) -> None:
 def stand_by(**_: object) -> None:
     """Let a worker process the queue from the database alone while Redis accepts no messages."""
     # Only a worker needs them.
-    from moon_vision_challenge.classification.queue.routing import inference_queues  # noqa: PLC0415
-    from moon_vision_challenge.classification.queue.standby import Standby  # noqa: PLC0415
+    from moon_vision_challenge.classification.queue.routing import inference_queues
+    from moon_vision_challenge.classification.queue.standby import Standby
 
     queues = sorted(inference_queues() & set(app.amqp.queues.consume_from))
     if not queues:  # a worker for webhooks
@@ -66,8 +66,8 @@ def survive_the_loss_of_redis(**_: object) -> None:
     error, which Celery logs. A redelivered message finds nothing to do. The sweep makes up for a lost message.
     """
     # Only a worker needs this. Importing kombu's Redis transport would slow every other process's start by 0.4 s.
-    from kombu.transport import redis as transport  # noqa: PLC0415
-    from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415
+    from kombu.transport import redis as transport
+    from redis.exceptions import ConnectionError as RedisConnectionError
 
     channel_class: Any = transport.Channel
     connection_parameters = channel_class._connparams

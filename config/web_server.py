@@ -42,11 +42,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def load(*, threads: int) -> Service:
     """Import the application, and with it the settings."""
     # With autoreload, only the processes that serve import the code.
-    from django.conf import settings  # noqa: PLC0415
-    from django.http import HttpRequest  # noqa: PLC0415
+    from django.conf import settings
+    from django.http import HttpRequest
 
-    from config.wsgi import application  # noqa: PLC0415
-    from moon_vision_challenge.health.views import livez  # noqa: PLC0415
+    from config.wsgi import application
+    from moon_vision_challenge.health.views import livez
 
     logging.captureWarnings(capture=True)
     limits = Limits(

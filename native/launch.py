@@ -23,7 +23,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the parent blocks signals while it starts a process
     end_with_parent(stop_signal)
     if os.getppid() == parent:  # otherwise the parent ended before the call
-        os.execv("/bin/sh", ["/bin/sh", "-c", f"exec {command}"])  # noqa: S606 - the Procfile's commands are a shell's
+        os.execv("/bin/sh", ["/bin/sh", "-c", f"exec {command}"])
 
 
 if __name__ == "__main__":

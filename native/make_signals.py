@@ -1,7 +1,9 @@
 """Forwards the SIGINT that `make` does not pass on.
 
 GNU make does not forward SIGINT, because at a terminal the kernel sends it to every process. After a `kill -INT`, make
-removes its handler, blocks the signal and waits for its recipes. The kernel shows this state (Linux only).
+removes its handler, blocks the signal and waits for its recipes. It sends them nothing and outlives them, so neither a
+trap in the recipe's shell nor PR_SET_PDEATHSIG notices. What remains is to poll the signal mask that the kernel shows
+for make (Linux only).
 """
 
 import os

@@ -79,7 +79,7 @@ def main() -> None:
     settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
     more = shlex.split(os.environ.get("POSTGRES_OPTIONS", ""))
     server = str(programs / "postgres")
-    os.execv(server, [server, "-D", str(data), "-p", str(url.port), *settings, *more])  # noqa: S606 - no shell wanted
+    os.execv(server, [server, "-D", str(data), "-p", str(url.port), *settings, *more])
 
 
 def _programs() -> Path:

@@ -87,7 +87,7 @@ def hold_folder(folder: Path, timeout_s: float = STOP_TIMEOUT_S) -> None:
 
     if not poll(is_free, timeout_s):
         raise CannotRunError(f"Another server still uses the data in {folder}: stop it, then start again.")
-    os.set_inheritable(lock, True)  # noqa: FBT003 - it takes no keyword
+    os.set_inheritable(lock, True)
 
 
 class ProcessGroups:

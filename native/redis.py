@@ -40,7 +40,7 @@ def main() -> None:
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     file.write_bytes(os.fsencode(CONFIGURATION.format(port=url.port, password=url.password, folder=quoted)))
     server = find_server()
-    os.execv(server, [server, str(file)])  # noqa: S606 - no shell wanted
+    os.execv(server, [server, str(file)])
 
 
 def find_server() -> str:

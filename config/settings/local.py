@@ -1,3 +1,3 @@
 """One machine: `make run` or local.yml. Both run what production runs, without TLS."""
 
-from config.settings.base import *  # noqa: F403
+from config.settings.base import *

@@ -1,7 +1,7 @@
 """Behind Traefik, which terminates TLS."""
 
-from config.settings.base import *  # noqa: F403
-from config.settings.base import env
+from config.settings.base import *
+from config.settings.environment import env
 
 # https://docs.djangoproject.com/en/5.2/topics/security/
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -7,6 +7,6 @@ os.environ.setdefault("DJANGO_SECRET_KEY", "only for tests")
 os.environ.setdefault("DATABASE_URL", "postgres://moon_vision@127.0.0.1:5432/moon_vision")
 os.environ.setdefault("DJANGO_API_ALLOW_ANONYMOUS", "1")  # tests of tokens switch it off
 
-from config.settings.base import *  # noqa: F403
+from config.settings.base import *
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; tests have no secrets

@@ -1,4 +1,6 @@
 from django.apps import AppConfig
+from django.apps.registry import Apps
+from django.apps.registry import apps as installed
 from django.db.models.signals import post_migrate
 
 from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID
@@ -11,8 +13,10 @@ class AccountsConfig(AppConfig):
         post_migrate.connect(_create_anonymous_owner, sender=self)
 
 
-def _create_anonymous_owner(sender: AppConfig, using: str, **_: object) -> None:
+def _create_anonymous_owner(using: str, apps: Apps = installed, **_: object) -> None:
     """Not a migration: a test that empties the database needs the row again."""
-    sender.get_model("Owner")._default_manager.using(using).get_or_create(
-        pk=ANONYMOUS_OWNER_ID, defaults={"name": "anonymous"}
-    )
+    try:
+        owner = apps.get_model("accounts", "Owner")
+    except LookupError:  # the migrations of this app have not been applied
+        return
+    owner._default_manager.using(using).get_or_create(pk=ANONYMOUS_OWNER_ID, defaults={"name": "anonymous"})

@@ -20,7 +20,7 @@ class InferenceForm(forms.ModelForm[Inference]):
         super().__init__(*args, **kwargs)
         # The registered types, and the row's type in case its app was removed.
         model_types = dict.fromkeys([*dispatcher, *filter(None, [self.instance.model_type])])
-        self.fields["model_type"].choices = [(name, name) for name in model_types]  # type: ignore[attr-defined]
+        self.fields["model_type"].choices = [(name, name) for name in model_types]  # type: ignore[attr-defined]  # it is a ChoiceField
 
 
 @admin.register(Inference)

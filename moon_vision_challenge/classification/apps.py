@@ -7,8 +7,8 @@ class ClassificationConfig(AppConfig):
 
     def ready(self) -> None:
         # Models can be imported only now that all apps are loaded.
-        from moon_vision_challenge.classification import checks as models_checks  # noqa: PLC0415
-        from moon_vision_challenge.classification.dispatchers import dispatcher  # noqa: PLC0415
+        from moon_vision_challenge.classification import checks as models_checks
+        from moon_vision_challenge.classification.dispatchers import dispatcher
 
         dispatcher.autodiscover()
         checks.register(models_checks.check_models_config, "classification")

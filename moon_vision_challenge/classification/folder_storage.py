@@ -18,7 +18,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class MediaFolderStorage(FileSystemStorage):
-    """A folder whose disk may fill up, turn read-only or go away."""
+    """A folder whose disk may fill up, become read-only, or disappear."""
 
     def check(self) -> int:
         """Write and remove a small file. Returns how many bytes are free; raises StorageUnavailableError."""
@@ -64,7 +64,7 @@ class MediaFolderStorage(FileSystemStorage):
             super().delete(name)
 
     def _has_uploads(self, name: str) -> bool:
-        """Whether the top folder of this name is there. It is not where a disk has not been mounted."""
+        """Whether the topmost folder exists. It doesn't while its disk is not mounted."""
         top, *rest = Path(name).parts
         return not rest or (Path(self.location) / top).exists()
 
@@ -77,7 +77,7 @@ class MediaFolderStorage(FileSystemStorage):
         return free
 
     def _folders(self) -> list[Path]:
-        """The folder, which is made with the first upload, and those that it is in."""
+        """The folder, which the first upload creates, and its parents."""
         folder = Path(self.location)
         return [folder, *folder.parents]
 
@@ -91,5 +91,5 @@ def _translated_errors() -> Iterator[None]:
 
 
 def _store_error(error: OSError) -> StorageUnavailableError:
-    """Clients do not choose the names of files, so whatever the system refuses is the store's fault."""
+    """Clients do not choose the names of files, so any error is the store's."""
     return (StorageFullError if error.errno in _FULL else StorageUnavailableError)(f"{error}")

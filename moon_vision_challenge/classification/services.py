@@ -144,7 +144,9 @@ def delete_inference(*, inference_id: int, actor: Caller | str) -> None:
 
 
 def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
-    """Wait until the row is final or the time is over. Return False at once if too many requests wait in this process.
+    """Wait until the row is final or deleted, or the time is over.
+
+    Returns False at once if too many requests wait in this process.
 
     This polls the database every 10 to 100 ms: reading a row by its key costs 0.2 ms.
     """
@@ -152,7 +154,7 @@ def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
         if not may_wait:
             return False
         end, pause_s = time.monotonic() + timeout_s, 0.01
-        while not Inference.objects.filter(pk=inference_id, status__in=FINAL_STATUSES).exists():
+        while Inference.objects.filter(pk=inference_id).exclude(status__in=FINAL_STATUSES).exists():
             if time.monotonic() + pause_s > end:
                 break
             time.sleep(pause_s)

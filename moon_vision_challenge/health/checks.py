@@ -1,4 +1,4 @@
-"""What the service needs to work. Each check finds out about one neighbour, in a thread of its own."""
+"""What the service needs to work. Each check examines one dependency, in a separate thread."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,9 +26,9 @@ class Findings:
     """What one check found."""
 
     problems: Mapping[str, str | None] = field(default_factory=dict)
-    """Name → a sentence for the operator; None if it is in order."""
+    """Name → a sentence for the operator; None if all is well."""
     facts: Mapping[str, object] = field(default_factory=dict)
-    """What else an operator wants to know."""
+    """More information for the operator."""
 
 
 Check = Callable[[], Findings]
@@ -43,7 +43,7 @@ def check_database() -> Findings:
 
 
 PENDING = "migrations_pending"
-"""The fact that keeps a process from serving. A check that is late knows nothing, and is not this fact."""
+"""The fact that keeps a process from serving. A late check doesn't establish it."""
 
 
 class MigrationsCheck:
@@ -63,7 +63,7 @@ class MigrationsCheck:
             executor = MigrationExecutor(connection)
             return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
         except DatabaseError:
-            return None  # not known, which the check of the database tells
+            return None  # unknown; the check of the database reports why
         finally:
             connection.close()  # this thread's
 
@@ -72,7 +72,7 @@ check_migrations = MigrationsCheck()
 
 
 def check_redis() -> Findings:
-    """Writes: a Redis at its memory limit still lets everybody read."""
+    """Writes, because a Redis at its memory limit still answers reads."""
     try:
         with sightings.connect() as client:
             client.set("moon_vision:health", 1, ex=60)
@@ -108,7 +108,7 @@ def check_media() -> Findings:
 
 
 def check_workers() -> Findings:
-    """Whether each queue has a worker. Not known while Redis is away."""
+    """Whether each queue has a worker. Unknown while Redis is unavailable."""
     queues = {queue.name for queue in settings.CELERY_TASK_QUEUES} | inference_queues()
     try:
         unseen = sightings.find_unseen([sightings.queue(name) for name in sorted(queues)])

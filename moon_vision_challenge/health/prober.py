@@ -1,4 +1,4 @@
-"""Runs checks at the same time, within one deadline, and shares what they find among all who ask."""
+"""Runs checks at the same time, within one deadline, and shares the report among all callers."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ _STALE_S = 5.0
 @dataclass(frozen=True)
 class Report:
     problems: dict[str, str | None]
-    """Name → a sentence for the operator; None if it is in order."""
+    """Name → a sentence for the operator; None if all is well."""
     facts: dict[str, object]
     made_at: float  # time.monotonic()
 
@@ -31,7 +31,7 @@ class Report:
 
 
 class Prober:
-    """One caller at a time runs the checks. The others get its report, or the one before while it is not old.
+    """One caller at a time runs the checks. The others get its report, or the previous one while that is recent.
 
     Args:
         checks: name → check.
@@ -69,7 +69,7 @@ class Prober:
         deadline = time.monotonic() + self._deadline_s
         for name, check in self._checks.items():
             if name not in self._running or not self._running[name].is_alive():
-                # A daemon, so that a check which never ends does not keep the process from ending.
+                # A daemon thread, so that a check that hangs doesn't keep the process from exiting.
                 thread = threading.Thread(target=_run, args=(name, check, found), name=f"check-{name}", daemon=True)
                 self._running[name] = thread
                 thread.start()
@@ -87,6 +87,6 @@ class Prober:
 def _run(name: str, check: Check, found: dict[str, Findings]) -> None:
     try:
         found[name] = check()
-    except Exception:  # a mistake in one check must not hide the others; it is a problem, too
+    except Exception:  # a bug in one check must not hide the others, and is a problem itself
         logger.exception("the check %s failed", name)
         found[name] = Findings({name: "The check itself failed. Its error has been logged."})

@@ -1,4 +1,4 @@
-"""When workers and beat were last seen at work. They write it into Redis, and /status reads it there."""
+"""When workers and beat were last active. They record it in Redis, and /status reads it."""
 
 import logging
 import time
@@ -18,23 +18,23 @@ BEAT = "beat"
 
 
 def queue(name: str) -> str:
-    """What is seen when a worker serves this queue."""
+    """The name of a sighting of a worker that serves this queue."""
     return f"queue:{name}"
 
 
 def lifetime_s() -> int:
-    """How long a sighting counts: beat may send nothing for as long as a sweep takes to come round."""
+    """How long a sighting counts: beat may send nothing between two sweeps."""
     return max(60, 4 * int(settings.INFERENCE_SWEEP_S))
 
 
 class Sightings:
-    """Writes what one process sees, at most every 10 s."""
+    """Records the sightings of one process, at most every 10 s."""
 
     def __init__(self) -> None:
         self._next_write = 0.0  # time.monotonic()
 
     def note(self, seen: Iterable[str]) -> None:
-        """Does nothing while Redis is away: then nothing can be seen."""
+        """Only logs a warning while Redis is unavailable."""
         if time.monotonic() < self._next_write:
             return
         self._next_write = time.monotonic() + _WRITE_EVERY_S
@@ -43,11 +43,11 @@ class Sightings:
                 for name in seen:
                     client.set(_PREFIX + name, 1, ex=lifetime_s())
         except RedisError as error:
-            logger.warning("what this process does is not shown in /status, Redis is not available: %s", error)
+            logger.warning("/status cannot show this process, because Redis is not available: %s", error)
 
 
 def find_unseen(names: Sequence[str]) -> list[str]:
-    """Those that nobody has seen lately. Raises RedisError."""
+    """The names without a recent sighting. Raises RedisError."""
     with connect() as client:
         found = client.mget([_PREFIX + name for name in names])
     return [name for name, value in zip(names, found, strict=True) if value is None]

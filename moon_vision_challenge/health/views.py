@@ -1,6 +1,6 @@
 """For load balancers, container engines and operators.
 
-/livez: this process answers. /readyz: it can do what it is for. /status: how all of its neighbours are.
+/livez: this process answers. /readyz: it can serve requests. /status: the state of every dependency.
 """
 
 from django.http import HttpRequest, JsonResponse
@@ -21,14 +21,14 @@ status_of_all = Prober(STATUS)
 @access(PUBLIC)
 @never_cache
 def livez(_: HttpRequest) -> JsonResponse:
-    """200. Touches nothing."""
+    """200. Uses no dependency."""
     return JsonResponse({"status": "ok", "version": __version__})
 
 
 @access(PUBLIC)
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503 only if this process can do nothing for anybody; then with the names of what it lacks."""
+    """503, with the names of what is missing, only if this process can serve neither v0 nor v1."""
     report = readiness.report()
     missing = _blocking(report)
     return _answer(request, report, "unavailable" if missing else "ok", missing)

@@ -79,7 +79,7 @@ class Supervisor:
             freeze()
         self._wakened, wake = socket.socketpair()
         for end in (self._wakened, wake):
-            end.setblocking(False)  # noqa: FBT003
+            end.settimeout(0)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         for number in _SIGNALS:
             signal.signal(number, self._note)

@@ -85,7 +85,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
         self._counts[self._number] = 0
-        self._listener.setblocking(False)  # noqa: FBT003
+        self._listener.settimeout(0)
         self._loop.add_reader(self._listener, self._on_readable)
         sweeping = self._loop.create_task(self._sweep(stop))
         await stop.wait()
@@ -122,7 +122,7 @@ class Worker:
             self.warn(f"cannot accept connections: {error}")
             self._pause_accepting(ACCEPT_PAUSE_S)
             return False
-        accepted.setblocking(False)  # noqa: FBT003
+        accepted.settimeout(0)
         with suppress(OSError):  # the client is already gone
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))

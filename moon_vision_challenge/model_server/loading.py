@@ -21,7 +21,7 @@ def load_runtime(version_dir: Path) -> Runtime:
 
 def _load_onnx(version_dir: Path) -> Runtime:
     # Imported here, so that a server without such a model needs neither the time nor the package.
-    from moon_vision_challenge.model_server.onnx_runtime import OnnxModel  # noqa: PLC0415
+    from moon_vision_challenge.model_server.onnx_runtime import OnnxModel
 
     if len(model_files(version_dir)) == 1:  # onnxruntime reads this file and maps only external data into memory
         return OnnxModel(version_dir / ONNX_FILE)
@@ -37,6 +37,6 @@ def _load_saved_model(version_dir: Path) -> Runtime:
         raise ModelLoadError(
             "this is a SavedModel, but TensorFlow is not installed: pip install -r requirements/tensorflow.txt"
         )
-    from moon_vision_challenge.model_server.tensorflow_runtime import SavedModel  # noqa: PLC0415
+    from moon_vision_challenge.model_server.tensorflow_runtime import SavedModel
 
     return SavedModel(version_dir)

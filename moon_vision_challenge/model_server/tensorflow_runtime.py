@@ -91,7 +91,7 @@ class SavedModel:
                 for batch in WARM_UP_BATCHES:
                     self.run(name, {key: np.repeat(item, batch, axis=0) for key, item in inputs.items()})
 
-    def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:  # noqa: ARG002
+    def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:  # noqa: ARG002  # the Runtime's signature
         """See Runtime.split."""
         return [inputs]
 

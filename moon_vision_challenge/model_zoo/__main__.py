@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == ["add"]:
         # Imported here: most calls find their models built and do not need onnx and onnxruntime.
-        from moon_vision_challenge.model_zoo.add import main as add  # noqa: PLC0415
+        from moon_vision_challenge.model_zoo.add import main as add
 
         return add(words[1:])
     parser = models_parser(

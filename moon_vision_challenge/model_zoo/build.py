@@ -133,14 +133,14 @@ def _compare(name: str, version_dir: Path, precision: Precision | None) -> Build
 
 def _save(name: str, source: Path, precision: Precision, path: Path) -> None:
     # Imported here, because most calls find an existing model.
-    import onnx  # noqa: PLC0415
+    import onnx
 
-    from moon_vision_challenge.model_zoo.efficientnet_lite import build_graph  # noqa: PLC0415
-    from moon_vision_challenge.model_zoo.legacy_torch import read_state_dict  # noqa: PLC0415
+    from moon_vision_challenge.model_zoo.efficientnet_lite import build_graph
+    from moon_vision_challenge.model_zoo.legacy_torch import read_state_dict
 
     model = build_graph(name, read_state_dict(source))
     if precision == "int8":
-        from moon_vision_challenge.model_zoo.quantization import quantize, read_ranges  # noqa: PLC0415
+        from moon_vision_challenge.model_zoo.quantization import quantize, read_ranges
 
         model = quantize(model, read_ranges(ranges_path(name)))
     model.producer_name, model.producer_version = PRODUCER, recipe(name, precision)

@@ -43,7 +43,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 }
 
 
-class TensorFlowGraph(tf.Module):  # type: ignore[misc]  # TensorFlow has no types here
+class TensorFlowGraph(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     """Call it with uint8 [N, size, size, 3]. It returns the probabilities [N, 1000]."""
 
     def __init__(self, model: onnx.ModelProto) -> None:

@@ -29,7 +29,7 @@ def dispatcher(monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
 
 
 def run(containing: str, **names: Any) -> dict[str, Any]:
-    exec(compile(block(PAGE, "python", containing), PAGE, "exec"), names)  # noqa: S102
+    exec(compile(block(PAGE, "python", containing), PAGE, "exec"), names)
     return names
 
 

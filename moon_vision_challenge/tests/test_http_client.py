@@ -156,7 +156,7 @@ def test_the_same_forms_do_connect_where_private_addresses_are_allowed(loopback:
 
 
 @pytest.mark.parametrize("form", NEVER)
-def test_a_url_that_nobody_may_request_is_refused(loopback: Peer, form: str) -> None:
+def test_a_forbidden_url_is_refused(loopback: Peer, form: str) -> None:
     url = form.format(port=loopback.port)
     for try_url in (check_url, request_anywhere):
         with pytest.raises(RefusedURLError):
@@ -394,12 +394,12 @@ def test_the_deadline_ends_a_tls_handshake_that_stalls(start_peer: StartPeer) ->
         _is_over_after_the_deadline(f"https://127.0.0.1:{silent.getsockname()[1]}/")
 
 
-def test_the_deadline_ends_an_upload_that_nobody_reads() -> None:
+def test_the_deadline_ends_an_upload_that_is_not_read() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         _is_over_after_the_deadline(f"http://127.0.0.1:{silent.getsockname()[1]}/", data=bytes(50_000_000))
 
 
-def test_the_deadline_ends_a_lookup_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_deadline_ends_a_lookup_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     new_handle = pycurl.Curl
     with socket.create_server(("127.0.0.1", 0)) as silent:
 

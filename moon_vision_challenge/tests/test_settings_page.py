@@ -31,7 +31,7 @@ def shown_default(call: ast.Call) -> str:
     if default is None:
         return "required"
     names: dict[str, Any] = {**vars(base), "ROOT_DIR": Path()}
-    value = eval(compile(ast.Expression(default), PAGE, "eval"), names)  # noqa: S307
+    value = eval(compile(ast.Expression(default), PAGE, "eval"), names)
     text = ",".join(value) if isinstance(value, list) else str(value)
     return f"`{text}`" if text else "empty"
 

@@ -47,7 +47,7 @@ def test_without_python_one_sentence_says_what_to_install(checkout: Path) -> Non
     assert not (checkout / ".venv").exists()
 
 
-def test_a_python_that_is_there_but_does_not_run_is_passed_over(checkout: Path) -> None:
+def test_a_python_that_does_not_run_is_skipped(checkout: Path) -> None:
     program(checkout, "python3.12", "echo 'python3.12: command not found' >&2; exit 127")  # as a version manager does
     done = bootstrap(checkout)
     assert done.returncode == 1
@@ -89,7 +89,7 @@ def test_redis_that_no_package_holds_must_come_from_elsewhere(
     assert (checkout / ".venv" / "installed").exists() is is_enough
 
 
-def test_a_python_without_venv_is_told_with_the_command_that_installs_it(checkout: Path) -> None:
+def test_a_python_without_venv_is_reported_with_the_command_that_installs_it(checkout: Path) -> None:
     program(
         checkout,
         "python3.11",

@@ -32,7 +32,7 @@ def test_postgres_keeps_its_rows_over_a_stop_a_kill_and_a_new_run(run_dir: Path)
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         query(services, "CREATE TABLE photo (id int)")
         for number, again in enumerate((services.restart, services.kill)):
-            query(services, f"INSERT INTO photo VALUES ({number})")  # noqa: S608 - a number
+            query(services, f"INSERT INTO photo VALUES ({number})")
             again("postgres")
             if again == services.kill:
                 services.start("postgres")
@@ -49,18 +49,18 @@ def test_a_run_folder_that_was_removed_starts_with_new_data(run_dir: Path) -> No
         shutil.rmtree(run_dir)
 
 
-def test_postgres_runs_as_an_ordinary_user_and_the_role_is_no_superuser(run_dir: Path) -> None:
+def test_postgres_runs_as_an_ordinary_user_and_the_role_is_not_a_superuser(run_dir: Path) -> None:
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         assert psutil.Process(services.pid("postgres")).uids().real != 0
         assert query(services, "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user") == [
             (False, True)
         ]
-        assert query(services, "SHOW server_version")[0][0].startswith("18.")  # type: ignore[attr-defined]
+        assert str(query(services, "SHOW server_version")[0][0]).startswith("18.")
         assert (postgres.folder(run_dir).stat().st_mode & 0o777) == 0o700
 
 
 @pytest.mark.parametrize("user", ["moon_vision", "postgres"])
-def test_postgres_lets_nobody_in_without_the_password(run_dir: Path, user: str) -> None:
+def test_postgres_refuses_connections_without_the_password(run_dir: Path, user: str) -> None:
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         port = urlsplit(services.env["DATABASE_URL"]).port
         with pytest.raises(psycopg2.OperationalError, match="password"):
@@ -69,7 +69,7 @@ def test_postgres_lets_nobody_in_without_the_password(run_dir: Path, user: str) 
             )
 
 
-def test_a_lock_that_names_another_program_is_no_obstacle(run_dir: Path) -> None:
+def test_a_lock_that_names_another_program_is_ignored(run_dir: Path) -> None:
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         services.kill("postgres")
         lock = postgres.folder(run_dir) / "data" / "postmaster.pid"
@@ -80,7 +80,7 @@ def test_a_lock_that_names_another_program_is_no_obstacle(run_dir: Path) -> None
         services.wait_until_ready("postgres")
 
 
-def test_data_of_another_major_version_is_told_in_a_plain_sentence(
+def test_data_of_another_major_version_is_reported_in_a_plain_sentence(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # as PostgreSQL's account it could not write its data
@@ -138,7 +138,7 @@ def test_a_server_that_the_user_names_is_used_and_none_started(run_dir: Path, tm
                 second.pid("postgres")
 
 
-def test_a_port_that_is_taken_is_told_before_anything_starts(run_dir: Path) -> None:
+def test_a_taken_port_is_reported_before_anything_starts(run_dir: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -152,7 +152,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(run_dir: Path) -> N
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "²"])
-def test_a_port_that_is_no_port_is_told(run_dir: Path, port: str) -> None:
+def test_an_invalid_port_is_reported(run_dir: Path, port: str) -> None:
     with (
         pytest.raises(CannotRunError, match=r"WEB_PORT .* a port is a number from 1 to 65535"),
         running([], run_dir=run_dir, env={"WEB_PORT": port}, procfile=PROCFILE),
@@ -160,7 +160,7 @@ def test_a_port_that_is_no_port_is_told(run_dir: Path, port: str) -> None:
         pytest.fail("started")
 
 
-def test_secrets_are_made_once_and_readable_by_nobody_else(run_dir: Path) -> None:
+def test_secrets_are_made_once_and_readable_only_by_their_owner(run_dir: Path) -> None:
     with running([], run_dir=run_dir, procfile=PROCFILE) as first:
         key = first.env["DJANGO_SECRET_KEY"]
     with running([], run_dir=run_dir, procfile=PROCFILE) as second:

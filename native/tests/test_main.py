@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -79,6 +80,10 @@ def web_workers(supervisor: psutil.Process) -> set[psutil.Process]:
     return set(filter(is_alive, supervisor.children()))
 
 
+def is_replaced(supervisor: psutil.Process, worker: psutil.Process) -> bool:
+    return len(web_workers(supervisor) - {worker}) == 2
+
+
 def classifies(url: str) -> bool:
     """Through both doors."""
     try:
@@ -109,7 +114,7 @@ def test_one_wrong_label_fails_the_demo(capsys: pytest.CaptureFixture[str], labe
 
 def test_run_is_open_to_other_machines_until_ctrl_c_and_leaves_no_process(run_dir: Path) -> None:
     extra = "django.contrib.humanize"  # stands for an app of the user
-    with runner("run", run_dir, WEB_HOST="0.0.0.0", DJANGO_EXTRA_APPS=extra) as process:  # noqa: S104 - the case
+    with runner("run", run_dir, WEB_HOST="0.0.0.0", DJANGO_EXTRA_APPS=extra) as process:
         wait_for("Ctrl-C stops everything", run_dir, process)
         started = groups(run_dir)
         assert len(started) == 8
@@ -139,7 +144,7 @@ def test_what_is_killed_comes_back_and_the_api_with_it(run_dir: Path) -> None:
         for _ in range(4):
             worker = min(web_workers(web), key=psutil.Process.create_time)
             worker.kill()
-            assert poll(lambda worker=worker: len(web_workers(web) - {worker}) == 2, 30)  # type: ignore[misc]
+            assert poll(partial(is_replaced, web, worker), 30)
             assert poll(lambda: classifies(url), 30)
         started = groups(run_dir)
         assert process.poll() is None
@@ -171,7 +176,7 @@ def test_ctrl_c_while_services_start_leaves_no_process(run_dir: Path) -> None:
     assert not any(group_members(group) for group in started)
 
 
-def test_a_taken_web_port_is_told_and_nothing_starts(run_dir: Path) -> None:
+def test_a_taken_web_port_is_reported_and_nothing_starts(run_dir: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -183,7 +188,7 @@ def test_a_taken_web_port_is_told_and_nothing_starts(run_dir: Path) -> None:
     assert list((run_dir / "logs").iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     run_dir = tmp_path / "file" / "run"
     done = subprocess.run(

@@ -83,7 +83,7 @@ def test_stopping_waits_for_a_child_that_takes_long_to_end(run_dir: Path, monkey
 
 
 @pytest.mark.parametrize("end", [Services.stop, Services.kill])
-def test_a_child_in_a_session_of_its_own_ends_too(run_dir: Path, end: Callable[[Services, str], None]) -> None:
+def test_a_child_in_a_separate_session_ends_too(run_dir: Path, end: Callable[[Services, str], None]) -> None:
     with running(["runaway"], run_dir=run_dir, procfile=PROCFILE) as services:
         wait_for_line(services, "runaway")
         child = psutil.Process(int(services.log("runaway").read_text()))
@@ -132,7 +132,7 @@ def test_a_second_run_in_the_same_folder_is_refused(run_dir: Path) -> None:
         pytest.fail("the second run was let in")
 
 
-def test_the_death_of_a_service_is_told_with_its_exit_code_and_last_lines(run_dir: Path) -> None:
+def test_the_death_of_a_service_is_reported_with_its_exit_code_and_last_lines(run_dir: Path) -> None:
     with running(["calm"], run_dir=run_dir, procfile=PROCFILE) as services:
         group = services.pid("calm")
         services.start("failing")
@@ -144,14 +144,14 @@ def test_the_death_of_a_service_is_told_with_its_exit_code_and_last_lines(run_di
     assert not group_members(group)
 
 
-def test_a_killed_service_is_told_with_the_name_of_the_signal(run_dir: Path) -> None:
+def test_a_killed_service_is_reported_with_the_name_of_the_signal(run_dir: Path) -> None:
     with running(["calm"], run_dir=run_dir, procfile=PROCFILE) as services:
         os.kill(services.pid("calm"), signal.SIGKILL)
         with pytest.raises(ServiceDiedError, match="The service calm was killed by SIGKILL"):
             services.wait_until(lambda: False, "nothing", timeout_s=10)
 
 
-def test_a_wait_that_is_in_vain_ends_at_its_deadline(run_dir: Path) -> None:
+def test_a_wait_without_a_result_ends_at_its_deadline(run_dir: Path) -> None:
     with (
         running(["calm"], run_dir=run_dir, procfile=PROCFILE) as services,
         pytest.raises(CannotRunError, match="Gave up waiting for the moon"),

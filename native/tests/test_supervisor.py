@@ -59,7 +59,7 @@ def test_the_delay_is_short_again_after_a_calm_time(run_dir: Path, monkeypatch: 
     assert all("restarts in 0.2 s" in line for line in said)
 
 
-def test_a_service_that_dies_again_and_again_ends_the_run_with_its_last_lines(
+def test_a_service_that_keeps_dying_ends_the_run_with_its_last_lines(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.01)
@@ -103,7 +103,7 @@ def test_postgres_waits_for_the_children_of_the_one_that_was_killed(run_dir: Pat
         services.wait_until_ready("postgres")
 
 
-def test_a_data_folder_that_stays_in_use_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_data_folder_that_stays_in_use_is_reported_in_one_sentence(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "lock"),
         pytest.raises(CannotRunError, match=f"Another server still uses the data in {tmp_path}"),

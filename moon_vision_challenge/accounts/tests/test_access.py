@@ -213,7 +213,7 @@ def forgotten(_: object) -> HttpResponse:
 
 class ForgottenView(APIView):
     permission_classes = []
-    get = staticmethod(forgotten)  # type: ignore[assignment]
+    get = staticmethod(forgotten)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_a_new_token_is_alone_on_standard_output_and_works() -> None:
     assert out.count("\n") == 1
     assert "alice" in err
     caller = TokenCache().find_caller(out.strip())
-    assert (caller.token_name, caller.scopes) == ("ci", {"read"})
+    assert (caller.token_name, list(caller.scopes)) == ("ci", ["read"])
     token = ApiToken.objects.get()
     assert token.owner.name == "alice"
     assert token.expires_at

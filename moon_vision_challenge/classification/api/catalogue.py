@@ -92,7 +92,7 @@ class ModelCatalogueViewSet(ViewSet):
         responses={200: ClassListSerializer, **NOT_FOUND, **schema.TOO_MANY_REQUESTS},
     )
     @action(detail=True)
-    def classes(self, request: Request, model_type: str) -> Response:  # noqa: ARG002
+    def classes(self, request: Request, model_type: str) -> Response:  # noqa: ARG002  # DRF's signature
         try:
             labels = catalogue.get_class_labels(model_type)
         except UnknownModelTypeError:

@@ -27,7 +27,7 @@ class ImageUploadField(serializers.FileField):
         "not_base64": "Send a file, base64 text, or a data URI with base64 text.",
     }
 
-    def to_internal_value(self, data: Any) -> images.EncodedImage:  # type: ignore[override]
+    def to_internal_value(self, data: Any) -> images.EncodedImage:  # type: ignore[override]  # the stubs want a file
         match data:
             case bytes():  # the body of the request
                 content = data
@@ -81,7 +81,7 @@ class ModelTypeField(serializers.ChoiceField):
         self.fail("invalid_choice", input=echo(data), choices=choices)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ModelTypeField":
-        return type(self)(**self._kwargs)  # type: ignore[attr-defined]
+        return type(self)(**self._kwargs)  # type: ignore[attr-defined]  # the stubs leave it out
 
 
 IMAGE_URL = "image_url"
@@ -128,11 +128,11 @@ class ClassificationSerializer(ImageSerializer):
 
     model_type = ModelTypeField()
     image = ImageUploadField()
-    label = serializers.CharField(read_only=True)  # type: ignore[assignment]  # shadows the label that fields have
+    label: Any = serializers.CharField(read_only=True)  # Any, because a serializer itself has a label: text
 
 
 class PredictionSerializer(serializers.Serializer[Any]):
-    label = serializers.CharField()  # type: ignore[assignment]
+    label: Any = serializers.CharField()
     score = serializers.FloatField(allow_null=True, help_text="Null if this model type does not return scores.")
     class_id = serializers.IntegerField(allow_null=True, help_text="Index of the label in the model's class list.")
 
@@ -140,7 +140,7 @@ class PredictionSerializer(serializers.Serializer[Any]):
 class LabelSerializer(serializers.Serializer[Any]):
     """v0's response."""
 
-    label = serializers.CharField()  # type: ignore[assignment]
+    label: Any = serializers.CharField()
     predictions = PredictionSerializer(many=True, required=False, help_text="Only with `top_k`. Best first.")
 
 
@@ -158,7 +158,7 @@ class InferenceSerializer(ImageSerializer):
     id = serializers.IntegerField(read_only=True)
     model_type = ModelTypeField()
     image = ImageUploadField()
-    label = serializers.CharField(read_only=True)  # type: ignore[assignment]
+    label: Any = serializers.CharField(read_only=True)
     status = serializers.ChoiceField(choices=Inference.STATUS.choices, read_only=True)
     error = InferenceErrorSerializer(read_only=True, allow_null=True)
     attempts = serializers.IntegerField(read_only=True)

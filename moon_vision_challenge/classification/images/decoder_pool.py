@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from PIL import Image
@@ -124,6 +124,8 @@ class _Decoder:
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        self._requests = cast("IO[bytes]", self._process.stdin)
+        self._answers = cast("IO[bytes]", self._process.stdout)
         self._is_between_images = True
 
     @property
@@ -137,9 +139,9 @@ class _Decoder:
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._requests, self._answers):
             with suppress(BrokenPipeError):  # of bytes that were not sent
-                pipe.close()  # type: ignore[union-attr]  # both are pipes
+                pipe.close()
 
     def ask(self, parts: Parts, request: dict[str, Any], memory_bytes: int) -> Image.Image | None:
         cpu_s = settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK
@@ -163,19 +165,17 @@ class _Decoder:
         return image
 
     def _exchange(self, parts: Parts, request: dict[str, Any]) -> Image.Image | InvalidImageError | None:
-        requests = self._process.stdin
-        assert requests is not None  # noqa: S101  # it is a pipe
-        requests.write(json.dumps(request).encode() + b"\n")
+        self._requests.write(json.dumps(request).encode() + b"\n")
         for part in parts:
-            requests.write(part)
-        requests.flush()
+            self._requests.write(part)
+        self._requests.flush()
         answer = json.loads(self._read_line())
         if "error" in answer:
             return _error(**answer)
         return self._read_pixels(answer["width"], answer["height"]) if request["wants_pixels"] else None
 
     def _read_line(self) -> bytes:
-        line = self._process.stdout.readline()  # type: ignore[union-attr]  # it is a pipe
+        line = self._answers.readline()
         if not line.endswith(b"\n"):
             raise EOFError
         return line
@@ -185,7 +185,7 @@ class _Decoder:
         rows = band_rows(width)
         for top in range(0, height, rows):
             size = (width, min(rows, height - top))
-            data = self._process.stdout.read(size[0] * size[1] * 3)  # type: ignore[union-attr]  # it is a pipe
+            data = self._answers.read(size[0] * size[1] * 3)
             if len(data) < size[0] * size[1] * 3:
                 raise EOFError
             image.paste(Image.frombuffer("RGB", size, data, "raw", "RGB", 0, 1), (0, top))

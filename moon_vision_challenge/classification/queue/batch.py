@@ -188,7 +188,7 @@ def _jittered(ceiling_s: float) -> float:
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    return ceiling_s / 2 + random.uniform(0, ceiling_s / 2)  # noqa: S311
+    return ceiling_s / 2 + random.uniform(0, ceiling_s / 2)  # noqa: S311  # not a secret
 
 
 def _reason(error: ClassificationError) -> dict[str, str]:

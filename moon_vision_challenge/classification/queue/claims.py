@@ -56,7 +56,7 @@ RETURNING inference.*
 """  # noqa: S608  # the only thing put in is a constant
 
 _FIND_WAITING = (
-    f"SELECT id FROM classification_inference AS waiting WHERE {_IS_CLAIMABLE} ORDER BY available_at LIMIT 1"  # noqa: S608
+    f"SELECT id FROM classification_inference AS waiting WHERE {_IS_CLAIMABLE} ORDER BY available_at LIMIT 1"  # noqa: S608  # a constant
 )
 
 _END_ATTEMPTS = """

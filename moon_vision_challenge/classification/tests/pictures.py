@@ -1,7 +1,6 @@
 """Pictures that tests send: sound ones of every kind, and broken ones."""
 
 import base64
-import io
 import struct
 import zlib
 from typing import Any
@@ -9,18 +8,9 @@ from typing import Any
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
+from chaos.corpus import case
 
-def gradient(width: int = 320, height: int = 240, mode: str = "RGB") -> Image.Image:
-    """Left to right from black to red, top to bottom from black to green; the blue of every pixel is 64."""
-    red = Image.linear_gradient("L").rotate(90).resize((width, height))
-    green = Image.linear_gradient("L").resize((width, height))
-    return Image.merge("RGB", (red, green, Image.new("L", (width, height), 64))).convert(mode)
-
-
-def encode(image: Image.Image, image_format: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
+gradient, encode = case.photo, case.encode
 
 
 def photo(image_format: str, mode: str = "RGB", **options: Any) -> bytes:

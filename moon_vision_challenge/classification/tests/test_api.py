@@ -111,9 +111,9 @@ def test_v1_shows_why_a_row_failed(client: APIClient, start_fake: StartFake, jpe
 
 
 @pytest.mark.django_db
-def test_the_image_url_answers_with_the_bytes_as_they_came(client: APIClient, jpeg: bytes) -> None:
+def test_the_image_url_returns_the_uploaded_bytes_unchanged(client: APIClient, jpeg: bytes) -> None:
     response = client.get(post(client, V1, jpeg).json()["image"])
-    assert b"".join(response.streaming_content) == jpeg  # type: ignore[attr-defined]
+    assert response.getvalue() == jpeg
     assert response["Content-Type"] == "image/jpeg"
     assert response["X-Content-Type-Options"] == "nosniff"
 
@@ -141,7 +141,7 @@ CUT_SHORT = {
 @pytest.mark.parametrize("url", [V0, V1])
 class TestBadInput:
     @pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
-    def test_what_is_no_sound_image_is_400_on_image(self, client: APIClient, url: str, data: bytes) -> None:
+    def test_a_damaged_image_is_400_on_image(self, client: APIClient, url: str, data: bytes) -> None:
         response = post(client, url, data)
         assert (response.status_code, list(response.json())) == (400, ["image"])
         assert_is_json_without_secrets(response)
@@ -167,12 +167,12 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "value", ["no base64!", "data:image/jpeg,plain", "data:,", "", None, 5, [], {"b64": "x"}, True, "é"]
     )
-    def test_an_image_that_is_no_base64_text_is_400_on_image(self, client: APIClient, url: str, value: object) -> None:
+    def test_an_image_that_is_not_base64_text_is_400_on_image(self, client: APIClient, url: str, value: object) -> None:
         response = client.post(url, {"model_type": "resnet", "image": value}, format="json")
         assert (response.status_code, list(response.json())) == (400, ["image"])
 
     @pytest.mark.parametrize("value", [None, 5, [], {}, "", "\x00", "res\nnet"])
-    def test_a_model_type_that_is_no_choice_is_400_on_model_type(
+    def test_a_model_type_that_is_not_a_choice_is_400_on_model_type(
         self, client: APIClient, url: str, value: object, jpeg: bytes
     ) -> None:
         response = client.post(url, {"model_type": value, "image": pictures.data_uri(jpeg)}, format="json")
@@ -185,7 +185,7 @@ class TestBadInput:
         assert_is_json_without_secrets(response)
 
     @pytest.mark.parametrize("body", [b"[1]", b'"text"', b"null", b"7"])
-    def test_json_that_is_no_object_is_400(self, client: APIClient, url: str, body: bytes) -> None:
+    def test_json_other_than_an_object_is_400(self, client: APIClient, url: str, body: bytes) -> None:
         response = client.post(url, body, content_type="application/json")
         assert response.status_code == 400
         assert_is_json_without_secrets(response)
@@ -253,12 +253,12 @@ class TestBadInput:
         assert (response.status_code, set(response.json())) == (400, {"model_type", "image"})
 
     @pytest.mark.parametrize("content_type", ["", ";", "json", "multipart/form-data-x", "application/*", "x" * 5000])
-    def test_what_is_no_known_content_type_is_415(self, client: APIClient, url: str, content_type: str) -> None:
+    def test_an_unknown_content_type_is_415(self, client: APIClient, url: str, content_type: str) -> None:
         response = client.generic("POST", url, "{}", content_type=content_type)
         assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
 
     @pytest.mark.parametrize("accept", ["text/html", "application/json; indent=8", "*", "image/png;q=", ","])
-    def test_the_answer_is_json_whatever_the_client_accepts(self, client: APIClient, url: str, accept: str) -> None:
+    def test_the_answer_is_json_for_every_accept_header(self, client: APIClient, url: str, accept: str) -> None:
         response = client.post(f"{url}?format=xml", b"{}", content_type="application/json", HTTP_ACCEPT=accept)
         assert (response.status_code, response["Content-Type"]) == (400, "application/json")
 
@@ -276,7 +276,7 @@ class TestBadInput:
         response = post(client, url, bytes(50_000_000))
         assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
 
-    def test_a_length_that_is_no_number_is_400(self, client: APIClient, url: str) -> None:
+    def test_a_length_that_is_not_a_number_is_400(self, client: APIClient, url: str) -> None:
         response = client.generic("POST", url, "{}", content_type="application/json", CONTENT_LENGTH="many")
         assert response.status_code == 400
 

@@ -118,7 +118,7 @@ def test_version_labels_are_those_of_models_config(client: APIClient, settings: 
 def test_a_classificator_with_three_hooks_is_in_the_catalogue_with_what_is_known(
     client: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(dispatcher._classificators, "complete", Complete())  # type: ignore[attr-defined]
+    monkeypatch.setitem(dispatcher._classificators, "complete", Complete())  # type: ignore[attr-defined]  # this test's dispatcher is the default one
     shown = client.get(MODELS + "complete/").json()
     assert (shown["state"], shown["input_size"], shown["classes_count"], shown["classes"]) == (
         "unavailable",

@@ -62,7 +62,7 @@ def test_a_model_that_is_asked_somewhere_else_need_not_be_listed(monkeypatch: py
     assert found() == []
 
 
-def test_a_file_that_cannot_be_read_is_told_once(config: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported_once(config: Path) -> None:
     (message,) = found()
     assert message.id == "classification.W001"
 
@@ -256,7 +256,7 @@ def test_fields_that_only_tensorflow_serving_knows_are_left_out(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("text", "line"), [("}", 1), ("{{{", 1), ("model_config_list {\n  config {", 2)])
-def test_a_broken_models_config_is_told_with_its_line(config: Path, text: str, line: int) -> None:
+def test_a_broken_models_config_is_reported_with_its_line(config: Path, text: str, line: int) -> None:
     config.write_text(text)
     [warning] = found()
     assert warning.id == "classification.W001"

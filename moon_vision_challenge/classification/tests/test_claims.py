@@ -52,7 +52,7 @@ def test_racing_workers_claim_every_row_exactly_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_workers_that_lose_their_leases_all_the_time_finish_no_row_twice() -> None:
+def test_workers_that_keep_losing_their_leases_finish_no_row_twice() -> None:
     rows = waiting(60)
     finished: Counter[int] = Counter()
     late = 0

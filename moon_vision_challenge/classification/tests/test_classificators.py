@@ -7,12 +7,13 @@ from pytest_django import Settings
 from moon_vision_challenge.classification.abstract_classificator import Classificator
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError
-from moon_vision_challenge.classification.images import crop_and_resize
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests.pictures import gradient
 from moon_vision_challenge.classification.tests.test_dispatchers import Complete
 from moon_vision_challenge.conftest import StartFake
+from moon_vision_challenge.model_io import pixels
+from moon_vision_challenge.model_io.declaration import Declaration
 
 SIZES = {"resnet": 224, "inception": 299, "efficientnet_lite0": 224}
 
@@ -24,9 +25,9 @@ def test_the_model_gets_the_cropped_raw_pixels(start_fake: StartFake, model_type
     ((path, body),) = server.requests
     assert path == f"/v1/models/{model_type}:predict"
     assert body["signature_name"] == "raw"
-    pixels = base64.b64decode(body["instances"][0]["b64"])
-    assert pixels == crop_and_resize(gradient(), size).tobytes()
-    assert len(pixels) == size * size * 3
+    sent = base64.b64decode(body["instances"][0]["b64"])
+    assert sent == pixels.fit(gradient(), (size, size), Declaration()).tobytes()
+    assert len(sent) == size * size * 3
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_the_model_gets_the_cropped_raw_pixels(start_fake: StartFake, model_type
         *([[0.1] * 1000] * 2, {}, None, [{}], [{"x": 1}], [{"probabilities": "x" * 1000, "classes": None}, 1]),
     ],
 )
-def test_an_answer_that_is_no_prediction_is_an_error(start_fake: StartFake, predictions: object) -> None:
+def test_an_answer_without_a_prediction_is_an_error(start_fake: StartFake, predictions: object) -> None:
     start_fake(fake.replies(200, {"predictions": predictions}))
     with pytest.raises(InvalidPredictionError):
         dispatcher["resnet"].predict(gradient())
@@ -68,4 +69,4 @@ def test_a_batch_is_classified_one_by_one_unless_a_class_knows_better() -> None:
 
 def test_an_incomplete_class_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="abstract"):
-        Classificator()  # type: ignore[abstract]
+        Classificator()  # type: ignore[abstract]  # which this test shows

@@ -82,7 +82,7 @@ def test_requests(service: Service) -> None:
     assert [answer.json() for answer in (form, chunked, zipped)] == [EXPECTED] * 3
 
 
-def test_requests_whose_header_has_no_boundary_is_told_so(service: Service) -> None:
+def test_a_multipart_request_without_a_boundary_is_answered_with_the_reason(service: Service) -> None:
     answer = requests.post(v0(service), data=b"--x", headers={"Content-Type": "multipart/form-data"}, timeout=TIMEOUT_S)
     assert answer.status_code == 400
     assert "has no boundary" in answer.json()["detail"]
@@ -179,7 +179,7 @@ def json_body() -> bytes:
     return b"\xef\xbb\xbf" + json.dumps({"model_type": MODEL, "image": image}).encode()
 
 
-def test_livez_is_answered_whatever_the_host(service: Service) -> None:
+def test_livez_is_answered_for_every_host_header(service: Service) -> None:
     for path in ("/livez", "/readyz"):
         answer = requests.get(service.url + path, headers={"Host": "10.0.0.1"}, timeout=TIMEOUT_S)
         assert answer.status_code == 200

@@ -103,7 +103,7 @@ def test_a_model_type_that_some_address_cannot_hold_is_refused(model_type: str) 
 
 
 @pytest.mark.parametrize("thing", [object, "text", Complete()])
-def test_what_is_no_classificator_class_is_refused(thing: Any) -> None:
+def test_what_is_not_a_classificator_subclass_is_refused(thing: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="not a Classificator subclass"):
         Dispatcher().register(thing)
 
@@ -118,7 +118,7 @@ def test_a_duplicate_is_refused_and_both_classes_are_named() -> None:
 
 def test_an_abstract_dispatcher_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="abstract"):
-        AbstractDispatcher()  # type: ignore[abstract]
+        AbstractDispatcher()  # type: ignore[abstract]  # which this test shows
 
 
 @override_settings(CLASSIFICATION_DISPATCHER=f"{__name__}.CapitalDispatcher")
@@ -169,7 +169,7 @@ def test_a_broken_classificators_module_is_an_error_at_start_up(app_with: Any) -
         Dispatcher().autodiscover()
 
 
-def test_an_app_without_classificators_is_no_error() -> None:
+def test_an_app_without_classificators_is_not_an_error() -> None:
     assert apps.is_installed("django.contrib.sessions")
     dispatcher = Dispatcher()
     dispatcher.autodiscover()

@@ -109,9 +109,7 @@ def test_nothing_is_accepted_that_would_leave_less_than_the_floor(
 
 @needs_database
 @pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT, errno.EACCES, errno.ESTALE, errno.EFBIG, errno.EMFILE])
-def test_whatever_the_system_refuses_while_writing_is_503(
-    client: APIClient, settings: Settings, tmp_path: Path, jpeg: bytes, number: int
-) -> None:
+def test_a_failed_write_is_503(client: APIClient, settings: Settings, tmp_path: Path, jpeg: bytes, number: int) -> None:
     def fail(_path: Path, _mode: int) -> None:
         raise OSError(number, os.strerror(number))
 

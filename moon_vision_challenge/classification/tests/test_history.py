@@ -96,7 +96,7 @@ def test_a_cursor_that_no_page_gave_is_400_by_its_name(client: APIClient, positi
     assert (response.status_code, list(response.json())) == (400, ["cursor"])
 
 
-def test_a_cursor_that_is_no_base64_is_400_too(client: APIClient) -> None:
+def test_a_cursor_that_is_not_base64_is_400_too(client: APIClient) -> None:
     assert client.get(f"{URL}?cursor=nonsense-").status_code == 400
 
 

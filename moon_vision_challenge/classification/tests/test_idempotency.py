@@ -63,10 +63,9 @@ def test_the_tokens_of_one_owner_share_their_keys(client: APIClient, jpeg: bytes
 
 @pytest.mark.django_db
 def test_anonymous_callers_at_two_addresses_share_no_key(client: APIClient, jpeg: bytes) -> None:
-    body = {"model_type": "resnet", "image": pictures.upload(jpeg)}
     responses = []
     for address in ("192.0.2.1", "192.0.2.2"):
-        body["image"].seek(0)
+        body = {"model_type": "resnet", "image": pictures.upload(jpeg)}
         responses.append(client.post(URL, body, headers={"Idempotency-Key": "k-1"}, REMOTE_ADDR=address))
     assert [response.status_code for response in responses] == [201, 201]
 

@@ -109,7 +109,7 @@ def test_threads_share_the_decoders(pool: DecoderPool) -> None:
     assert len(pool.process_ids()) == django_settings.INFERENCE_DECODER_PROCESSES
 
 
-def test_whoever_finds_no_free_decoder_is_told_to_come_again(pool: DecoderPool, settings: Settings) -> None:
+def test_a_request_without_a_free_decoder_is_told_to_retry(pool: DecoderPool, settings: Settings) -> None:
     settings.INFERENCE_DECODE_WAIT_S, settings.INFERENCE_MAX_DECODE_CPU_S = 0.1, 1.0
     decode(pool)
     with ThreadPoolExecutor(1) as threads:
@@ -122,7 +122,7 @@ def test_whoever_finds_no_free_decoder_is_told_to_come_again(pool: DecoderPool, 
     assert decode(pool) == photo().tobytes()
 
 
-def test_a_forked_process_has_decoders_of_its_own() -> None:
+def test_a_forked_process_starts_separate_decoders() -> None:
     program = """
 import os, sys
 import django
@@ -193,7 +193,7 @@ def test_an_image_that_needs_more_than_all_is_decoded_alone(settings: Settings) 
     assert budget.taken == 0
 
 
-def test_memory_is_freed_whatever_happens() -> None:
+def test_memory_is_freed_after_success_and_after_failure() -> None:
     budget = images.budget.memory
     before = budget.taken
     data = encode(photo(), "JPEG")

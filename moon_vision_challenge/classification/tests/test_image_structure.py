@@ -73,7 +73,7 @@ def test_a_scan_ends_at_the_limit_of_parts(case: Case) -> None:
     assert counter.calls <= 2 * 1001  # a GIF's blocks are counted, and the sub-blocks of each
 
 
-def test_an_altered_image_gets_one_verdict_whatever_the_scale() -> None:
+def test_an_altered_image_gets_the_same_verdict_at_every_scale() -> None:
     chance = random.Random(7)
     verdicts: set[str] = set()
     for _ in range(1500):

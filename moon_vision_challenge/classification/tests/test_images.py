@@ -11,6 +11,8 @@ from chaos.corpus import Case, Verdict, deep
 from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.exceptions import ImageTooLargeError, InvalidImageError, UnreadableImageError
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.model_io import pixels
+from moon_vision_challenge.model_io.declaration import Declaration
 
 
 def decode(data: bytes, min_side: int | None = None) -> Image.Image:
@@ -22,13 +24,13 @@ def mean_difference(one: Image.Image, other: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
-def test_what_is_no_sound_image_is_unreadable(data: bytes) -> None:
+def test_a_damaged_image_is_unreadable(data: bytes) -> None:
     with pytest.raises(UnreadableImageError):
         decode(data)
 
 
 @pytest.mark.parametrize("data", pictures.UNREADABLE.values(), ids=pictures.UNREADABLE.keys())
-def test_what_is_no_sound_image_is_unreadable_at_reduced_scale_too(data: bytes) -> None:
+def test_a_damaged_image_is_unreadable_at_reduced_scale_too(data: bytes) -> None:
     with pytest.raises(UnreadableImageError):
         decode(data, min_side=1)
 
@@ -76,7 +78,7 @@ def test_an_unknown_exif_orientation_counts_as_upright() -> None:
     assert decode(pictures.rotated_by_exif(99)).size == (320, 240)
 
 
-def test_an_exif_orientation_that_is_no_number_counts_as_upright() -> None:
+def test_an_exif_orientation_that_is_not_a_number_counts_as_upright() -> None:
     # one entry: tag 0x0112, type 2 (text), 4 bytes
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0bad\0\0\0\0\0"
     assert decode(pictures.photo("JPEG", exif=exif)).size == (320, 240)
@@ -119,37 +121,39 @@ def test_a_small_jpeg_is_never_reduced_below_the_shorter_side() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 1000), (1000, 1), (640, 480), (224, 224)])
-def test_crop_and_resize_gives_the_size_asked_for(size: tuple[int, int]) -> None:
-    assert images.crop_and_resize(pictures.gradient(*size), 224).size == (224, 224)
+def test_cropping_and_resizing_gives_the_requested_size(size: tuple[int, int]) -> None:
+    assert pixels.fit(pictures.gradient(*size), (224, 224), Declaration()).size == (224, 224)
 
 
-def test_crop_and_resize_takes_the_central_seven_eighths() -> None:
+def test_the_default_crop_is_the_central_seven_eighths() -> None:
     image = Image.new("RGB", (512, 256), "red")
     image.paste("blue", (256 - 112, 128 - 112, 256 + 112, 128 + 112))  # exactly the crop
-    pixels = np.asarray(images.crop_and_resize(image, 224))
-    assert (pixels == (0, 0, 255)).all()
+    cut = np.asarray(pixels.fit(image, (224, 224), Declaration()))
+    assert (cut == (0, 0, 255)).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (37, 900), (375, 500), (224, 224), (2000, 1500)])
 @pytest.mark.parametrize("crop", [0.875, 1.0])
-def test_crop_and_resize_gives_what_pillow_gives(
+def test_cropping_and_resizing_gives_what_pillow_gives(
     size: tuple[int, int], crop: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("cykooz_resizer", reason="there is no wheel for this platform: Pillow resizes")
     image = pictures.gradient(*size)
-    ours = np.asarray(images.crop_and_resize(image, 224, crop=crop), np.int16)
+    ours = np.asarray(pixels.fit(image, (224, 224), Declaration(crop=crop)), np.int16)
     # as on platforms that have no wheel of it
     monkeypatch.setattr("moon_vision_challenge.model_io.pixels.cykooz_resizer", None)
-    pillows = np.asarray(images.crop_and_resize(image, 224, crop=crop), np.int16)
+    pillows = np.asarray(pixels.fit(image, (224, 224), Declaration(crop=crop)), np.int16)
     assert np.abs(ours - pillows).max() <= 1
 
 
 def test_several_threads_resize_at_the_same_time() -> None:
     sides = [*range(100, 400, 25)] * 5
-    pixels = [images.crop_and_resize(pictures.gradient(side, side), 224).tobytes() for side in sides]
+
+    def resized(side: int) -> bytes:
+        return pixels.fit(pictures.gradient(side, side), (224, 224), Declaration()).tobytes()
+
     with ThreadPoolExecutor(4) as threads:
-        again = list(threads.map(lambda side: images.crop_and_resize(pictures.gradient(side, side), 224), sides))
-    assert [image.tobytes() for image in again] == pixels
+        assert list(threads.map(resized, sides)) == list(map(resized, sides))
 
 
 def test_mutated_files_of_every_format_raise_only_invalid_image_errors() -> None:

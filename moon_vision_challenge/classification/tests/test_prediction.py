@@ -71,7 +71,7 @@ def test_the_chosen_version_is_asked(start_fake: StartFake, version: VersionChoi
     assert dispatcher["resnet"].model_url.endswith("/v1/models/resnet:predict"), "the shared instance is unchanged"
 
 
-def test_a_class_with_three_hooks_and_a_url_of_its_own_can_be_asked_at_a_version_too(
+def test_a_class_with_three_hooks_and_a_model_url_accepts_a_version_too(
     start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_fake(fake.replies(200, {"predictions": ["puffin"]}))
@@ -115,7 +115,7 @@ def test_a_url_that_cannot_be_set_is_an_error_of_the_request() -> None:
         classify(fixed(), [PHOTO], version=VersionChoice(1))
 
 
-def test_a_version_that_is_not_served_is_told_from_a_model_that_is_not(start_fake: StartFake) -> None:
+def test_a_missing_version_is_distinguished_from_a_missing_model(start_fake: StartFake) -> None:
     server = start_fake(GONE)
     with pytest.raises(ModelVersionNotAvailableError) as caught:
         classify(dispatcher["resnet"], [PHOTO], version=VersionChoice(2))
@@ -128,7 +128,7 @@ def test_a_version_that_is_not_served_is_told_from_a_model_that_is_not(start_fak
     assert type(plain.value) is ModelNotAvailableError
 
 
-def test_an_unknown_label_is_told_from_a_refused_input(start_fake: StartFake) -> None:
+def test_an_unknown_label_is_distinguished_from_a_refused_input(start_fake: StartFake) -> None:
     server = start_fake(NO_LABEL)
     server.metadata = NO_LABEL
     with pytest.raises(UnknownVersionLabelError):
@@ -144,7 +144,7 @@ def tell(version: VersionChoice = NEWEST, model_type: str = "resnet") -> int | N
     return number
 
 
-def test_the_newest_available_version_is_found_asked_and_told(start_fake: StartFake) -> None:
+def test_the_newest_available_version_is_found_used_and_shown(start_fake: StartFake) -> None:
     server = start_fake(fake.predicts(281))
     server.status = fake.replies(
         200,
@@ -161,13 +161,13 @@ def test_the_newest_available_version_is_found_asked_and_told(start_fake: StartF
     assert server.asked.count("/v1/models/resnet") == 1, "the status is kept for a few seconds"
 
 
-def test_a_version_asked_for_by_number_is_told_without_asking_for_the_status(start_fake: StartFake) -> None:
+def test_a_version_requested_by_number_is_returned_without_reading_the_status(start_fake: StartFake) -> None:
     server = start_fake(fake.predicts(281))
     assert tell(VersionChoice(4)) == 4
     assert server.asked == ["/v1/models/resnet/versions/4/metadata"]
 
 
-def test_the_version_behind_a_label_is_found_asked_and_told(start_fake: StartFake) -> None:
+def test_the_version_behind_a_label_is_found_used_and_shown(start_fake: StartFake) -> None:
     server = start_fake(fake.predicts(281))
     server.status = fake.has_versions(3)
     assert tell(VersionChoice(label="stable")) == 3
@@ -184,14 +184,14 @@ def test_an_unknown_label_is_an_error_without_asking_the_model(start_fake: Start
 
 
 @pytest.mark.parametrize("version", [NEWEST, VersionChoice(label="stable")])
-def test_a_server_that_does_not_tell_its_versions_is_asked_all_the_same(
+def test_a_server_that_does_not_report_its_versions_is_still_asked(
     start_fake: StartFake, version: VersionChoice
 ) -> None:
     start_fake(fake.predicts(281)).status = fake.replies(501, b"")
     assert tell(version) is None
 
 
-def test_a_version_that_was_replaced_since_the_status_was_read_is_no_failure(start_fake: StartFake) -> None:
+def test_a_version_that_was_replaced_since_the_status_was_read_is_not_a_failure(start_fake: StartFake) -> None:
     server = start_fake(fake.predicts(281))
     server.status = fake.has_versions(1)
     assert tell() == 1

@@ -28,6 +28,8 @@ from moon_vision_challenge.classification.tests.pictures import encode, gradient
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
 from moon_vision_challenge.classification.tests.test_third_party_app import CLASSIFICATORS
 from moon_vision_challenge.classification.tests.waiting import wait_for
+from moon_vision_challenge.model_io import pixels
+from moon_vision_challenge.model_io.declaration import Declaration
 from native.environment import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,8 +49,8 @@ def test_both_ways_give_the_label_that_onnxruntime_gives_for_the_same_pixels(ser
     expected = []
     for data in pictures():
         image = images.open_image(data).decode(min_side=512)
-        pixels = np.asarray(images.crop_and_resize(image, 224))[np.newaxis]
-        (probabilities,) = session.run(["probabilities"], {session.get_inputs()[0].name: pixels})
+        prepared = np.asarray(pixels.fit(image, (224, 224), Declaration()))[np.newaxis]
+        (probabilities,) = session.run(["probabilities"], {session.get_inputs()[0].name: prepared})
         expected.append(IMAGENET_LABELS[int(probabilities[0].argmax())])
     assert len(set(expected)) > 1
     assert [service.post("v0", data).json()["label"] for data in pictures()] == expected

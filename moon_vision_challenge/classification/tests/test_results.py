@@ -187,7 +187,7 @@ def test_other_exceptions_of_a_hook_pass_as_they_are(hook: str) -> None:
 
 def test_a_worker_process_that_celery_ends_while_a_hook_runs_ends() -> None:
     billiard = types.ModuleType("billiard.common")
-    exec("def on_sigterm(signum, frame): raise SystemExit(241)", billiard.__dict__)  # noqa: S102
+    exec("def on_sigterm(signum, frame): raise SystemExit(241)", billiard.__dict__)
     with pytest.raises(SystemExit), contained(Complete()):
         billiard.on_sigterm(15, None)
 
@@ -239,7 +239,7 @@ def storable(found: Sequence[Classification]) -> bool:
 
 
 @pytest.mark.parametrize("hook", ["decode_predictions", "decode_scores", "predict_batch"])
-def test_of_whatever_a_hook_returns_only_what_can_be_stored_gets_out(hook: str) -> None:
+def test_only_storable_values_leave_a_hook(hook: str) -> None:
     chance = random.Random(hook)
     outcomes = []
     for _ in range(3000):

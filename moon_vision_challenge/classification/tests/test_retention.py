@@ -40,7 +40,7 @@ def test_a_run_is_bounded_and_takes_the_oldest_first() -> None:
     assert list(Inference.objects.all()) == [ages[0]]
 
 
-def test_a_file_that_is_gone_already_is_no_error() -> None:
+def test_a_file_that_is_already_gone_is_not_an_error() -> None:
     row("2026/01/01/gone.jpg", 31)
     assert retention.delete_old_inferences() == 1
 

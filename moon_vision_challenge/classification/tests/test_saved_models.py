@@ -21,9 +21,12 @@ from moon_vision_challenge.classification.classificators import (
 )
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
+from moon_vision_challenge.model_io import pixels
+from moon_vision_challenge.model_io.declaration import Declaration
 from moon_vision_challenge.model_server.tests.conftest import Server, models_config, start_server
+from moon_vision_challenge.model_zoo.architectures import LITE
 from moon_vision_challenge.model_zoo.build import build_model
-from moon_vision_challenge.model_zoo.saved_models import LITE, export
+from moon_vision_challenge.model_zoo.saved_models import export
 from native.environment import ROOT
 
 tf: Any = pytest.importorskip("tensorflow", reason="TensorFlow is not installed: make test_tf")
@@ -69,6 +72,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert running.stop() == 0
 
 
+def crop(photo: Image.Image, side: int, part: float = 0.875) -> Image.Image:
+    return pixels.fit(photo, (side, side), Declaration(crop=part))
+
+
 def ask(server: Server, photos: list[Image.Image], cls: type[ServedModelClassificator], name: str) -> Any:
     """The labels and best scores that the gateway gives."""
     classificator = cls()
@@ -99,8 +106,8 @@ def test_raw_pixels_get_the_labels_that_the_keras_model_gives(
     keras.utils.set_random_seed(SEED)
     application = keras.applications.resnet if name == "resnet" else keras.applications.inception_v3
     model = (application.ResNet50 if name == "resnet" else application.InceptionV3)(weights=None)
-    pixels = np.stack([np.asarray(images.crop_and_resize(photo, SIZES[name])) for photo in photos])
-    prepared = application.preprocess_input(pixels.astype(np.float32))
+    crops = np.stack([np.asarray(crop(photo, SIZES[name])) for photo in photos])
+    prepared = application.preprocess_input(crops.astype(np.float32))
     expected = in_batches(lambda batch: model(batch, training=False).numpy(), prepared)
     check(ask(server, photos, cls, name), expected)
 
@@ -113,7 +120,7 @@ def test_encoded_images_get_the_labels_that_tensorflow_gives(
     folder = server.log.parent / "models" / name / "1"
     graph = tf.saved_model.load(str(folder)).signatures["serving_default"]
     side = round(SIZES[name] / 0.875)
-    jpegs = [images.encode_jpeg(images.crop_and_resize(photo, side, crop=1)) for photo in photos]
+    jpegs = [images.encode_jpeg(crop(photo, side, 1.0)) for photo in photos]
     expected = in_batches(lambda batch: graph(images=tf.constant(batch))["probabilities"].numpy(), jpegs)
     check(ask(server, photos, cls, f"{name}_encoded"), expected)
 
@@ -123,6 +130,6 @@ def test_efficientnet_lite0_is_the_same_in_tensorflow_as_in_onnx(
 ) -> None:
     build_model(LITE, tmp_path, "float32")
     session = onnxruntime.InferenceSession(tmp_path / LITE / "1" / "model.onnx", providers=["CPUExecutionProvider"])
-    pixels = np.stack([np.asarray(images.crop_and_resize(photo, 224)) for photo in photos])
-    expected = in_batches(lambda batch: session.run(None, {"images": batch})[0], pixels)
+    crops = np.stack([np.asarray(crop(photo, 224)) for photo in photos])
+    expected = in_batches(lambda batch: session.run(None, {"images": batch})[0], crops)
     check(ask(server, photos, EfficientNetLite0Classificator, LITE), expected)

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from moon_vision_challenge.classification.abstract_classificator import Prediction
 from moon_vision_challenge.classification.dispatchers import Dispatcher, dispatcher
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError, ModelNotAvailableError
-from moon_vision_challenge.classification.images import crop_and_resize
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS, read_labels
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
 from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests.pictures import gradient
 from moon_vision_challenge.conftest import StartFake
+from moon_vision_challenge.model_io import pixels
+from moon_vision_challenge.model_io.declaration import Declaration
 
 BOTH = ["resnet", "inception"]
 PROBABILITIES = {"classes": ("DT_INT64", -1), "probabilities": ("DT_FLOAT", -1, 1001)}
@@ -46,12 +47,14 @@ def start(start_fake: StartFake, row: Any, **signatures: Any) -> fake.FakeModelS
     return server
 
 
-def jpeg_of(server: fake.FakeModelServer) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(server.requests[-1][1]["instances"][0]["b64"])))
+def jpeg_of(server: fake.FakeModelServer) -> JpegImageFile:
+    return JpegImageFile(io.BytesIO(base64.b64decode(server.requests[-1][1]["instances"][0]["b64"])))
 
 
 @pytest.mark.parametrize("model_type", BOTH)
-def test_a_model_with_raw_gets_raw_pixels_whatever_else_it_has(start_fake: StartFake, model_type: str) -> None:
+def test_a_model_with_raw_gets_raw_pixels_regardless_of_its_other_signatures(
+    start_fake: StartFake, model_type: str
+) -> None:
     server = start(start_fake, [0.1] * 999 + [0.9], serving_default=ENCODED, raw=RAW, predict_images=PREDICT_IMAGES)
     assert dispatcher[model_type].predict(PHOTO) == IMAGENET_LABELS[999]
     assert server.requests[0][1]["signature_name"] == "raw"
@@ -68,12 +71,14 @@ def test_a_model_of_encoded_images_gets_a_jpeg_with_the_margin_that_its_graph_cu
     assert "signature_name" not in server.requests[0][1]
     image = jpeg_of(server)
     assert (image.format, image.size) == ("JPEG", (side, side))
-    assert image.layer == [(1, 1, 1, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # type: ignore[attr-defined]  # 4:4:4
-    sent, crop = (np.asarray(one, np.float32) for one in (image, crop_and_resize(PHOTO, side, crop=1.0)))
+    assert image.layer == [(1, 1, 1, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # 4:4:4
+    whole = pixels.fit(PHOTO, (side, side), Declaration(crop=1.0))
+    sent, crop = (np.asarray(one, np.float32) for one in (image, whole))
     assert np.abs(sent - crop).mean() < 1
     quality_95 = io.BytesIO()
     image.save(quality_95, "JPEG", quality=95)
-    assert image.quantization == Image.open(quality_95).quantization  # type: ignore[attr-defined]
+    quality_95.seek(0)
+    assert image.quantization == JpegImageFile(quality_95).quantization
 
 
 @pytest.mark.parametrize("model_type", BOTH)
@@ -163,14 +168,14 @@ def test_a_model_of_numbers_gets_the_normalised_pixels(
     normalised = type("Normalised", (Tiny,), {"mean": mean, "scale": scale})
     assert normalised().predict(PHOTO) == "fish"
     sent = np.array(server.requests[0][1]["instances"][0], np.float32)
-    wanted = (np.asarray(crop_and_resize(PHOTO, 4), np.float32) - np.float32(mean)) / np.float32(scale)
+    wanted = (np.asarray(pixels.fit(PHOTO, (4, 4), Declaration()), np.float32) - np.float32(mean)) / np.float32(scale)
     np.testing.assert_allclose(sent.transpose(1, 2, 0) if channels_first else sent, wanted, rtol=1e-6)
 
 
 def test_a_model_of_integers_gets_the_pixels_as_they_are(start_fake: StartFake) -> None:
     server = start(start_fake, 2, serving_default=({"x": ("DT_UINT8", -1, 4, 4, 3)}, {"y": ("DT_INT64", -1)}))
     assert Tiny().predict(PHOTO) == "fish"
-    assert server.requests[0][1]["instances"][0] == np.asarray(crop_and_resize(PHOTO, 4)).tolist()
+    assert server.requests[0][1]["instances"][0] == np.asarray(pixels.fit(PHOTO, (4, 4), Declaration())).tolist()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def stored_files() -> list[Path]:
     return [path for path in Path(django_settings.MEDIA_ROOT).rglob("*") if path.is_file()]
 
 
-def test_a_new_inference_is_pending_and_keeps_the_bytes_as_they_came(inference: Inference, jpeg: bytes) -> None:
+def test_a_new_inference_is_pending_and_keeps_the_bytes_unchanged(inference: Inference, jpeg: bytes) -> None:
     inference.refresh_from_db()
     assert (inference.status, inference.label, inference.attempts, inference.error) == (STATUS.PENDING, "", 0, None)
     with inference.image.open("rb") as file:

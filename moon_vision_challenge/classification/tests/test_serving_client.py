@@ -85,7 +85,7 @@ def test_every_fault_becomes_one_error(
     assert server.url not in caught.value.detail
 
 
-def test_nobody_listening_is_unavailable() -> None:
+def test_a_refused_connection_means_unavailable() -> None:
     with pytest.raises(ModelServerUnavailableError):
         client.predict("http://127.0.0.1:9/v1/models/m:predict", PAYLOAD)
 

@@ -53,7 +53,7 @@ def test_redis_at_its_memory_limit_takes_no_messages() -> None:
         assert not broker.takes_messages()
 
 
-def test_a_worker_goes_on_by_the_database_alone_while_redis_is_full(service: Service) -> None:
+def test_a_worker_continues_from_the_database_while_redis_is_full(service: Service) -> None:
     service.start("worker")
     with memory_limit():
         created = service.post("v1")
@@ -74,7 +74,7 @@ def test_a_worker_that_fetches_a_message_from_a_full_redis_does_not_end(service:
 
 
 @pytest.mark.e2e
-def test_a_worker_goes_on_by_the_database_alone_while_redis_is_gone(service: Service) -> None:
+def test_a_worker_continues_from_the_database_while_redis_is_down(service: Service) -> None:
     service.start("worker")
     with killed_redis(service):
         created = service.post("v1")

@@ -146,7 +146,7 @@ def create(jpeg: bytes, count: int) -> list[Inference]:
     return [services.create_inference(owner_id=0, model_type="resnet", image=open_image(jpeg))[0] for _ in range(count)]
 
 
-def test_in_a_backlog_a_task_goes_on_and_claims_more_each_time(
+def test_in_a_backlog_a_task_continues_and_claims_more_each_time(
     jpeg: bytes, start_fake: StartFake, redis: Redis, settings: Settings
 ) -> None:
     settings.INFERENCE_BATCH_SIZE = 1

@@ -126,7 +126,7 @@ def test_its_own_requests_errors_are_told_as_ours(app: Path) -> None:
     assert (status, body["code"]) == (503, "model_server_unavailable")
 
 
-def test_a_dispatcher_of_its_own_is_swapped_in_by_the_setting(app: Path) -> None:
+def test_the_setting_swaps_in_a_custom_dispatcher(app: Path) -> None:
     with fake.fake_model_server(fake.replies(200, {"predictions": [[1, 0]]})) as server:
         output = run(app, server.url, CLASSIFICATION_DISPATCHER="birds.dispatchers.BirdsOnlyDispatcher")
     assert output["choices"] == ["birds"]

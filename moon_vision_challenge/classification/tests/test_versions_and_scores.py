@@ -28,7 +28,7 @@ def post(client: APIClient, url: str, data: bytes = PHOTO, model_type: str = "ef
     return client.post(url, {"model_type": model_type, "image": pictures.upload(data)})
 
 
-def test_v0_tells_the_real_models_most_probable_classes_sorted(client: APIClient) -> None:
+def test_v0_returns_the_most_probable_classes_of_the_real_model_sorted(client: APIClient) -> None:
     body = post(client, V0 + "?top_k=5").json()
     assert list(body) == ["label", "predictions"]
     found = body["predictions"]
@@ -45,11 +45,11 @@ def test_v0_without_top_k_answers_with_the_label_only(client: APIClient) -> None
     assert post(client, V0).json() == {"label": "espresso"}
 
 
-def test_v0_can_tell_as_many_classes_as_allowed(client: APIClient) -> None:
+def test_v0_returns_up_to_the_allowed_number_of_classes(client: APIClient) -> None:
     assert len(post(client, V0 + "?top_k=100").json()["predictions"]) == 100
 
 
-def test_v0_asks_the_version_it_is_told(client: APIClient) -> None:
+def test_v0_asks_the_requested_version(client: APIClient) -> None:
     assert post(client, V0 + "?version=1").json() == {"label": "espresso"}
     response = post(client, V0 + "?version=999")
     assert (response.status_code, response.json()["code"]) == (503, "model_version_not_available")

@@ -70,7 +70,9 @@ def test_the_wait_is_capped_and_the_answer_says_so(client: APIClient, inference:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=-1", "wait=x", "respond-async", "", "waiting=5", "wait"])
-def test_what_is_no_wait_is_answered_at_once(client: APIClient, inference: Inference, prefer: str) -> None:
+def test_an_invalid_wait_preference_is_answered_immediately(
+    client: APIClient, inference: Inference, prefer: str
+) -> None:
     begin = time.monotonic()
     response = get(client, inference, Prefer=prefer)
     assert time.monotonic() - begin < 1

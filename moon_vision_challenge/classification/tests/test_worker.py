@@ -63,7 +63,9 @@ def test_a_run_finishes_the_row_with_the_label(inference: Inference, start_fake:
     inference.refresh_from_db()
     assert (inference.status, inference.label, inference.error) == (STATUS.DONE, "tabby", None)
     assert inference.attempts == 1
-    assert inference.created_at <= inference.started_at <= inference.finished_at  # type: ignore[operator]
+    assert inference.started_at
+    assert inference.finished_at
+    assert inference.created_at <= inference.started_at <= inference.finished_at
     assert inference.lease_token is None
 
 
@@ -121,7 +123,9 @@ def test_a_row_before_its_time_is_not_claimed(inference: Inference) -> None:
     assert worker.claim_batch(queue=QUEUE) == []
 
 
-def test_a_model_with_a_queue_of_its_own_is_worked_off_there_only(jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_a_separate_queue_is_served_from_that_queue_only(
+    jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(EfficientNetLite0Classificator, "queue", "slow")
     slow, fast, gone = create(jpeg), create(jpeg, "resnet"), create(jpeg, "gone")
     assert queue_of("efficientnet_lite0") == "slow"
@@ -186,7 +190,7 @@ def test_a_row_that_met_nothing_but_an_outage_for_too_long_fails_with_its_reason
     assert inference.error["code"] == "model_not_available"
 
 
-def test_a_version_that_one_client_asks_for_stops_nobody_else(jpeg: bytes, start_fake: StartFake) -> None:
+def test_a_version_that_one_client_requests_does_not_affect_other_clients(jpeg: bytes, start_fake: StartFake) -> None:
     create(jpeg, version=VersionChoice(99))
     start_fake(fake.replies(404, {"error": "Servable not found"}))
     run()
@@ -326,7 +330,7 @@ def test_a_transient_failure_puts_the_whole_batch_back_after_one_request(jpeg: b
     assert len(server.requests) == 1
 
 
-def test_a_mistake_of_ours_fails_the_row_without_telling_its_text(inference: Inference) -> None:
+def test_an_internal_error_fails_the_row_without_showing_its_text(inference: Inference) -> None:
     with patch.object(EfficientNetLite0Classificator, "preprocess_input", side_effect=ZeroDivisionError("a secret")):
         run()
     inference.refresh_from_db()
@@ -343,7 +347,7 @@ def test_log_lines_of_a_run_carry_the_inference_id(
     caplog.set_level("INFO", logger=batch.__name__)
     start_fake(fake.predicts(281))
     run()
-    assert [record.inference_id for record in caplog.records] == [inference.pk]  # type: ignore[attr-defined]
+    assert [vars(record)["inference_id"] for record in caplog.records] == [inference.pk]
 
 
 def test_more_waits_while_rows_of_another_model_type_do(jpeg: bytes) -> None:

@@ -71,7 +71,7 @@ def test_livez_needs_nothing(client: Client) -> None:
 
 
 @needs_database
-def test_readyz_is_200_when_everything_is_there(client: Client, everything: None) -> None:
+def test_readyz_is_200_when_everything_works(client: Client, everything: None) -> None:
     response = client.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ok", "missing": []})
 
@@ -125,13 +125,13 @@ def test_migrations_that_are_applied_are_not_looked_up_again(client: Client, eve
 
 
 @needs_database
-def test_status_is_ok_when_everything_is_there(client: Client, everything: None) -> None:
+def test_status_is_ok_when_everything_works(client: Client, everything: None) -> None:
     response = client.get("/status")
     assert (response.status_code, response.json()) == (200, {"status": "ok", "missing": []})
 
 
 @needs_database
-def test_status_verbose_tells_every_check_the_models_and_the_free_bytes(client: Client, everything: None) -> None:
+def test_status_verbose_reports_every_check_the_models_and_the_free_bytes(client: Client, everything: None) -> None:
     body = client.get("/status?verbose").json()
     names = ["database", "migrations", "redis", "media", "workers", "beat", *(f"model:{name}" for name in MODELS)]
     assert body["checks"] == dict.fromkeys(names, "ok")
@@ -219,7 +219,7 @@ def test_neighbours_that_hang_cost_two_seconds_all_together(client: Client, sett
 
 
 @needs_database
-def test_nothing_internal_is_told(client: Client, settings: Settings) -> None:
+def test_errors_show_nothing_internal(client: Client, settings: Settings) -> None:
     settings.TF_SERVING_URL = "http://secret-host:9"
     settings.REDIS_URL = "redis://:secret-password@127.0.0.1:9/0"
     with database_at(NOWHERE):

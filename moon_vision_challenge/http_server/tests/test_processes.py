@@ -3,7 +3,9 @@
 import signal
 from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 
+import psutil
 import pytest
 
 from moon_vision_challenge.http_server.supervisor import CannotListenError, listen
@@ -19,6 +21,10 @@ from moon_vision_challenge.http_server.tests.conftest import (
 )
 
 
+def is_replaced(server: Server, victim: psutil.Process) -> bool:
+    return len(server.workers) == 2 and victim not in server.workers
+
+
 def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
     server = start_server(processes=2)
     difference = 0
@@ -32,13 +38,13 @@ def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
     assert difference / 10 <= 2  # at most 5 and 3, in the mean
 
 
-def test_a_process_that_dies_is_replaced_again_and_again(start_server: StartServer) -> None:
+def test_a_process_that_dies_is_replaced_every_time(start_server: StartServer) -> None:
     server = start_server(processes=2)
     for _ in range(2):
         victim = server.workers[0]
         victim.send_signal(signal.SIGKILL)
         assert status(server.get("/")) == 200
-        wait_for(lambda: len(server.workers) == 2 and victim not in server.workers)  # noqa: B023
+        wait_for(partial(is_replaced, server, victim))
 
 
 def test_a_request_under_way_is_answered_before_the_server_stops(start_server: StartServer) -> None:
@@ -62,7 +68,7 @@ def _is_busy(server: Server) -> bool:
     return sum(len(worker.net_connections()) for worker in server.workers) >= 5
 
 
-def test_a_server_that_was_told_to_stop_does_not_wait_for_ever(start_server: StartServer) -> None:
+def test_a_server_that_is_stopping_does_not_wait_forever(start_server: StartServer) -> None:
     server = start_server(stop_timeout_s=0.3)
     with server.connect() as client:
         client.sendall(request("GET", "/sleep?s=60"))
@@ -78,6 +84,6 @@ def test_processes_end_with_their_parent(start_server: StartServer) -> None:
     wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
 
 
-def test_a_taken_port_is_told(server: Server) -> None:
+def test_a_taken_port_is_reported(server: Server) -> None:
     with pytest.raises(CannotListenError, match=f"Cannot listen on 127.0.0.1:{server.port}: Address already in use"):
         listen("127.0.0.1", server.port)

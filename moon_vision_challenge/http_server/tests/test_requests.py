@@ -53,7 +53,7 @@ def test_options_may_ask_for_the_whole_server(server: Server) -> None:
 def test_a_body_arrives_whole(server: Server) -> None:
     body = bytes(range(256)) * 4000
     environ = told(server.send(request("POST", "/", "Connection: close", "Content-Type: a/b", body=body)))
-    assert (environ["body_bytes"], environ["body_md5"]) == (len(body), hashlib.md5(body).hexdigest())  # noqa: S324
+    assert (environ["body_bytes"], environ["body_md5"]) == (len(body), hashlib.md5(body).hexdigest())
     assert (environ["CONTENT_LENGTH"], environ["CONTENT_TYPE"]) == (str(len(body)), "a/b")
 
 
@@ -64,7 +64,7 @@ def test_a_body_in_chunks_has_its_length_stated_for_the_application(server: Serv
     assert not {"HTTP_TRANSFER_ENCODING", "HTTP_X_TRAILER"} & environ.keys()
 
 
-def test_a_body_is_read_in_whatever_pieces_it_comes(server: Server) -> None:
+def test_a_body_is_read_regardless_of_how_it_is_split(server: Server) -> None:
     data = request("POST", "/", "Connection: close", body=b"0123456789")
     with server.connect() as client:
         for byte in data:
@@ -72,7 +72,7 @@ def test_a_body_is_read_in_whatever_pieces_it_comes(server: Server) -> None:
         assert told(read_all(client))["body_bytes"] == 10
 
 
-def test_a_client_that_expects_100_continue_is_told_to_go_on(server: Server) -> None:
+def test_a_client_that_expects_100_continue_gets_it(server: Server) -> None:
     with server.connect() as client:
         client.sendall(request("POST", "/", "Connection: close", "Expect: 100-continue", "Content-Length: 3"))
         assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -80,7 +80,7 @@ def test_a_client_that_expects_100_continue_is_told_to_go_on(server: Server) -> 
         assert told(read_all(client))["body_bytes"] == 3
 
 
-def test_a_client_that_expects_100_continue_is_not_told_so_for_a_body_that_is_too_large(server: Server) -> None:
+def test_a_client_that_expects_100_continue_does_not_get_it_for_a_body_that_is_too_large(server: Server) -> None:
     answer = server.send(request("POST", "/", "Expect: 100-continue", "Content-Length: 30000001"))
     assert status(answer) == 413
 

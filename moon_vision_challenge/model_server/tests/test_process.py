@@ -75,7 +75,7 @@ def test_a_config_file_that_is_not_there_is_one_sentence(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_a_request_that_runs_when_the_server_is_told_to_stop_is_answered(folder: Path, signal_number: int) -> None:
+def test_a_request_that_runs_when_the_stop_signal_arrives_is_answered(folder: Path, signal_number: int) -> None:
     server = start_server(folder)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(server.predict, "slow", {"inputs": [ABOUT_A_SECOND]})
@@ -88,7 +88,7 @@ def test_a_request_that_runs_when_the_server_is_told_to_stop_is_answered(folder:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_told_to_stop_while_it_loads_stops_at_once(folder: Path, signal_number: int) -> None:
+def test_a_server_that_gets_a_stop_signal_while_loading_stops_immediately(folder: Path, signal_number: int) -> None:
     process = subprocess.Popen(command(folder, free_port()), stderr=subprocess.PIPE)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + DEADLINE_S

@@ -58,7 +58,7 @@ def test_raw_bytes_may_be_named_and_in_columns_and_unpadded(server: Server) -> N
     assert named.json()["predictions"] == columns.json()["outputs"]
 
 
-def test_a_model_with_signatures_of_its_own_still_takes_plain_numbers(server: Server) -> None:
+def test_a_model_with_custom_signatures_still_takes_plain_numbers(server: Server) -> None:
     assert server.predict("pixels", {"instances": [[[[1, 2, 3]] * 2] * 2]}).json()["predictions"][0][1][1] == [
         1.0,
         2.0,

@@ -166,7 +166,7 @@ def test_a_result_that_does_not_fit_into_memory_is_refused(server: Server, count
     is_served(server)
 
 
-def test_half_of_a_surrogate_pair_in_a_message_is_no_fault_of_the_server(server: Server) -> None:
+def test_half_of_a_surrogate_pair_in_a_message_is_not_a_server_error(server: Server) -> None:
     response = server.predict("half", b'{"instances": [[NaN, 1]], "signature_name": "\\ud800"}')
     assert (response.status_code, "not found in signature def" in response.json()["error"]) == (400, True)
 

@@ -132,8 +132,9 @@ def test_the_server_gives_the_scores_that_tensorflow_gives_in_process(tmp_path: 
     pytest.importorskip("tensorflow", reason="TensorFlow is not installed: requirements/tensorflow.txt")
     import tensorflow as tf
 
+    from moon_vision_challenge.model_zoo.architectures import ARCHITECTURES
     from moon_vision_challenge.model_zoo.calibrate import prepare
-    from moon_vision_challenge.model_zoo.saved_models import ARCHITECTURES, main
+    from moon_vision_challenge.model_zoo.saved_models import main
 
     assert main(["--models_dir", str(tmp_path / "models"), "--random-weights", "7"]) == 0
     (tmp_path / "models.config").write_text(models_config(*ARCHITECTURES))

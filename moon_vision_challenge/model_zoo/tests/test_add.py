@@ -319,7 +319,7 @@ REFUSED: list[tuple[Callable[[Path], None], list[str], str]] = [
 @pytest.mark.parametrize(
     ("prepare", "words", "sentence"), REFUSED, ids=lambda value: getattr(value, "__name__", str(value)[:60])
 )
-def test_what_cannot_be_added_is_told_in_a_sentence_and_leaves_nothing(
+def test_what_cannot_be_added_is_reported_in_a_sentence_and_leaves_nothing(
     place: Path, prepare: Callable[[Path], None], words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(place)
@@ -386,7 +386,7 @@ def test_a_models_config_keeps_its_mode_and_its_link(place: Path) -> None:
         "# model_config_list {\nmodel_config_list {\n}\n",
     ],
 )
-def test_models_config_gets_one_more_model_whatever_its_form(text: str) -> None:
+def test_models_config_gets_one_more_model_in_every_form_of_the_file(text: str) -> None:
     changed = with_model(text, "net", "/models/net/")
     models = parse_models_config(changed)
     assert (models[-1].name, models[-1].base_path) == ("net", "/models/net/")
@@ -462,7 +462,7 @@ CLASS = "@classificators.register\nclass AClassificator(ServedModelClassificator
         "X = 1\n",
     ],
 )
-def test_a_class_is_put_behind_what_is_there_with_the_imports_it_needs(source: str) -> None:
+def test_a_class_is_appended_with_the_imports_it_needs(source: str) -> None:
     changed = with_class(source, CLASS)
     assert changed.endswith(f"\n\n\n{CLASS}")
     imported = [line for line in changed.splitlines() if "import" in line]
@@ -474,7 +474,7 @@ def test_a_class_is_put_behind_what_is_there_with_the_imports_it_needs(source: s
     assert isinstance(body[-1], ast.ClassDef)
 
 
-def test_a_class_that_is_there_is_not_written_again() -> None:
+def test_an_existing_class_is_not_written_again() -> None:
     with pytest.raises(AddError, match="already has a class AClassificator"):
         with_class(with_class("", CLASS), CLASS)
 

@@ -118,7 +118,7 @@ def test_ranges_grow_with_every_batch(float_model: onnx.ModelProto) -> None:
     assert measure_ranges(float_model, [black, white])[first] == (-127 / 128, 1.0)
 
 
-def test_calibration_takes_folders_and_writes_one_line_a_range(
+def test_calibration_reads_folders_and_writes_one_line_per_range(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "photos").mkdir()
@@ -131,7 +131,9 @@ def test_calibration_takes_folders_and_writes_one_line_a_range(
     assert json.loads("{" + first.rstrip(",") + "}") == {"mul_3": [-0.914062, 0.570312]}
 
 
-def test_a_file_that_is_no_photo_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_photo_is_reported_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "text.jpg").write_text("not a photo")
     assert main([str(tmp_path / "text.jpg"), "--output", str(tmp_path / "ranges.json")]) == 1
     assert "Cannot calibrate: cannot identify image file" in capsys.readouterr().err

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moon_vision_challenge.model_zoo.architectures import ARCHITECTURES, LITE, NAMES
 from moon_vision_challenge.model_zoo.calibrate import prepare
-from moon_vision_challenge.model_zoo.saved_models import ARCHITECTURES, LITE, NAMES, main
+from moon_vision_challenge.model_zoo.saved_models import main
 
 tf: Any = pytest.importorskip("tensorflow", reason="TensorFlow is not installed: requirements/tensorflow.txt")
 keras: Any = pytest.importorskip("keras")

@@ -37,7 +37,7 @@ def test_version_folders_are_moved_in_and_nothing_else_is_left(tmp_path: Path, m
     assert sorted(path.name for path in models.iterdir()) == ["inception", "resnet"]
 
 
-def test_a_version_that_is_there_is_left_alone(tmp_path: Path, models: Path) -> None:
+def test_an_existing_version_is_left_unchanged(tmp_path: Path, models: Path) -> None:
     (models / "resnet" / "1").mkdir(parents=True)
     assert fetch_and_unpack(make(tmp_path, "resnet/1/saved_model.pb"), models) == []
     assert list((models / "resnet" / "1").iterdir()) == []
@@ -107,7 +107,7 @@ def test_a_tarball_is_fetched_over_http(tmp_path: Path, models: Path, web_server
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"no tarball", "cannot be unpacked"), (b"", "cannot be unpacked")])
-def test_what_is_no_tarball_is_refused(tmp_path: Path, models: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_tarball_is_refused(tmp_path: Path, models: Path, content: bytes, message: str) -> None:
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(TarballError, match=message):
         fetch_and_unpack((tmp_path / "file").as_uri(), models)

@@ -71,7 +71,7 @@ def ask(database: DatabaseWrapper, sql: str = "SELECT 1") -> tuple[Any, float]:
     return found, time.monotonic() - begin
 
 
-def test_the_bounds_are_told_to_the_server(database: DatabaseWrapper) -> None:
+def test_the_server_gets_the_time_limits(database: DatabaseWrapper) -> None:
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "tcp_user_timeout")
     assert [ask(database, f"SHOW {name}")[0][0] for name in names[:3]] == ["2s", "1s", "1min"]
 
@@ -165,16 +165,16 @@ def test_the_options_of_the_url_win() -> None:
     assert options["options"].startswith("-c statement_timeout=2000 -c lock_timeout=1000")
 
 
-def test_without_bounds_nothing_is_told_to_the_server() -> None:
+def test_without_time_limits_the_server_gets_no_options() -> None:
     assert connection_options({}, **dict.fromkeys(BOUNDS, 0.0)) == {}
 
 
-def test_an_option_that_nobody_knows_is_an_error_at_the_start() -> None:
+def test_an_unknown_option_is_an_error_at_startup() -> None:
     with pytest.raises(ImproperlyConfigured, match="sslmod"):
         connection_options({"sslmod": "require"}, **BOUNDS)
 
 
-def test_the_service_does_not_start_with_an_option_that_nobody_knows() -> None:
+def test_the_service_does_not_start_with_an_unknown_option() -> None:
     settings = connections.settings["default"]
     url = f"postgres://u:p@{settings['HOST']}:{settings['PORT']}/n?sslmod=require"
     code = f"import os; os.environ['DATABASE_URL'] = {url!r}; import django; django.setup()"

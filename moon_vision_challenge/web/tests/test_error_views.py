@@ -19,7 +19,7 @@ def test_what_is_not_there_is_404_in_json(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["10.1.2.3:8000", "evil.example", "a b", "[::", "\xff"])
-def test_probes_are_answered_whatever_the_host(client: Client, host: str) -> None:
+def test_probes_are_answered_for_every_host_header(client: Client, host: str) -> None:
     assert client.get("/livez", headers={"Host": host}).status_code == 200
 
 

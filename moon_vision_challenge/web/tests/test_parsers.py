@@ -68,7 +68,7 @@ def value_of(*headers: str, content: bytes) -> Any:
         (FILE, JPEG, "Content-Transfer-Encoding: binary"),
     ],
 )
-def test_a_file_is_one_whatever_its_part_says_of_it(headers: tuple[str, ...]) -> None:
+def test_a_file_part_is_a_file_regardless_of_its_content_type(headers: tuple[str, ...]) -> None:
     assert value_of(*headers, content=BINARY) == BINARY
 
 
@@ -121,7 +121,7 @@ A = part(FIELD, content=b"a")
         ),
     ],
 )
-def test_a_form_that_is_malformed_is_told_the_reason(body: bytes, content_type: str, reason: str) -> None:
+def test_a_malformed_form_is_answered_with_the_reason(body: bytes, content_type: str, reason: str) -> None:
     with pytest.raises(MalformedBodyError) as raised:
         parse_form(body, content_type)
     assert str(raised.value.detail).startswith("The body is malformed: ")
@@ -145,7 +145,7 @@ def test_json_may_have_a_byte_order_mark() -> None:
         (b"[" + b"1," * 20_000 + b"1]", "more than 10,000 values"),
     ],
 )
-def test_json_that_is_malformed_is_told_the_reason(body: bytes, reason: str) -> None:
+def test_malformed_json_is_answered_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(MalformedBodyError) as raised:
         parse_json(body)
     assert reason in str(raised.value.detail)

@@ -155,7 +155,7 @@ def test_410_disables_the_url(receiver: Receiver) -> None:
     assert WebhookDelivery.objects.count() == 1
 
 
-def test_nobody_listening_is_tried_again_and_logged(receiver: Receiver) -> None:
+def test_a_refused_connection_is_retried_and_logged(receiver: Receiver) -> None:
     final_inference("http://127.0.0.1:9/")
     delivery = deliver_due()
     assert (delivery.status, delivery.log[0]["status"]) == (STATUS.PENDING, None)
@@ -183,7 +183,7 @@ def test_a_receiver_that_drips_is_given_up_at_the_deadline_and_delays_no_other(
     "url",
     ["http://例え.テスト/", "http://" + "x" * 64 + ".example/", "http://[::1/", "http://127.0.0.1:99999/", "http:///"],
 )
-def test_a_url_that_nobody_can_post_to_is_logged_like_any_failure(receiver: Receiver, url: str) -> None:
+def test_an_unreachable_url_is_logged_like_any_failure(receiver: Receiver, url: str) -> None:
     final_inference(url)
     delivery = deliver_due()
     assert (delivery.status, delivery.attempts) == (STATUS.PENDING, 1)

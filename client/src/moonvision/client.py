@@ -1,0 +1,189 @@
+"""The API of the service, as Python functions."""
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from moonvision import settings
+from moonvision.errors import AuthenticationError, MoonVisionError, RejectedError, ServiceUnavailableError
+from moonvision.images import Image
+from moonvision.results import Classification, Inference, Model, Result
+from moonvision.transport import Transport
+
+Source = Image | bytes | str | os.PathLike[str]
+"""An image: its bytes, the path of a file, or an Image."""
+
+_LONGEST_WAIT_S = 20
+_POLL_S = 0.2
+_AHEAD = 4
+
+
+class Client:
+    """Use it as a context manager, or call `close`. Threads may share it.
+
+    Args:
+        url: the address of the service. By default MOONVISION_URL, or what `moonvision login` has stored.
+        token: an API token. By default MOONVISION_TOKEN, or what `moonvision login` has stored for this address.
+        timeout_s: the time for one request.
+        give_up_s: how long a request is repeated while the service is unavailable.
+    """
+
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, timeout_s: float = 60, give_up_s: float = 300
+    ) -> None:
+        account = settings.read(url=url, token=token)
+        headers = {"Authorization": f"Bearer {account.token}"} if account.token else {}
+        headers["User-Agent"] = "moonvision"
+        limits = httpx.Limits(max_connections=None)
+        http = httpx.Client(base_url=account.url, headers=headers, timeout=timeout_s, limits=limits)
+        self._transport = Transport(http, give_up_s=give_up_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. Requests of other threads end with ServiceUnavailableError."""
+        self._transport.close()
+
+    def classify(self, image: Source, model_type: str, *, top_k: int = 0) -> Classification:
+        """Classify an image at once.
+
+        Args:
+            top_k: how many of the most probable classes to return.
+
+        Raises:
+            UnreadableImageError: the file cannot be read.
+            RejectedError: the service does not accept the image or the model.
+            ServiceUnavailableError: the service was unavailable for `give_up_s`.
+        """
+        source = _image(image)
+        params = {"top_k": top_k} if top_k else {}
+        body = self._transport.request(
+            "POST", "/api/v0/inferences/", params=params, **_form(source.read(), {"model_type": model_type})
+        )
+        return Classification.parse(body)
+
+    def submit(
+        self, image: Source, model_type: str, *, webhook_url: str = "", idempotency_key: str | None = None
+    ) -> Inference:
+        """Put an image into the queue.
+
+        Args:
+            idempotency_key: a second request with the same key returns the same inference. By default, it is made from
+                the image and the model, so submitting an image twice costs one inference. Pass "" for a new one.
+        """
+        data = _image(image).read()
+        fields = {"model_type": model_type} | ({"webhook_url": webhook_url} if webhook_url else {})
+        if idempotency_key is None:
+            idempotency_key = hashlib.sha256("\n".join([model_type, webhook_url, ""]).encode() + data).hexdigest()
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        body = self._transport.request("POST", "/api/v1/inferences/", headers=headers, **_form(data, fields))
+        return Inference.parse(body)
+
+    def get(self, inference_id: int, *, wait_s: int = 0) -> Inference:
+        """Get an inference. The service may hold the answer for up to `wait_s` seconds, until it is final."""
+        headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
+        return Inference.parse(
+            self._transport.request("GET", f"/api/v1/inferences/{int(inference_id)}/", headers=headers)
+        )
+
+    def cancel(self, inference_id: int) -> Inference:
+        """Cancel an inference that no worker has started. Raises RejectedError if one has."""
+        return Inference.parse(self._transport.request("POST", f"/api/v1/inferences/{int(inference_id)}/cancel/"))
+
+    def wait(self, inference_id: int, *, timeout_s: float = 600) -> Inference:
+        """Wait until an inference is final. Raises ServiceUnavailableError after `timeout_s`."""
+        end = time.monotonic() + timeout_s
+        pause_s = _POLL_S
+        while True:
+            begin = time.monotonic()
+            left_s = max(1, min(_LONGEST_WAIT_S, int(end - begin)))
+            inference = self.get(inference_id, wait_s=left_s)
+            if inference.is_final:
+                return inference
+            if time.monotonic() >= end:
+                raise ServiceUnavailableError(f"inference {inference_id} is still {inference.status}")
+            if time.monotonic() - begin < pause_s:  # the service did not wait: too many others do
+                time.sleep(pause_s)
+                pause_s = min(2.0, pause_s * 1.5)
+
+    def models(self) -> list[Model]:
+        """The registered models and their state."""
+        body = self._transport.request("GET", "/api/v1/models/")
+        entries = body["results"] if isinstance(body, dict) else body
+        return [Model.parse(each) for each in entries]
+
+    def classify_many(
+        self,
+        images: Iterable[Source],
+        model_type: str,
+        *,
+        top_k: int = 0,
+        concurrency: int = 8,
+        through_queue: bool = False,
+    ) -> Iterator[Result]:
+        """Classify images concurrently, and yield the results in the order of the images.
+
+        An image that fails yields a Result with an error. At most four times `concurrency` images are read ahead, so
+        the memory does not depend on their number.
+
+        Raises:
+            ServiceUnavailableError, AuthenticationError: the rest would fail as well.
+        """
+
+        def work(image: Image) -> Result:
+            try:
+                if through_queue:
+                    return Result(image.name, self._classify_through_queue(image, model_type, top_k=top_k))
+                return Result(image.name, self.classify(image, model_type, top_k=top_k))
+            except (ServiceUnavailableError, AuthenticationError):
+                raise
+            except MoonVisionError as error:
+                return Result(image.name, error=error)
+
+        return _in_order(work, (_image(each) for each in images), concurrency)
+
+    def _classify_through_queue(self, image: Image, model_type: str, *, top_k: int) -> Classification:
+        inference = self.submit(image, model_type)
+        if inference.status in {"fail", "canceled"}:  # an earlier attempt, which ended
+            inference = self.submit(image, model_type, idempotency_key="")
+        if not inference.is_final:
+            inference = self.wait(inference.id)
+        if inference.status != "done":
+            raise RejectedError(inference.error or f"the inference is {inference.status}", code=inference.code)
+        found = inference.classification
+        return Classification(found.label, found.predictions[:top_k])
+
+
+def _in_order(work: Callable[[Image], Result], images: Iterable[Image], concurrency: int) -> Iterator[Result]:
+    running: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="moonvision")
+    try:
+        for image in images:
+            running.append(pool.submit(work, image))
+            if len(running) >= _AHEAD * concurrency:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _image(source: Source) -> Image:
+    if isinstance(source, Image):
+        return source
+    return Image.from_bytes(source) if isinstance(source, bytes) else Image.from_file(source)
+
+
+def _form(data: bytes, fields: dict[str, str]) -> dict[str, Any]:
+    return {"data": fields, "files": {"image": ("image", data)}}

@@ -1,0 +1,31 @@
+"""What can go wrong, by what you can do about it."""
+
+
+class MoonVisionError(Exception):
+    """The base of all errors of this package. Its text says what happened."""
+
+
+class RejectedError(MoonVisionError):
+    """The service rejected this request, and repeating it does not help.
+
+    Attributes:
+        status: the HTTP status; None if the inference failed in the queue.
+        code: a word for programs, such as `invalid_image`.
+    """
+
+    def __init__(self, text: str, *, status: int | None = None, code: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+
+
+class AuthenticationError(RejectedError):
+    """The token is missing, wrong, expired, or lacks a scope."""
+
+
+class ServiceUnavailableError(MoonVisionError):
+    """The service did not answer, or was overloaded, for as long as the client retried."""
+
+
+class UnreadableImageError(MoonVisionError):
+    """The file or the address of an image cannot be read."""

@@ -1,0 +1,110 @@
+"""Where images come from: files, folders, patterns, standard input, and addresses."""
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from moonvision.errors import UnreadableImageError
+
+MAX_BYTES = 64 * 1024 * 1024
+"""More is not read. The service has a lower limit, and says so."""
+
+URL_TIMEOUT_S = 30
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif"}
+)
+"""The files of a folder that count as images. A file that is named is always one."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A name, and a function that reads the bytes. Nothing is read before it is needed."""
+
+    name: str
+    read: Callable[[], bytes]
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "image") -> "Image":
+        return cls(name, lambda: data)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> "Image":
+        return cls(os.fspath(path), lambda: _read_file(Path(path)))
+
+    @classmethod
+    def from_url(cls, url: str) -> "Image":
+        return cls(url, lambda: _read_url(url))
+
+    @classmethod
+    def from_stdin(cls) -> "Image":
+        return cls("-", lambda: _limited(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input"))
+
+
+def find(arguments: Iterable[str]) -> Iterator[Image]:
+    """Images of files, folders (with their subfolders), patterns, `-`, and http(s) addresses.
+
+    Raises UnreadableImageError for a name that does not exist, and for a pattern that matches nothing.
+    """
+    for argument in arguments:
+        if argument == "-":
+            yield Image.from_stdin()
+        elif argument.startswith(("http://", "https://")):
+            yield Image.from_url(argument)
+        else:
+            yield from _find_files(argument)
+
+
+def _find_files(argument: str) -> Iterator[Image]:
+    path = Path(argument)
+    if path.is_dir():
+        yield from _find_in_folder(path)
+    elif path.exists():
+        yield Image.from_file(path)
+    else:
+        matches = sorted(glob.glob(argument, recursive=True)) if glob.has_magic(argument) else []  # noqa: PTH207 - also absolute patterns
+        if not matches:
+            raise UnreadableImageError(f"{argument}: no such file or folder")
+        for match in map(Path, matches):
+            yield from _find_in_folder(match) if match.is_dir() else [Image.from_file(match)]
+
+
+def _find_in_folder(folder: Path) -> Iterator[Image]:
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for path in (Path(parent, name) for name in sorted(files)):
+            if path.suffix.lower() in SUFFIXES:
+                yield Image.from_file(path)
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return _limited(file.read(MAX_BYTES + 1), str(path))
+    except OSError as error:
+        raise UnreadableImageError(f"{path}: {error.strerror}") from error
+
+
+def _read_url(url: str) -> bytes:
+    data = bytearray()
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=URL_TIMEOUT_S) as response:
+            if response.status_code != httpx.codes.OK:
+                raise UnreadableImageError(f"{url}: status {response.status_code}")
+            for chunk in response.iter_bytes():
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    break
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise UnreadableImageError(f"{url}: {error}") from error
+    return _limited(bytes(data), url)
+
+
+def _limited(data: bytes, name: str) -> bytes:
+    if len(data) > MAX_BYTES:
+        raise UnreadableImageError(f"{name}: more than {MAX_BYTES:,} bytes")
+    return data

@@ -1,0 +1,10 @@
+"""Who may call the API: docs/accounts.md."""
+
+from config.settings.environment import env
+
+# Callers without a token are one owner together. They may classify, and see and delete what that owner has.
+API_ALLOW_ANONYMOUS = env.bool("DJANGO_API_ALLOW_ANONYMOUS", default=False)
+# A process looks a token up this often. After this time, a revoked token is refused.
+API_TOKEN_CACHE_S = env.float("API_TOKEN_CACHE_S", default=30)
+# While PostgreSQL is unavailable, a token is accepted for this long after it was last looked up.
+API_TOKEN_OUTAGE_S = env.float("API_TOKEN_OUTAGE_S", default=3600)

@@ -1,0 +1,38 @@
+"""PostgreSQL and Redis."""
+
+from config.settings.environment import env
+from moon_vision_challenge.postgresql.options import connection_options
+
+# PostgreSQL, in every environment. Requests run without a transaction, because v0 does not use the database.
+# https://docs.djangoproject.com/en/5.2/ref/databases/#persistent-database-connections
+# The limits are in seconds. 0 turns one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
+_database = env.db("DATABASE_URL")
+_database_options = connection_options(
+    _database.pop("OPTIONS", {}),
+    connect_timeout_s=env.float("DATABASE_CONNECT_TIMEOUT_S", default=3),
+    tcp_timeout_s=env.float("DATABASE_TCP_TIMEOUT_S", default=10),
+    statement_timeout_s=env.float("DATABASE_STATEMENT_TIMEOUT_S", default=10),
+    lock_timeout_s=env.float("DATABASE_LOCK_TIMEOUT_S", default=5),
+    idle_in_transaction_timeout_s=env.float("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_S", default=60),
+)
+DATABASES = {
+    "default": {
+        "CONN_MAX_AGE": 60,  # seconds
+        "CONN_HEALTH_CHECKS": True,  # a PostgreSQL restart fails no request
+        **_database,
+        "ENGINE": "moon_vision_challenge.postgresql",
+        "ATOMIC_REQUESTS": False,
+        "OPTIONS": _database_options,
+    }
+}
+
+# Redis: Celery's broker, and the cache in which all processes count requests.
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "moon_vision",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},  # seconds
+    }
+}

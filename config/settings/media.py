@@ -1,0 +1,47 @@
+"""Uploads and static files."""
+
+from typing import Any
+
+from config.settings.environment import ROOT_DIR, env
+
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # served from the packages, without collectstatic
+WHITENOISE_AUTOREFRESH = False
+MEDIA_URL = "/media/"
+# Uploads: in a folder that web and workers share, or on S3.
+MEDIA_BACKEND = env.str("DJANGO_MEDIA_BACKEND", default="local", choices=("local", "s3"))
+MEDIA_ROOT = env.path("DJANGO_MEDIA_ROOT", default=ROOT_DIR / ".run" / "media")
+# An upload that would leave less than this on the disk is answered with 503.
+MEDIA_MIN_FREE_BYTES = env.int("MEDIA_MIN_FREE_BYTES", default=100 * 1024 * 1024)
+# The address of an image is signed. It is valid for at least this time, and at most for twice as long.
+MEDIA_URL_VALID_S = env.int("MEDIA_URL_VALID_S", default=3600)
+# Images are stored without EXIF, XMP and the like. TIFF, AVIF and HEIC are then refused.
+STRIP_IMAGE_METADATA = env.bool("STRIP_IMAGE_METADATA", default=False)
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "moon_vision_challenge.classification.folder_storage.MediaFolderStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+if MEDIA_BACKEND == "s3":
+    from botocore.config import Config  # imported only here: boto3 takes 20 MB and 0.2 s in each process
+
+    # https://django-storages.readthedocs.io/en/latest/backends/amazon-S3.html
+    # boto3 finds the keys: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the machine's role.
+    STORAGES["default"] = {
+        "BACKEND": "moon_vision_challenge.classification.storage.S3MediaStorage",
+        "OPTIONS": {
+            "bucket_name": env.str("DJANGO_MEDIA_S3_BUCKET"),
+            "location": env.str("DJANGO_MEDIA_S3_PREFIX", default="media"),  # nothing outside it is served
+            "region_name": env.str("DJANGO_MEDIA_S3_REGION", default="us-east-1"),
+            # For a server other than Amazon's. Clients are redirected there: they and the service must reach it.
+            "endpoint_url": env.str("DJANGO_MEDIA_S3_ENDPOINT_URL", default="") or None,
+            "querystring_expire": env.int("DJANGO_MEDIA_S3_URL_EXPIRES_S", default=300),
+            "client_config": Config(
+                signature_version="s3v4",
+                connect_timeout=1,  # seconds
+                read_timeout=5,  # seconds
+                retries={"mode": "standard", "total_max_attempts": 2},
+                request_checksum_calculation="when_required",  # many other servers do not support more
+                response_checksum_validation="when_required",
+            ),
+        },
+    }

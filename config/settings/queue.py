@@ -1,0 +1,82 @@
+"""The queue of v1, webhooks, and the Celery application that works on both."""
+
+from kombu import Queue
+
+from config.settings.databases import REDIS_URL
+from config.settings.environment import env
+
+# The queue of v1
+INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
+# While a model server or the media store is unavailable, no attempts are used up. Rows wait this long, then they fail.
+INFERENCE_MAX_OUTAGE_S = env.int("INFERENCE_MAX_OUTAGE_S", default=24 * 3600)
+INFERENCE_BATCH_SIZE = env.int("INFERENCE_BATCH_SIZE", default=8)
+INFERENCE_LEASE_S = env.int("INFERENCE_LEASE_S", default=120)
+INFERENCE_SWEEP_S = env.int("INFERENCE_SWEEP_S", default=15)  # beat looks for lost messages and workers
+INFERENCE_QUEUE = "inferences"
+INFERENCE_MAX_PENDING = env.int("INFERENCE_MAX_PENDING", default=10_000)  # rows; above it, POST v1 answers 503
+INFERENCE_RETENTION_DAYS = env.int("INFERENCE_RETENTION_DAYS", default=30)
+# `Prefer: wait=N` holds a web server thread: how long, and how many per process. The rest are answered immediately.
+INFERENCE_MAX_WAIT_S = env.int("INFERENCE_MAX_WAIT_S", default=30)
+INFERENCE_MAX_WAITING_REQUESTS = env.int("INFERENCE_MAX_WAITING_REQUESTS", default=2)
+
+# Webhooks: https://www.standardwebhooks.com. Off without a secret (whsec_ and 24 to 64 bytes in base64).
+WEBHOOK_SECRET = env.str("WEBHOOK_SECRET", default="")
+WEBHOOK_RETENTION_DAYS = env.int("WEBHOOK_RETENTION_DAYS", default=30)
+WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", default=False)
+
+# Celery
+# https://docs.celeryq.dev/en/stable/userguide/configuration.html
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True  # the row holds the result
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# A worker without --queues serves these queues and those that classificators name. Inferences have a separate queue:
+# its length shows whether a worker will wake. Webhook receivers may be slow, so webhooks have a separate worker.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue(INFERENCE_QUEUE), Queue("webhooks")]
+CELERY_TASK_ROUTES = {"moon_vision_challenge.webhooks.tasks.*": {"queue": "webhooks"}}
+# Below the lease, so that a worker that hangs is stopped before its rows go to another one. There is no soft limit: its
+# exception would look like a failure of the current image, although the rows only need another attempt.
+CELERY_TASK_TIME_LIMIT = INFERENCE_LEASE_S * 0.75
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,  # seconds; above the time limit, or Redis redelivers a running task
+    "socket_connect_timeout": 1,
+    "socket_timeout": 2,
+    "max_retries": 0,  # the longest that sending a message takes; workers keep retrying regardless
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a Redis at its memory limit refuses commands, which would end a worker
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # unlimited, not 100: a worker waits until Redis is back
+CELERY_TASK_PUBLISH_RETRY = False  # beat's sweep resends what could not be sent
+CELERY_WORKER_SEND_TASK_EVENTS = True  # for Flower
+CELERY_TASK_SEND_SENT_EVENT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# By default, Celery closes the connection after every task, and reconnecting takes a seventh of a worker's time. What
+# Django does between requests (CONN_MAX_AGE, CONN_HEALTH_CHECKS), tasks.py does between tasks.
+CELERY_DB_REUSE_MAX = 10_000
+CELERY_WORKER_CONCURRENCY = env.int("CELERY_WORKER_CONCURRENCY", default=2)
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "sweep-inferences": {
+        "task": "moon_vision_challenge.classification.tasks.sweep_inferences",
+        "schedule": float(INFERENCE_SWEEP_S),
+        "options": {"expires": INFERENCE_SWEEP_S},  # sweeps do not pile up while no worker runs
+    },
+    "sweep-webhooks": {
+        "task": "moon_vision_challenge.webhooks.tasks.sweep",
+        "schedule": float(INFERENCE_SWEEP_S),
+        "options": {"expires": INFERENCE_SWEEP_S},
+    },
+    "delete-old-inferences": {
+        "task": "moon_vision_challenge.classification.tasks.delete_old",
+        "schedule": 600.0,  # seconds
+        "options": {"expires": 600},
+    },
+    "delete-old-webhooks": {
+        "task": "moon_vision_challenge.webhooks.tasks.delete_old",
+        "schedule": 600.0,  # seconds
+        "options": {"expires": 600},
+    },
+}
