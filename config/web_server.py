@@ -3,11 +3,12 @@
 import argparse
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moon_vision_challenge.http_server.limits import Limits
+from moon_vision_challenge.http_server.request import Request
 from moon_vision_challenge.http_server.supervisor import CannotListenError, Supervisor, listen
 from moon_vision_challenge.http_server.worker import Service
 
@@ -68,8 +69,25 @@ def load(*, threads: int) -> Service:
         # Alive means that the event loop runs. Busy threads are not a reason to kill the process.
         immediate={b"/livez": json_answer(livez(HttpRequest()).content)},
         reserved=frozenset({b"/readyz", b"/status"}),
+        refusal_headers=allow_origins(settings.CORS_ALLOWED_ORIGINS, getattr(settings, "CORS_EXPOSE_HEADERS", ())),
         too_large=f"The image is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted.",
     )
+
+
+def allow_origins(origins: Sequence[str], exposed: Sequence[str]) -> Callable[[Request], bytes]:
+    """What django-cors-headers adds to the application's answers, for those of the server: to a page, they are opaque
+    without it.
+    """
+    allowed = {origin.encode() for origin in origins}
+    more = f"Access-Control-Expose-Headers: {', '.join(exposed)}\r\nVary: Origin\r\n".encode()
+
+    def headers(request: Request) -> bytes:
+        origin = next((value for name, value in request.headers if name.lower() == b"origin"), b"")
+        if origin not in allowed or not request.target.startswith(b"/api/"):
+            return b""
+        return b"Access-Control-Allow-Origin: " + origin + b"\r\n" + more
+
+    return headers
 
 
 def json_answer(body: bytes) -> "WSGIApplication":

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import certifi
 import pycurl
@@ -8,6 +9,8 @@ import pytest
 import trustme
 from django.conf import settings as django_settings
 from django.core.cache import cache
+from django.db import connection
+from django.test import TransactionTestCase
 from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
@@ -16,10 +19,32 @@ from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
 from moon_vision_challenge.classification.tests.pictures import photo
 from moon_vision_challenge.classification.tests.service import Service
+from moon_vision_challenge.postgresql import hang
 from moon_vision_challenge.tests.dns_server import DNSServer, Resolve, dns_server
 from native.services import Services
 
 StartFake = Callable[[Answer], FakeModelServer]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_teardown() -> Iterator[None]:
+    """Django truncates tables after a test with transactions, and then makes all permissions anew: 40 times slower."""
+
+    def empty_the_tables(_: TransactionTestCase) -> None:
+        kept = {"django_content_type", "auth_permission"}
+        tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - kept
+        with connection.cursor() as cursor:
+            cursor.execute(";".join(f'DELETE FROM "{table}"' for table in sorted(tables)))  # noqa: S608 - our own names
+
+    with patch.object(TransactionTestCase, "_fixture_teardown", empty_the_tables):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _patient_probe() -> Iterator[None]:
+    """On a loaded machine, or while a database is dropped, PostgreSQL does not answer a probe within a second."""
+    with patch.object(hang, "_PROBE_TIMEOUT_S", 60):
+        yield
 
 
 @pytest.fixture(autouse=True)

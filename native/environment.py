@@ -1,14 +1,16 @@
 """The environment of the services: where they store their data, their ports and their passwords."""
 
 import errno
+import itertools
 import json
 import os
+import random
 import re
 import secrets
 import shlex
 import socket
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -131,13 +133,21 @@ def check_ports(services: Iterable[str], env: Mapping[str, str]) -> None:
             ) from error
 
 
+def shuffled(ports: Sequence[int]) -> Iterator[int]:
+    """All ports in a random order, again and again."""
+    return itertools.cycle(random.sample(ports, len(ports)))
+
+
+port_candidates = shuffled(FREE_PORTS)
+
+
 def free_port(besides: Collection[str] = ()) -> int:
     """A free port for a server on 127.0.0.1, except those in `besides`.
 
     The kernel does not use this range for outgoing connections, so the port is still free when the server restarts.
+    A process does not choose the same port twice: the server that it is for may not have started yet.
     """
-    for _ in range(100):
-        port = secrets.choice(FREE_PORTS)
+    for port in itertools.islice(port_candidates, 100):
         if str(port) in besides:
             continue
         with socket.socket() as probe, suppress(OSError):

@@ -12,11 +12,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from .environment import REPLACED_BY, ROOT, free_port
+from . import environment
+from .environment import FREE_PORTS, REPLACED_BY, ROOT, free_port
 from .readiness import MODEL
 from .services import Services, running
 
 SERVICES = pytest.StashKey[Services]()
+SINGLE = "single"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -26,7 +28,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         subprocess.run([sys.executable, "-m", "moon_vision_challenge.model_zoo", MODEL], cwd=ROOT, check=True)
     is_controller = bool(getattr(early_config.known_args_namespace, "numprocesses", None)) and not worker
     if not is_controller:
-        early_config.stash[SERVICES] = _start(early_config, worker or "single")
+        early_config.stash[SERVICES] = _start(early_config, worker or SINGLE)
         return (yield)
     given = dict(os.environ)
     try:
@@ -47,9 +49,12 @@ def services(pytestconfig: pytest.Config) -> Services:
 def _start(config: pytest.Config, name: str) -> Services:
     stack = ExitStack()
     config.add_cleanup(stack.close)
+    if name != SINGLE:  # two workers must not choose the same port for servers that they start at the same time
+        share = FREE_PORTS[int(name.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+        environment.port_candidates = environment.shuffled(share)
     # A `make run` in the same checkout may hold the usual ports. Nothing of a test needs to outlive a power cut.
-    environment = {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port()), "POSTGRES_OPTIONS": "-c fsync=off"}
+    settings = {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port()), "POSTGRES_OPTIONS": "-c fsync=off"}
     names = ["postgres", "redis", "model_server"]
-    services = stack.enter_context(running(names, run_dir=ROOT / ".run" / "test" / name, env=environment))
+    services = stack.enter_context(running(names, run_dir=ROOT / ".run" / "test" / name, env=settings))
     os.environ.update({name: services.env[name] for name in ("DATABASE_URL", "REDIS_URL", "TF_SERVING_URL")})
     return services

@@ -7,6 +7,14 @@ os.environ.setdefault("DJANGO_SECRET_KEY", "only for tests")
 os.environ.setdefault("DATABASE_URL", "postgres://moon_vision@127.0.0.1:5432/moon_vision")
 os.environ.setdefault("DJANGO_API_ALLOW_ANONYMOUS", "1")  # tests of tokens switch it off
 
+# On a loaded machine, an answer takes longer. A test of a time limit sets its own.
+os.environ.setdefault("DATABASE_CONNECT_TIMEOUT_S", "60")
+os.environ.setdefault("DATABASE_LOCK_TIMEOUT_S", "60")
+os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_S", "60")
+os.environ.setdefault("INFERENCE_DECODE_WAIT_S", "60")
+os.environ.setdefault("TF_SERVING_CONNECT_TIMEOUT_S", "60")
+os.environ.setdefault("TF_SERVING_TIMEOUT_S", "60")
+
 from config.settings.base import *
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; tests have no secrets

@@ -22,7 +22,7 @@ print("the worker goes on")
 
 
 def run(script: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize("how", ["ack", "reject"])

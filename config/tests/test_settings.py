@@ -20,7 +20,7 @@ def test_the_settings_load_and_pass_djangos_checks(settings_module: str) -> None
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert result.returncode == 0, result.stderr
 
@@ -29,7 +29,12 @@ def test_without_a_secret_key_nothing_starts() -> None:
     environment = {**os.environ, **PRODUCTION}
     del environment["DJANGO_SECRET_KEY"]
     result = subprocess.run(
-        [sys.executable, "manage.py", "check"], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "manage.py", "check"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert result.returncode != 0
     assert "Set the DJANGO_SECRET_KEY environment variable" in result.stderr

@@ -249,6 +249,7 @@ class Connection(asyncio.Protocol):
         if self._is_deaf:
             return
         self._is_deaf = True
+        refused.more_headers = self._worker.refusal_headers(self._reader.incomplete)
         self._reader.discard()
         if self.state is State.ANSWERING or self._waiting:
             self._waiting.append(refused)

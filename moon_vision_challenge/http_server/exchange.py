@@ -49,6 +49,9 @@ class Process(Protocol):
     """The value of the Date header."""
     is_stopping: bool
 
+    def refusal_headers(self, request: Request) -> bytes:
+        """More headers for an answer to this request that does not come from the application."""
+
 
 class Exchange:
     """Call `start`, then `proceed` until the last part. Call `close` if the client is gone.
@@ -83,13 +86,10 @@ class Exchange:
                 raise RuntimeError("the application has not called start_response")
             return self._part(chunk, self._head(self._status, is_whole=chunk is None))
         except RefusedError as refused:
-            self.close()
-            return refusal_part(refused, self._process.date, is_head=self._request.method == b"HEAD")
+            return self._refuse(refused)
         except Exception:  # whatever the application raises, the client gets an answer and the server continues
             logger.exception("the application failed")
-            self.close()
-            failed = RefusedError(500, "internal_error", "Internal error. It has been logged.")
-            return refusal_part(failed, self._process.date, is_head=self._request.method == b"HEAD")
+            return self._refuse(RefusedError(500, "internal_error", "Internal error. It has been logged."))
 
     def proceed(self) -> Part:
         """The next bytes of the body."""
@@ -104,6 +104,11 @@ class Exchange:
         result, self._result, self._chunks = self._result, None, iter(())
         if hasattr(result, "close"):
             result.close()
+
+    def _refuse(self, refused: RefusedError) -> Part:
+        self.close()
+        refused.more_headers = self._process.refusal_headers(self._request)
+        return refusal_part(refused, self._process.date, is_head=self._request.method == b"HEAD")
 
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], _exc_info: Any = None
@@ -177,6 +182,15 @@ def refusal_part(refused: RefusedError, date: bytes, *, is_head: bool = False) -
     """The whole answer to a request that does not reach the application."""
     body = orjson.dumps({"detail": refused.detail, "code": refused.code})
     retry = f"Retry-After: {refused.retry_after_s}\r\n" if refused.retry_after_s else ""
-    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n".encode()
-    data = _STATUS_LINES[refused.status] + b"Date: " + date + b"\r\n" + head + (b"" if is_head else body)
+    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{retry}Connection: close\r\n".encode()
+    data = (
+        _STATUS_LINES[refused.status]
+        + b"Date: "
+        + date
+        + b"\r\n"
+        + head
+        + refused.more_headers
+        + b"\r\n"
+        + (b"" if is_head else body)
+    )
     return Part(data, is_last=True, is_keep_alive=False)

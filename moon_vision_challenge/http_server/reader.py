@@ -46,6 +46,11 @@ class RequestReader:
         if not self.is_head_known and self._raw_bytes > self._limits.max_head_bytes:
             raise self._head_too_large()
 
+    @property
+    def incomplete(self) -> Request:
+        """What is known of the request that is arriving."""
+        return self._request
+
     def discard(self) -> None:
         """Forget the incomplete request."""
         self._count_body(-self._request.body_size)

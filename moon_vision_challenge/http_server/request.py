@@ -15,6 +15,8 @@ class RefusedError(Exception):
 
     def __init__(self, status: int, code: str, detail: str, *, retry_after_s: int | None = None) -> None:
         self.status, self.code, self.detail, self.retry_after_s = status, code, detail, retry_after_s
+        self.more_headers = b""
+        """Whole lines, from `Service.refusal_headers`."""
         super().__init__(detail)
 
 

@@ -46,6 +46,8 @@ class Service:
     """Path → an application that answers GET immediately, in the event loop, even if all threads are busy."""
     reserved: frozenset[bytes] = frozenset()
     """Paths with a dedicated thread."""
+    refusal_headers: Callable[[Request], bytes] = lambda _: b""
+    """More headers, as whole lines, for an answer of the server's own. The request may be incomplete."""
     too_large: str = "The request's body is too large. At most {limit:,} bytes are accepted."
 
 
@@ -59,6 +61,7 @@ class Worker:
         """
         self.limits = service.limits
         self.application = service.application
+        self.refusal_headers = service.refusal_headers
         self.is_multiprocess = len(counts) > 1
         self.is_stopping = False
         self.body_bytes = 0

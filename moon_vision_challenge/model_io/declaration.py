@@ -79,6 +79,8 @@ def declare(said: Mapping[str, Any], *, preset: str | None = None, preset_dir: P
         )
     if 0.0 in _as_tuple(values.get("scale", 1.0)):
         raise DeclarationError("scale is 0.", "Write the number by which the pixels are divided, such as scale = 255.0")
+    if values.get("interpolation") == "lanczos" and values.get("antialias") is False:
+        raise DeclarationError("lanczos needs antialias.", "Remove antialias, or write interpolation = 'bicubic'")
     if "labels" in values:
         _check_labels(values["labels"])
     return Declaration(**values)

@@ -61,7 +61,7 @@ def scale(
     if interpolation == "area":
         return _mean_of_areas(image, box, size)
     if not antialias and interpolation != "nearest":
-        return image.transform(size, Image.Transform.EXTENT, box, _PILLOW[interpolation])
+        return _between_nearest(image, box, size, interpolation)
     return image.resize(size, _PILLOW[interpolation], box=box)
 
 
@@ -131,6 +131,43 @@ def _letterbox(image: Image.Image, size: tuple[int, int], how: Declaration) -> I
 
 def _rgb(color: int | tuple[int, int, int]) -> tuple[int, int, int]:
     return (color, color, color) if isinstance(color, int) else color
+
+
+def _between_nearest(image: Image.Image, box: Box, size: tuple[int, int], interpolation: Interpolation) -> Image.Image:
+    """Interpolate between the nearest pixels, and round. Image.transform cuts off the fraction: half a level darker."""
+    left, top, right, bottom = box
+    columns, column_weights = _nearest(left, right, size[0], image.width, interpolation)
+    rows, row_weights = _nearest(top, bottom, size[1], image.height, interpolation)
+    pixels = np.asarray(image)
+    found = np.zeros((size[1], size[0], *pixels.shape[2:]))
+    for row, row_weight in zip(rows, row_weights, strict=True):
+        for column, column_weight in zip(columns, column_weights, strict=True):
+            weights = np.outer(row_weight, column_weight).reshape((size[1], size[0], *[1] * (pixels.ndim - 2)))
+            found += pixels[np.ix_(row, column)] * weights
+    return Image.fromarray(np.rint(found).clip(0, 255).astype(np.uint8))
+
+
+def _nearest(
+    start: float, stop: float, count: int, length: int, interpolation: Interpolation
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The pixels that `count` points of one axis lie between, nearest ones of all points first, and their weights."""
+    at = start + (np.arange(count) + 0.5) * ((stop - start) / count) - 0.5
+    steps = (0, 1) if interpolation == "bilinear" else (-1, 0, 1, 2)
+    pixels = [np.floor(at) + step for step in steps]
+    kernel = _triangle if interpolation == "bilinear" else _cubic
+    return [one.clip(0, length - 1).astype(int) for one in pixels], [kernel(np.abs(at - one)) for one in pixels]
+
+
+def _triangle(distance: np.ndarray) -> np.ndarray:
+    weights: np.ndarray = 1 - distance
+    return weights
+
+
+def _cubic(distance: np.ndarray) -> np.ndarray:
+    """Keys's cubic with a = -0.5, as in Pillow and tf.image.resize."""
+    near, far = (1.5 * distance - 2.5) * distance**2 + 1, ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights: np.ndarray = np.where(distance <= 1, near, far)
+    return weights
 
 
 def _mean_of_areas(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:

@@ -62,6 +62,11 @@ _RUN_ERRORS = (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.RuntimeEx
 
 
 def _tensor_info(argument: Any) -> TensorSpec:
+    if "map(" in argument.type:
+        raise ModelLoadError(
+            f"the output {argument.name} is a list of maps (ZipMap), which the REST API cannot carry: add the model "
+            "with `make add_model`, which replaces it, or export it again with the option zipmap=False"
+        )
     if argument.type not in _DTYPES:
         raise ModelLoadError(
             f"the tensor {argument.name} has the type {argument.type}, which the REST API cannot carry"

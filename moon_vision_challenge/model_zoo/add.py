@@ -16,7 +16,7 @@ from PIL import Image
 
 from moon_vision_challenge.model_io import answers, inputs
 from moon_vision_challenge.model_io.answers import OutputForm
-from moon_vision_challenge.model_io.declaration import Declaration, declare
+from moon_vision_challenge.model_io.declaration import FIELDS, Declaration, declare
 from moon_vision_challenge.model_io.errors import AnswerError, DeclarationError
 from moon_vision_challenge.model_io.inputs import FLOATS, InputForm
 from moon_vision_challenge.model_io.presets import preset_names
@@ -86,8 +86,7 @@ def _print_facts(export: Export, inspected: Inspected) -> None:
 
 
 def _said(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("input_size", "resize", "crop", "shorter_side", "interpolation", "channels", "layout", "mean", "scale")
-    said = {name: getattr(arguments, name) for name in (*names, "output", "activation", "threshold")}
+    said = {name: value for name, value in vars(arguments).items() if name in FIELDS and name != "labels"}
     if arguments.labels is not None:
         said["labels"] = read_labels_file(arguments.labels)
     return {name: value for name, value in said.items() if value is not None}
@@ -166,14 +165,16 @@ def _form(signature: Signature, declared: Declaration) -> Forms | None:
 
 
 def _try_photo(path: Path, onnx_file: OnnxFile | None, declared: Declaration, forms: Forms) -> None:
-    if onnx_file is None or forms.input is None:
-        print("  not tried  only the model server can run a SavedModel: try it there")
-        return
     try:
         with Image.open(path) as image:
-            pixels = inputs.prepare(image.convert("RGB"), forms.input, declared)
+            rgb = image.convert("RGB")
+        pixels = None if forms.input is None else inputs.prepare(rgb, forms.input, declared)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise AddError(f"{path} cannot be read as a picture: {error}.") from error
+    if onnx_file is None or pixels is None:
+        why = "a SavedModel runs in TensorFlow" if onnx_file is None else "the model decodes pictures itself"
+        print(f"{path}: not tried, because {why}, and this command does not. Send it once the model is served.")
+        return
     row = onnx_file.run(pixels)
     try:
         found = answers.decode(row[forms.output.name], forms.output, declared, _TOP)

@@ -32,6 +32,15 @@ def _numbers(text: str) -> float | tuple[float, ...]:
     return found if len(found) > 1 else found[0]
 
 
+def _color(text: str) -> int | tuple[int, int, int]:
+    """114, or 255,255,255."""
+    match = re.fullmatch(r"(\d{1,3})(?:,(\d{1,3}),(\d{1,3}))?", text.replace(" ", "").strip("()"))
+    values = [int(value) for value in match.groups() if value] if match else []
+    if not values or max(values) > 255:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a color: write one number from 0 to 255, or RED,GREEN,BLUE")
+    return (values[0], values[1], values[2]) if len(values) == 3 else values[0]
+
+
 def add_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="model_zoo add", description="Adds a classifier that you exported: checks, copies, lists and declares it."
@@ -53,6 +62,10 @@ def add_parser() -> argparse.ArgumentParser:
     declaration.add_argument("--crop", type=float, help="the fraction to keep, up to 1.0")
     declaration.add_argument("--shorter_side", type=int, help="pixels, for --resize shorter_side")
     declaration.add_argument("--interpolation", choices=get_args(Interpolation))
+    declaration.add_argument(
+        "--no_antialias", action="store_const", const=False, dest="antialias", help="as OpenCV and tf.image.resize"
+    )
+    declaration.add_argument("--pad_color", type=_color, help="of --resize letterbox: 114, or 255,255,255")
     declaration.add_argument("--channels", choices=get_args(Channels))
     declaration.add_argument("--layout", choices=get_args(Layout))
     declaration.add_argument("--mean", type=_numbers, help="of pixels from 0 to 255: one number, or one per channel")

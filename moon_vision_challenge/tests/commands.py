@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from moon_vision_challenge.classification.tests.service import Service
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 from moon_vision_challenge.tests.documents import BASE_URL
 from native.environment import ROOT
 
@@ -26,7 +27,7 @@ def curl(command: str, service: Service, inference_id: int | None = None) -> Any
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     return json.loads(result.stdout)
 
@@ -36,12 +37,12 @@ def restart_web(service: Service, environment: Mapping[str, str]) -> None:
     service.services.stop("web")
     service.is_altered = True
     service.services.start("web", {**service.environment, **environment})
-    service.services.wait_until(lambda: _is_alive(service), "the web server", 90)
+    service.services.wait_until(lambda: _is_alive(service), "the web server", LIMIT_S)
 
 
 def _is_alive(service: Service) -> bool:
     command = ["curl", "--silent", "--fail", "--output", "/dev/null", f"{service.url}/livez"]
-    return subprocess.run(command, check=False, timeout=10).returncode == 0
+    return subprocess.run(command, check=False, timeout=LIMIT_S).returncode == 0
 
 
 def assert_as_shown(found: Any, shown: str, service: Service) -> None:

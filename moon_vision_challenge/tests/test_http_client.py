@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from moon_vision_challenge import http_client
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 from moon_vision_challenge.http_client import (
     DeadlineExceededError,
     Pool,
@@ -321,7 +322,7 @@ def test_a_body_over_the_limit_is_given_up(start_peer: StartPeer, response: byte
     peer = start_peer(response, endless=endless, holds=True)
     with pytest.raises(ResponseTooLargeError):
         request_anywhere(peer.url)
-    assert peer.hung_up.wait(5)
+    assert peer.hung_up.wait(LIMIT_S)
 
 
 @pytest.mark.parametrize("response", [head(b"Content-Length: 100"), head()], ids=["told", "until closed"])
@@ -353,7 +354,7 @@ def test_endless_headers_are_given_up(
     peer = start_peer(response, endless=endless)
     with pytest.raises(RequestFailedError):
         request_anywhere(peer.url, max_body_bytes=max_body_bytes)
-    assert peer.hung_up.wait(5)
+    assert peer.hung_up.wait(LIMIT_S)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +369,7 @@ def test_endless_headers_are_given_up(
 def test_without_a_body_a_request_ends_after_the_headers(start_peer: StartPeer, response: bytes) -> None:
     peer = start_peer(response, holds=True)
     assert request_anywhere(peer.url, max_body_bytes=0) == (200, b"")
-    assert peer.hung_up.wait(5)
+    assert peer.hung_up.wait(LIMIT_S)
 
 
 @pytest.mark.parametrize("response", [b"", b"garbage\r\n\r\n", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
@@ -382,7 +383,7 @@ def test_what_is_not_a_response_is_a_failure(start_peer: StartPeer, response: by
 def test_the_deadline_ends_a_response_that_stalls(start_peer: StartPeer, response: bytes, max_body_bytes: int) -> None:
     peer = start_peer(response, holds=True)
     _is_over_after_the_deadline(peer.url, max_body_bytes=max_body_bytes)
-    assert peer.hung_up.wait(5)
+    assert peer.hung_up.wait(LIMIT_S)
 
 
 def test_the_deadline_ends_a_body_that_stalls(start_peer: StartPeer) -> None:
@@ -416,7 +417,7 @@ def _is_over_after_the_deadline(url: str, **options: Any) -> None:
     begin = time.monotonic()
     with pytest.raises(DeadlineExceededError, match=r"0\.3 s"):
         request_anywhere(url, deadline_s=0.3, **options)
-    assert 0.2 < time.monotonic() - begin < 2
+    assert 0.2 < time.monotonic() - begin < 30  # the other side never goes on
 
 
 def test_tls_is_verified_by_the_name_in_the_url(start_peer: StartPeer, ca: trustme.CA, resolve: Resolve) -> None:
@@ -443,10 +444,10 @@ def test_a_certificate_of_an_unknown_authority_is_refused(start_peer: StartPeer,
 def test_a_pool_keeps_its_connections_and_a_guarded_request_does_not_take_them(start_peer: StartPeer) -> None:
     peer = start_peer(OK)
     pool = Pool(["Content-Type: application/json"])
-    assert pool.request(peer.url, b"{}", connect_timeout_s=1, timeout_s=5) == (200, b"ok")
+    assert pool.request(peer.url, b"{}", connect_timeout_s=60, timeout_s=60) == (200, b"ok")
     with pytest.raises(RefusedURLError):
         request(peer.url)
-    assert pool.request(peer.url, None, connect_timeout_s=1, timeout_s=5) == (200, b"ok")
+    assert pool.request(peer.url, None, connect_timeout_s=60, timeout_s=60) == (200, b"ok")
     assert [line.split(b" ")[0] for line in peer.requests] == [b"POST", b"GET"]
 
 

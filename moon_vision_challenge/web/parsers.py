@@ -1,23 +1,25 @@
 """Request bodies → their fields. Each parser replaces one of DRF's, for the reason in its docstring."""
 
-import binascii
 import codecs
+import json
 import quopri
 import re
 from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
-import pybase64
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils.datastructures import MultiValueDict
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from rest_framework.parsers import BaseParser
 
+from moon_vision_challenge.web.base64_text import decode_base64
 from moon_vision_challenge.web.bodies import encoding_of, read_body
 from moon_vision_challenge.web.errors import MalformedBodyError, echo
 
 _MAX_PARTS = 20
+_MAX_CHARSET_BYTES = 1000
+"""Text in a charset other than UTF-8 is a short field. Some of Python's codecs take quadratic time."""
 _FILENAME = re.compile(r";\s*filename\*?\s*=", re.IGNORECASE)
 
 # The library's message → ours.
@@ -28,6 +30,15 @@ _REASONS = {
     "Maximum segment header count exceeded": "a part of the form has more than 8 headers.",
     "Maximum segment header length exceeded": "a part of the form has a header of more than 4,000 bytes.",
     "Missing Content-Disposition segment header": "a part of the form has no Content-Disposition.",
+    "Invalid Content-Disposition segment header: Wrong type": (
+        "a part of the form has a Content-Disposition other than form-data."
+    ),
+    "Invalid line break after first boundary": "its lines end in LF alone. End them in CRLF.",
+    "Invalid line break in segment header": "its lines end in LF alone. End them in CRLF.",
+    "Malformed segment header": "a part of the form has a header line without a colon.",
+    "Unexpected byte after first boundary": "something other than CRLF follows the first boundary.",
+    "Unexpected byte in front of first boundary": "the first boundary does not begin a line.",
+    "Unexpected bytes after boundary": "something other than CRLF follows a boundary.",
     "Unexpected end of multipart stream (parser closed)": "the form is cut short: its last boundary is missing.",
 }
 
@@ -44,7 +55,8 @@ class FormDataParser(BaseParser):
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> "MultiValueDict[str, Any]":
         """Text fields as str, files as an UploadedFile. Raises MalformedBodyError, and what `read_body` raises."""
-        boundary = parse_options_header(media_type or "")[1].get("boundary", "").encode("latin-1", "replace")
+        content_type = media_type or ""
+        boundary = parse_options_header(content_type)[1].get("boundary", "").encode("latin-1", "replace")
         fields: MultiValueDict[str, Any] = MultiValueDict()
         body = read_body(stream, encoding_of(parser_context))
         try:
@@ -60,14 +72,16 @@ class FormDataParser(BaseParser):
                     elif segment and (chunks or segment.filename != ""):  # otherwise the file field was left empty
                         fields.appendlist(segment.name or "", _value(segment, b"".join(chunks)))
         except (MultipartError, UnicodeError) as error:
-            raise MalformedBodyError(_reason(error, body, boundary)) from error
+            raise MalformedBodyError(_reason(error, body, boundary, content_type)) from error
         return fields
 
 
-def _reason(error: Exception, body: bytes, boundary: bytes) -> str:
+def _reason(error: Exception, body: bytes, boundary: bytes, content_type: str) -> str:
     text = str(error.args[0]) if error.args else ""
     if not body:
         return "it is empty."
+    if not boundary and re.search(r"boundary\s*=\s*[^\s;]", content_type, re.IGNORECASE):
+        return "the boundary in its Content-Type is not valid. Use ASCII letters, digits and hyphens."
     if boundary and b"--" + boundary not in body:
         return "the boundary that its Content-Type names is not in it."
     return _REASONS.get(text) or f"the form is not valid multipart/form-data ({echo(text).lower()})."
@@ -76,6 +90,8 @@ def _reason(error: Exception, body: bytes, boundary: bytes) -> str:
 def _value(segment: MultipartSegment, content: bytes) -> str | SimpleUploadedFile:
     if encoding := segment.header("Content-Transfer-Encoding"):
         content = _decode_transfer(content, encoding)
+    if (segment.header("Content-Type") or "").lower().startswith("multipart/"):
+        raise MalformedBodyError("a part of the form is a form itself. Send each file as a part with its field's name.")
     if segment.filename is None and not _FILENAME.search(segment["Content-Disposition"]):
         text = _text(content, segment.header("Content-Type") or "text/plain")
         if text is not None:
@@ -90,10 +106,18 @@ def _text(content: bytes, content_type: str) -> str | None:
         return _json_text(content)
     if not media_type.startswith("text/"):
         return None
+    charset = options.get("charset", "utf-8") if len(content) <= _MAX_CHARSET_BYTES else "utf-8"
     try:
-        return content.decode(options.get("charset", "utf-8"))
-    except (LookupError, UnicodeError, TypeError):
+        return _decode(content, charset)
+    except (ValueError, TypeError):
         return None
+
+
+def _decode(content: bytes, charset: str) -> str:
+    try:
+        return content.decode(charset)
+    except (LookupError, ValueError):  # an unknown charset, or the wrong one
+        return content.decode()
 
 
 def _json_text(content: bytes) -> str:
@@ -111,8 +135,8 @@ def _decode_transfer(content: bytes, encoding: str) -> bytes:
             return content
         case "base64":
             try:
-                return pybase64.b64decode(b"".join(content.split()), validate=True)
-            except (binascii.Error, ValueError) as error:
+                return decode_base64(content.decode("ascii"))
+            except ValueError as error:
                 raise MalformedBodyError("a part with Content-Transfer-Encoding base64 is not base64.") from error
         case "quoted-printable":
             return quopri.decodestring(content)
@@ -149,10 +173,12 @@ class ORJSONParser(BaseParser):
 def _json_reason(body: bytes, error: orjson.JSONDecodeError) -> str:
     if not body.strip():
         return "it is empty."
+    if (encoding := json.detect_encoding(body)) not in ("utf-8", "utf-8-sig"):
+        return f"it is not UTF-8, but {encoding[:6].upper()}. Send JSON as UTF-8."
     try:
         body.decode()
     except UnicodeDecodeError as not_utf8:
-        return f"it is not UTF-8 (byte {not_utf8.start + 1:,})."
+        return f"it is not UTF-8 (byte {not_utf8.start + 1:,}). Send JSON as UTF-8."
     return f"it is not valid JSON (line {error.lineno:,}, column {error.colno:,}: {echo(error.msg)})."
 
 

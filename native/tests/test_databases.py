@@ -18,7 +18,7 @@ from .conftest import NO_FSYNC, PROCFILE
 
 
 def query(services: Services, sql: str) -> list[tuple[object, ...]]:
-    connection = psycopg2.connect(services.env["DATABASE_URL"], connect_timeout=5)
+    connection = psycopg2.connect(services.env["DATABASE_URL"], connect_timeout=60)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(sql)
@@ -65,7 +65,7 @@ def test_postgres_refuses_connections_without_the_password(run_dir: Path, user: 
         port = urlsplit(services.env["DATABASE_URL"]).port
         with pytest.raises(psycopg2.OperationalError, match="password"):
             psycopg2.connect(
-                host="127.0.0.1", port=port, user=user, password="guess", dbname="postgres", connect_timeout=5
+                host="127.0.0.1", port=port, user=user, password="guess", dbname="postgres", connect_timeout=60
             )
 
 
@@ -106,15 +106,15 @@ def test_an_interrupted_initdb_is_made_again(run_dir: Path) -> None:
 def test_redis_keeps_messages_over_a_stop_and_asks_for_the_password(run_dir: Path) -> None:
     with running(["redis"], run_dir=run_dir, procfile=PROCFILE) as services:
         url = services.env["REDIS_URL"]
-        with redis.Redis.from_url(url, socket_timeout=5) as client:
+        with redis.Redis.from_url(url, socket_timeout=60) as client:
             client.set("message", "42")
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        stranger = redis.Redis(port=urlsplit(url).port or 0, socket_timeout=5)
+        stranger = redis.Redis(port=urlsplit(url).port or 0, socket_timeout=60)
         with stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
         services.restart("redis")
         services.wait_until_ready("redis")
-        with redis.Redis.from_url(url, socket_timeout=5) as client:
+        with redis.Redis.from_url(url, socket_timeout=60) as client:
             assert client.get("message") == b"42"
 
 

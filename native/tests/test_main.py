@@ -18,10 +18,12 @@ import pytest
 import requests
 
 from native import sample
-from native.__main__ import verdict
+from native.__main__ import verdict, who_may_call
 from native.environment import ROOT, CannotRunError, free_port
 from native.process import group_members, is_alive, poll
 from native.sample import Answer
+
+from .conftest import LIMIT_S
 
 START_TIMEOUT_S = 300
 
@@ -38,7 +40,7 @@ def runner(action: str, run_dir: Path, *, command: Sequence[str] = (), **env: st
             yield process
         finally:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=LIMIT_S)
 
 
 def said(run_dir: Path) -> str:
@@ -97,6 +99,7 @@ def wait_for(text: str, run_dir: Path, process: subprocess.Popen[str]) -> None:
     assert text in said(run_dir), said(run_dir)
 
 
+@pytest.mark.e2e
 def test_demo_classifies_the_sample_through_both_doors_and_stops(run_dir: Path) -> None:
     with runner("demo", run_dir) as process:
         assert process.wait(timeout=START_TIMEOUT_S) == 0, said(run_dir)
@@ -112,6 +115,19 @@ def test_one_wrong_label_fails_the_demo(capsys: pytest.CaptureFixture[str], labe
     assert code == (0 if label == "espresso" else 1)
 
 
+@pytest.mark.parametrize(
+    ("allow", "words"), [("1", "callers without a token see each other's"), ("0", "callers with a token")]
+)
+def test_the_closing_lines_say_who_may_call(allow: str, words: str) -> None:
+    assert words in who_may_call({"DJANGO_API_ALLOW_ANONYMOUS": allow})
+
+
+@pytest.mark.parametrize(("with_token", "header"), [(True, "make token"), (False, "")])
+def test_the_command_to_try_sends_a_token_where_one_is_needed(*, with_token: bool, header: str) -> None:
+    assert ("Authorization" in sample.curl("http://localhost", with_token=with_token)) is bool(header)
+
+
+@pytest.mark.e2e
 def test_run_is_open_to_other_machines_until_ctrl_c_and_leaves_no_process(run_dir: Path) -> None:
     extra = "django.contrib.humanize"  # stands for an app of the user
     with runner("run", run_dir, WEB_HOST="0.0.0.0", DJANGO_EXTRA_APPS=extra) as process:
@@ -120,10 +136,10 @@ def test_run_is_open_to_other_machines_until_ctrl_c_and_leaves_no_process(run_di
         assert len(started) == 8
         for host in ("127.0.0.1", *own_addresses()):
             url = web_url(run_dir).replace("127.0.0.1", host)
-            assert requests.get(f"{url}/api/v1/models/", timeout=30).status_code == 200, host
+            assert requests.get(f"{url}/api/v1/models/", timeout=LIMIT_S).status_code == 200, host
         assert extra in manage(run_dir, "from django.conf import settings; print(settings.INSTALLED_APPS)")
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=LIMIT_S) == 0
     assert not any(group_members(group) for group in started)
     assert "The API accepts the host names localhost, 127.0.0.1, [::1], " in said(run_dir)
     assert "DJANGO_ALLOWED_HOSTS=vision.example.com WEB_HOST=0.0.0.0 make run" in said(run_dir)
@@ -132,6 +148,7 @@ def test_run_is_open_to_other_machines_until_ctrl_c_and_leaves_no_process(run_di
     )
 
 
+@pytest.mark.e2e
 def test_what_is_killed_comes_back_and_the_api_with_it(run_dir: Path) -> None:
     with runner("run", run_dir) as process:
         wait_for("Ctrl-C stops everything", run_dir, process)
@@ -139,20 +156,21 @@ def test_what_is_killed_comes_back_and_the_api_with_it(run_dir: Path) -> None:
         for name, group in zip(("postgres", "redis", "model_server", "web", "worker"), groups(run_dir), strict=False):
             os.kill(group, signal.SIGKILL)
             wait_for(f"The service {name} was killed by SIGKILL. It restarts in 0.5 s", run_dir, process)
-            assert poll(lambda: classifies(url), 60), said(run_dir)
+            assert poll(lambda: classifies(url), LIMIT_S), said(run_dir)
         web = web_supervisor(run_dir)
         for _ in range(4):
             worker = min(web_workers(web), key=psutil.Process.create_time)
             worker.kill()
-            assert poll(partial(is_replaced, web, worker), 30)
-            assert poll(lambda: classifies(url), 30)
+            assert poll(partial(is_replaced, web, worker), LIMIT_S)
+            assert poll(lambda: classifies(url), LIMIT_S)
         started = groups(run_dir)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=LIMIT_S) == 0
     assert not any(group_members(group) for group in started)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_make_stops_the_runner_and_leaves_no_process(run_dir: Path, number: signal.Signals) -> None:
     with runner("run", run_dir, command=["make", "run"]) as make:
@@ -160,7 +178,7 @@ def test_a_signal_to_make_stops_the_runner_and_leaves_no_process(run_dir: Path, 
         started = groups(run_dir)
         [runner_of_services] = psutil.Process(make.pid).children()
         make.send_signal(number)
-        assert make.wait(timeout=60) != 0
+        assert make.wait(timeout=LIMIT_S) != 0
     assert not is_alive(runner_of_services)
     assert not any(group_members(group) for group in started)
     assert "Stopping..." in said(run_dir)
@@ -172,7 +190,7 @@ def test_ctrl_c_while_services_start_leaves_no_process(run_dir: Path) -> None:
         assert poll(lambda: taken_note() and len(groups(run_dir)) > 1, START_TIMEOUT_S)
         started = groups(run_dir)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=LIMIT_S) == 0
     assert not any(group_members(group) for group in started)
 
 
@@ -182,7 +200,7 @@ def test_a_taken_web_port_is_reported_and_nothing_starts(run_dir: Path) -> None:
         other.listen()
         port = str(other.getsockname()[1])
         with runner("run", run_dir, WEB_PORT=port) as process:
-            assert process.wait(timeout=60) == 1
+            assert process.wait(timeout=LIMIT_S) == 1
     assert f"Port {port} on 127.0.0.1, meant for web, is in use by another program" in said(run_dir)
     assert "Traceback" not in said(run_dir)
     assert list((run_dir / "logs").iterdir()) == []
@@ -198,7 +216,7 @@ def test_a_folder_that_cannot_be_made_is_reported_without_a_traceback(tmp_path: 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 1
     assert "Cannot write" in done.stdout

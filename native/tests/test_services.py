@@ -13,7 +13,7 @@ from native.environment import ROOT, CannotRunError
 from native.process import ProcessGroups, group_members, is_alive, poll
 from native.services import ServiceDiedError, Services, prepared, running
 
-from .conftest import PROCFILE
+from .conftest import LIMIT_S, PROCFILE
 
 RUNNER = """
 import signal, sys, time
@@ -45,7 +45,7 @@ def start_runner(run_dir: Path, *names: str) -> tuple[subprocess.Popen[str], lis
 
 
 def wait_for_line(services: Services, name: str) -> None:
-    services.wait_until(lambda: b"\n" in services.log(name).read_bytes(), name, timeout_s=10)
+    services.wait_until(lambda: b"\n" in services.log(name).read_bytes(), name, timeout_s=LIMIT_S)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -53,7 +53,7 @@ def test_no_process_is_left_when_the_runner_is_asked_to_stop(run_dir: Path, numb
     runner, groups = start_runner(run_dir, "calm", "parent", "redis")
     assert all(group_members(group) for group in groups)
     runner.send_signal(number)
-    runner.communicate(timeout=20)
+    runner.communicate(timeout=LIMIT_S)
     assert not any(group_members(group) for group in groups)
 
 
@@ -62,7 +62,7 @@ def test_a_second_ctrl_c_does_not_keep_a_service_running(run_dir: Path) -> None:
     for _ in range(3):
         runner.send_signal(signal.SIGINT)
         time.sleep(0.2)
-    runner.communicate(timeout=20)
+    runner.communicate(timeout=LIMIT_S)
     assert not any(group_members(group) for group in groups)
 
 
@@ -95,16 +95,16 @@ def test_a_child_in_a_separate_session_ends_too(run_dir: Path, end: Callable[[Se
 def test_services_end_when_the_runner_is_killed(run_dir: Path) -> None:
     runner, groups = start_runner(run_dir, "calm", "redis", "postgres")
     runner.kill()
-    runner.communicate(timeout=10)
-    assert poll(lambda: not any(group_members(group) for group in groups), 10)
+    runner.communicate(timeout=LIMIT_S)
+    assert poll(lambda: not any(group_members(group) for group in groups), LIMIT_S)
 
 
 def test_the_next_run_stops_what_a_killed_runner_left_behind(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("native.process.STOP_TIMEOUT_S", 0.3)
     runner, (group,) = start_runner(run_dir, "stubborn")
-    assert poll(lambda: (run_dir / "logs" / "stubborn.log").stat().st_size > 0, 10)  # its trap is set
+    assert poll(lambda: (run_dir / "logs" / "stubborn.log").stat().st_size > 0, LIMIT_S)  # its trap is set
     runner.kill()
-    runner.communicate(timeout=10)
+    runner.communicate(timeout=LIMIT_S)
     assert group_members(group)
     with prepared(run_dir, os.environ, procfile=PROCFILE) as services:
         assert services.leftovers == [group]
@@ -137,7 +137,7 @@ def test_the_death_of_a_service_is_reported_with_its_exit_code_and_last_lines(ru
         group = services.pid("calm")
         services.start("failing")
         with pytest.raises(ServiceDiedError) as death:
-            services.wait_until(lambda: False, "nothing", timeout_s=10)
+            services.wait_until(lambda: False, "nothing", timeout_s=LIMIT_S)
         assert "The service failing ended with exit code 3" in str(death.value)
         assert "the disk is on fire" in str(death.value)
         assert str(services.log("failing")) in str(death.value)
@@ -148,7 +148,7 @@ def test_a_killed_service_is_reported_with_the_name_of_the_signal(run_dir: Path)
     with running(["calm"], run_dir=run_dir, procfile=PROCFILE) as services:
         os.kill(services.pid("calm"), signal.SIGKILL)
         with pytest.raises(ServiceDiedError, match="The service calm was killed by SIGKILL"):
-            services.wait_until(lambda: False, "nothing", timeout_s=10)
+            services.wait_until(lambda: False, "nothing", timeout_s=LIMIT_S)
 
 
 def test_a_wait_without_a_result_ends_at_its_deadline(run_dir: Path) -> None:

@@ -7,13 +7,13 @@ import psutil
 import psycopg2
 import pytest
 
-from native import logs, supervisor
+from native import logs, postgres, supervisor
 from native.environment import CannotRunError
 from native.process import group_members, hold_folder, is_alive, locked, poll
 from native.services import ServiceDiedError, Services, running
 from native.supervisor import Supervisor
 
-from .conftest import NO_FSYNC, PROCFILE
+from .conftest import LIMIT_S, NO_FSYNC, PROCFILE
 
 
 def look_after_until(supervised: Supervisor, services: Services, name: str, old: int) -> None:
@@ -23,11 +23,11 @@ def look_after_until(supervised: Supervisor, services: Services, name: str, old:
         supervised.look_after()
         return name not in services.dead() and services.is_running(name) and services.pid(name) != old
 
-    assert poll(runs_again, 20)
+    assert poll(runs_again, LIMIT_S)
 
 
 def look_after_until_it_ends(supervised: Supervisor) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         supervised.look_after()
 
@@ -80,10 +80,15 @@ def test_a_service_that_keeps_dying_ends_the_run_with_its_last_lines(
 def test_the_children_of_a_dead_service_are_ended_before_it_starts_again(run_dir: Path) -> None:
     with running(["parent"], run_dir=run_dir, procfile=PROCFILE) as services:
         old = services.pid("parent")
-        assert poll(lambda: len(group_members(old)) == 3, 10)
+        assert poll(lambda: len(group_members(old)) == 3, LIMIT_S)
         os.kill(old, signal.SIGKILL)
         look_after_until(Supervisor(services, print), services, "parent", old)
         assert not group_members(old)
+
+
+def waits_for(pid: int, folder: Path) -> bool:
+    """Whether the process has opened the lock of this folder, which another one holds."""
+    return str(folder / "lock") in [file.path for file in psutil.Process(pid).open_files()]
 
 
 def test_postgres_waits_for_the_children_of_the_one_that_was_killed(run_dir: Path) -> None:
@@ -92,9 +97,9 @@ def test_postgres_waits_for_the_children_of_the_one_that_was_killed(run_dir: Pat
         [checkpointer] = [child for child in leader.children() if "checkpointer" in " ".join(child.cmdline())]
         checkpointer.suspend()
         leader.kill()
-        assert poll(lambda: services.dead() == ["postgres"], 10)
+        assert poll(lambda: services.dead() == ["postgres"], LIMIT_S)
         services.start("postgres")
-        time.sleep(1)  # there is no event to wait for: nothing may happen
+        assert poll(lambda: waits_for(services.pid("postgres"), postgres.folder(run_dir)), LIMIT_S)
         assert is_alive(checkpointer)
         with pytest.raises(psycopg2.OperationalError):
             psycopg2.connect(services.env["DATABASE_URL"], connect_timeout=5)
@@ -123,7 +128,7 @@ def test_a_log_that_grows_too_large_is_rotated(run_dir: Path, monkeypatch: pytes
             return any("99999\n" in file.read_text() for file in files if file.exists())
 
         previous = services.log("noisy").with_suffix(".log.1")
-        assert poll(is_at_the_end, 20)
+        assert poll(is_at_the_end, LIMIT_S)
         supervised.look_after()
         assert services.log("noisy").stat().st_size <= logs.MAX_BYTES
         lines = (previous.read_text() + services.log("noisy").read_text()).split()

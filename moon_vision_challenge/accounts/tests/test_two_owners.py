@@ -89,12 +89,12 @@ def database_closed() -> Iterator[None]:
     name = connection.ops.quote_name(connection.settings_dict["NAME"])
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with connection.cursor() as cursor:
-        cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+        cursor.execute(f"ALTER DATABASE {name} WITH CONNECTION LIMIT 0")
         try:
             cursor.execute(f"SELECT pg_terminate_backend(pid) {others}")
             yield
         finally:
-            cursor.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+            cursor.execute(f"ALTER DATABASE {name} WITH CONNECTION LIMIT -1")
 
 
 def test_while_postgresql_is_away_known_tokens_go_on_and_others_get_503(closed: Service) -> None:

@@ -63,7 +63,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         case ObjectDoesNotExist():  # deleted by another request since this one has found it
             exc = NotFound()
         case UnsupportedMediaType():
-            detail = _UNSUPPORTED.format(echo(context["request"].content_type))
+            detail = _UNSUPPORTED.format(echo(context["request"].content_type or "(missing)"))
             exc.detail = ErrorDetail(detail, code="unsupported_media_type")
         case MalformedBodyError():
             logger.info("%s", exc)

@@ -1,10 +1,12 @@
 """Shapes of requests and responses."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
-from urllib.parse import unquote
 
 from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.datastructures import MultiValueDict
 from rest_framework import serializers
 
 from moon_vision_challenge.accounts.caller import caller_of
@@ -18,16 +20,48 @@ from moon_vision_challenge.web.errors import RequestTooLargeError, echo
 from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_url
 
 _MAX_CHOICES = 20
+_MAX_NAMES = 5
+_MAX_NAME_BYTES = 400  # of a model_type, in any encoding
+_DATA_URI = re.compile(r"data:.{0,1000}?;\s*base64\s*,", re.IGNORECASE | re.DOTALL)  # RFC 2397
+_NOT_AN_OBJECT: dict[str, Any] = {
+    "invalid": "Send a JSON object with the fields of this request. This is a {datatype}."
+}
 
 
-class ImageUploadField(serializers.FileField):
+class SingleField(serializers.Field[Any, Any, Any, Any]):
+    """A field that a request has exactly once."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        name = self.field_name or ""
+        if isinstance(dictionary, MultiValueDict) and len(values := dictionary.getlist(name)) > 1:
+            sentence = f"Send this field once. The request has it {len(values)} times."
+            raise serializers.ValidationError({name: [sentence]}, code="repeated")
+        return super().get_value(dictionary)
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        """Name the fields that the request has instead of a missing one: it may be one of them, misspelled."""
+        if key == "required" and (others := self._unknown_names()):
+            detail = f"{self.error_messages['required']} Fields of the request that are not known: {others}."
+            raise serializers.ValidationError(detail, code="required")
+        super().fail(key, **kwargs)
+
+    def _unknown_names(self) -> str:
+        sent = getattr(self.root, "initial_data", ())
+        known = getattr(self.root, "fields", ())
+        names = [echo(name) for name in sent if name not in known]
+        return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
+
+
+class ImageUploadField(SingleField, serializers.FileField):
     """A file in a multipart request; in JSON, base64 text or a data URI."""
 
     default_error_messages = {
         "not_base64": "Send a file, base64 text, or a data URI with base64 text.",
+        "invalid": "Send a file, base64 text, or a data URI with base64 text.",
+        "null": "Send a file, base64 text, or a data URI with base64 text.",
     }
 
-    def to_internal_value(self, data: Any) -> images.EncodedImage:  # type: ignore[override]  # the stubs want a file
+    def to_internal_value(self, data: Any) -> images.EncodedImage:
         match data:
             case bytes():  # the body of the request
                 content = data
@@ -46,18 +80,14 @@ class ImageUploadField(serializers.FileField):
 
     def _decode_base64(self, text: str) -> bytes:
         text = text.lstrip()
-        if text[:5].lower() == "data:":  # RFC 2397
-            header, _, text = text.partition(",")
-            if not header.rstrip().lower().endswith(";base64"):
-                self.fail("not_base64")
-            text = unquote(text) if "%" in text else text
+        header = _DATA_URI.match(text) if text[:5].lower() == "data:" else None
         try:
-            return decode_base64(text)
+            return decode_base64(text[header.end() :] if header else text)
         except ValueError as error:
             raise serializers.ValidationError(self.error_messages["not_base64"], code="not_base64") from error
 
 
-class ModelTypeField(serializers.ChoiceField):
+class ModelTypeField(SingleField, serializers.ChoiceField):
     """The registered model types, read on each use, so that types registered later are included."""
 
     default_error_messages = {
@@ -69,8 +99,10 @@ class ModelTypeField(serializers.ChoiceField):
         super().__init__(choices=[(model_type, model_type) for model_type in dispatcher], **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        # `curl -F model_type=@file` and text editors leave a line break at the end.
-        model_type = str(data).strip() if isinstance(data, str | int) else ""
+        if isinstance(data, UploadedFile):  # `curl -F model_type=@file`, and parts without a text's Content-Type
+            data = data.read(_MAX_NAME_BYTES).decode(errors="replace")
+        # Text editors leave a line break at the end, and some a byte order mark at the start.
+        model_type = str(data).strip().strip("\ufeff\u200b") if isinstance(data, str | int) else ""
         if model_type not in self.choice_strings_to_values:
             self._refuse(data)
         return model_type
@@ -126,6 +158,8 @@ class ImageSerializer(serializers.Serializer[Any]):
 class ClassificationSerializer(ImageSerializer):
     """v0: takes an image, returns its label."""
 
+    default_error_messages = _NOT_AN_OBJECT
+
     model_type = ModelTypeField()
     image = ImageUploadField()
     label: Any = serializers.CharField(read_only=True)  # Any, because a serializer itself has a label: text
@@ -154,6 +188,8 @@ class InferenceSerializer(ImageSerializer):
 
     Not a ModelSerializer: deriving the fields from the model for each request costs as much as decoding the image.
     """
+
+    default_error_messages = _NOT_AN_OBJECT
 
     id = serializers.IntegerField(read_only=True)
     model_type = ModelTypeField()

@@ -2,7 +2,7 @@
 
 Unsigned integers of 16 bits: white is the largest value of 8, 10, 12, 14 or 16 bits, whichever is the first that holds
 all values. A camera of 12 bits that stores them in 16 gives the picture that it shows.
-Colours of 16 bits: the same, with one white for all three.
+Colours of 16 bits: the same, with one white for all three. Inks of 16 bits: 65,535 is all of the ink.
 Floats from 0 to 1: 1 is white. Floats and longer integers within 0 to 65,535: as integers of 16 bits.
 All others, negative ones among them: stretched from the smallest value, black, to the largest, white.
 """
@@ -24,6 +24,8 @@ LOW_BYTES = {
     for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
 }
 """Pillow keeps the high byte of a colour. In the other byte order it keeps the low one."""
+GREY_WITH_ALPHA = "LA;16B"
+PREMULTIPLIED = ("RGBa;16L", "RGBa;16B", "RGBa;16N")
 
 _BAND_PIXELS = 1_000_000
 """As many are brought to 8 bits at once: a band of float64 takes 8 MB."""
@@ -34,8 +36,12 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def to_grey(image: Image.Image) -> Image.Image:
-    """One number a pixel → mode L. Raises UnsupportedFormatError for values that are not finite."""
+def to_grey(image: Image.Image, *, is_negative: bool = False) -> Image.Image:
+    """One number a pixel → mode L. Raises UnsupportedFormatError for values that are not finite.
+
+    Args:
+        is_negative: 0 is white.
+    """
     extrema = [(float(band.min()), float(band.max())) for _, band in _bands(image)]
     low, high = min(low for low, _ in extrema), max(high for _, high in extrema)
     if not all(np.isfinite(value) for pair in extrema for value in pair):
@@ -46,7 +52,7 @@ def to_grey(image: Image.Image) -> Image.Image:
     grey = Image.new("L", image.size)
     for top, band in _bands(image):
         values = np.clip((band - black) * factor, 0, 255).astype(np.uint8)
-        grey.paste(Image.fromarray(values), (0, top))
+        grey.paste(Image.fromarray(255 - values if is_negative else values), (0, top))
     return grey
 
 
@@ -66,8 +72,17 @@ def take_low_bytes(tile: "ImageFile._Tile") -> "ImageFile._Tile":
 
 def white_bits_of_high_bytes(image: Image.Image) -> int:
     """`white_bits` of all colours of 16 bits, of which the image has the high bytes."""
-    highest = max(int(high) for _, high in image.getextrema()[:3])  # type: ignore[misc]  # a pair of each band
+    highest = max(int(band.getextrema()[1]) for band in image.split()[:3])  # type: ignore[arg-type]  # of one band
     return white_bits(highest << 8 | 0xFF)
+
+
+def load_grey_with_alpha(image: ImageFile.ImageFile) -> Image.Image:
+    """Grey and alpha of 16 bits → 8 bits, without alpha. Pillow has no way to read the low bytes, so it reads all."""
+    image._mode = "RGBA"  # the high and the low byte of grey, then those of alpha
+    image.tile = [tile._replace(args="RGBA") for tile in image.tile]
+    image.load()
+    high, low = image.getchannel("R"), image.getchannel("G")
+    return combine(high, low, white_bits_of_high_bytes(high))
 
 
 def combine(high: Image.Image, low: Image.Image, bits: int) -> Image.Image:

@@ -16,6 +16,7 @@ from PIL import (
     TiffImagePlugin,
     WebPImagePlugin,
 )
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
 from moon_vision_challenge.classification.exceptions import (
     DamagedImageError,
@@ -91,7 +92,7 @@ def decode(data: bytes, request: Request) -> Image.Image:
     try:
         image, orientation = _load(data, request)
         if deep.is_deep(image):
-            image = deep.to_grey(image)
+            image = deep.to_grey(image, is_negative=_is_negative(image))
         if (transpose := _UPRIGHT.get(orientation)) is not None:
             image = image.transpose(transpose)
         return image if image.mode == "RGB" else image.convert("RGB")
@@ -129,13 +130,23 @@ def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
     if request.format == "AVIF":  # Pillow turns the container's properties into EXIF
         orientation = exif.read_orientation(image.info.get("exif", b"")) or 1
     rawmode = deep.rawmode(image)
+    if rawmode == deep.GREY_WITH_ALPHA:
+        return deep.load_grey_with_alpha(image), orientation
     image.load()
+    if rawmode in deep.PREMULTIPLIED and deep.white_bits_of_high_bytes(image) < deep.MAX_BITS:
+        detail = "This image has 16 bits premultiplied by alpha, and uses few of them. Save it with 8 bits per channel."
+        raise UnsupportedFormatError(f"pixels: {rawmode}", detail=detail)
     if rawmode not in deep.LOW_BYTES or (bits := deep.white_bits_of_high_bytes(image)) == deep.MAX_BITS:
         return image, orientation
     low = _open(data, request)
     low.tile = [deep.take_low_bytes(tile) for tile in low.tile]
     low.load()
     return deep.combine(image, low, bits), orientation
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Pillow inverts grey of 8 bits, and not of more, where a TIFF says that 0 is white."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _open(data: bytes, request: Request) -> ImageFile.ImageFile:

@@ -72,7 +72,7 @@ def _raw_bytes(width: int, height: int, bits: int, interlace: int) -> int:
 
 
 def _memory(width: int, height: int, depth: int, colour: int, orientation: int) -> int:
-    if depth == 16 and colour in (_GREY, _RGB):  # deep.py also holds the other half of each value
+    if depth == 16:  # deep.py also holds the other half of each value
         return width * height * (8 if colour == _GREY else 12)
     stored = 1 if colour in (_GREY, _PALETTE) else 4
     return pixel_bytes(width, height, stored, orientation=orientation, is_rgb=colour == _RGB)

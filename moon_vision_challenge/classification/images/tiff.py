@@ -14,13 +14,15 @@ from moon_vision_challenge.classification.images.structure import PartCounter, P
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 274, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_SIZES, _XMP = 322, 323, 324, 325, 700
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_SIZES, _EXTRA_SAMPLES, _XMP = 322, 323, 324, 325, 338, 700
+_ALPHA = 2  # a value of _EXTRA_SAMPLES: alpha that is not premultiplied
+_RGB = 2  # a value of _PHOTOMETRIC
 
 _KEPT = {
     **dict.fromkeys((_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _PLANES), 1),
     **dict.fromkeys((_TILE_WIDTH, _TILE_HEIGHT), 1),
     **dict.fromkeys((_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES), math.inf),  # bounded by the layout
-    **dict.fromkeys((_BITS, 338, 339), 16),  # of each sample: bits, what extra samples are, and formats
+    **dict.fromkeys((_BITS, _EXTRA_SAMPLES, 339), 16),  # of each sample: bits, what extra samples are, and formats
     266: 1,  # FillOrder
     292: 1,  # T4Options
     293: 1,  # T6Options
@@ -96,6 +98,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
     width, height = (_number(entries, form, tag, 0) for tag in (_WIDTH, _HEIGHT))
     if not 0 < width < _MAX_SIDE or not 0 < height < _MAX_SIDE:
         raise DamagedImageError("TIFF: no pixels")
+    _check_kind(entries, form)
     compression = _number(entries, form, _COMPRESSION, 1)
     if compression not in _COMPRESSIONS:
         raise UnsupportedFormatError(
@@ -122,6 +125,19 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
         parts=_rebuild(data, form, entries),
         is_isolated=True,
     )
+
+
+def _check_kind(entries: dict[int, _Entry], form: _Form) -> None:
+    """Refuse what Pillow reads as another picture. Removes the planes of an image that has only one."""
+    if _number(entries, form, _SAMPLES, 1) == 1:
+        entries.pop(_PLANES, None)
+    extra = _numbers(entries.get(_EXTRA_SAMPLES), form, 16)
+    is_deep = max(_numbers(entries.get(_BITS), form, 16) or [1]) > 8
+    is_usual = not extra or (extra == [_ALPHA] and _number(entries, form, _PHOTOMETRIC, 0) == _RGB)
+    if _number(entries, form, _PLANES, 1) == 2 and (is_deep or not is_usual):
+        kind = "more than 8 bits per channel" if is_deep else "channels other than color and alpha"
+        detail = f"A TIFF with separate planes and {kind} is not accepted. Save it with interleaved channels (chunky)."
+        raise UnsupportedFormatError(f"TIFF: separate planes with {kind}", detail=detail)
 
 
 def _stored_bytes(samples: int, bits: int) -> int:

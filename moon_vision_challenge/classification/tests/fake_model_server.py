@@ -103,7 +103,7 @@ def predicts(index: int, classes: int = 1000) -> Answer:
 
 def stalls(handler: Handler) -> None:
     """Say nothing until the test is over."""
-    handler.server.released.wait(30)
+    handler.server.released.wait()
     handler.close_connection = True
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import requests
 from django.db import connection
 
-from moon_vision_challenge.classification.tests.waiting import wait_for
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 from native.environment import ROOT
 from native.services import Services
 
@@ -38,20 +38,20 @@ class Service:
             self.is_altered = bool(environment)
         self.services.stop(name)
         self.services.start(name, {**self.environment, **environment})
-        self.services.wait_until_ready(name)
+        self.services.wait_until_ready(name, timeout_s=LIMIT_S)
 
     def post(self, version: str, data: bytes = PHOTO, model_type: str = MODEL) -> requests.Response:
         return requests.post(
             f"{self.url}/api/{version}/inferences/",
             data={"model_type": model_type},
             files={"image": ("photo.jpg", data)},
-            timeout=30,
+            timeout=LIMIT_S,
         )
 
     def get(self, created: requests.Response) -> dict[str, Any]:
-        row: dict[str, Any] = requests.get(created.headers["Location"], timeout=30).json()
+        row: dict[str, Any] = requests.get(created.headers["Location"], timeout=LIMIT_S).json()
         return row
 
-    def wait_for(self, created: requests.Response, *statuses: str, timeout_s: float = 30) -> dict[str, Any]:
-        wait_for(lambda: self.get(created)["status"] in statuses, f"status {statuses}", timeout_s)
+    def wait_for(self, created: requests.Response, *statuses: str) -> dict[str, Any]:
+        wait_for(lambda: self.get(created)["status"] in statuses, f"status {statuses}")
         return self.get(created)

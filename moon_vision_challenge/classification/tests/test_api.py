@@ -5,8 +5,10 @@ import itertools
 import math
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import quote
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
@@ -51,12 +53,33 @@ def test_v0_answers_with_the_label_and_touches_no_database(
 
 @pytest.mark.parametrize(
     "encode",
-    [lambda data: base64.b64encode(data).decode(), pictures.data_uri, lambda data: base64.encodebytes(data).decode()],
-    ids=["base64", "data URI", "base64 with line breaks"],
+    [
+        lambda data: base64.b64encode(data).decode(),
+        pictures.data_uri,
+        lambda data: base64.encodebytes(data).decode(),
+        lambda data: pictures.data_uri(data).replace("image/jpeg", 'IMAGE/JPEG; name="a, b.jpg"; charset=UTF-8'),
+        lambda data: quote(base64.b64encode(data).decode(), safe=""),
+    ],
+    ids=["base64", "data URI", "base64 with line breaks", "data URI with parameters", "URL-encoded base64"],
 )
 def test_v0_takes_the_image_as_text_in_json(client: APIClient, start_fake: StartFake, jpeg: bytes, encode: Any) -> None:
     start_fake(fake.predicts(281))
     response = client.post(V0, {"model_type": "resnet", "image": encode(jpeg)}, format="json")
+    assert (response.status_code, response.json()) == (200, {"label": "tabby"})
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ("m.txt", b"resnet\r\n", "text/plain"),  # curl -F model_type=@file
+        ("m.txt", b"\xef\xbb\xbfresnet", "application/octet-stream"),
+    ],
+)
+def test_v0_takes_the_model_type_from_a_file(
+    client: APIClient, start_fake: StartFake, jpeg: bytes, part: tuple[str, bytes, str]
+) -> None:
+    start_fake(fake.predicts(281))
+    response = client.post(V0, {"model_type": SimpleUploadedFile(*part), "image": pictures.upload(jpeg)})
     assert (response.status_code, response.json()) == (200, {"label": "tabby"})
 
 
@@ -171,6 +194,30 @@ class TestBadInput:
         response = client.post(url, {"model_type": "resnet", "image": value}, format="json")
         assert (response.status_code, list(response.json())) == (400, ["image"])
 
+    @pytest.mark.parametrize("field", ["image", "model_type"])
+    def test_a_field_that_is_sent_twice_is_400_on_that_field(
+        self, client: APIClient, url: str, jpeg: bytes, field: str
+    ) -> None:
+        body: dict[str, Any] = {"model_type": "resnet", "image": pictures.upload(jpeg)}
+        body[field] = ["resnet"] * 2 if field == "model_type" else [pictures.upload(jpeg), pictures.upload(jpeg)]
+        response = client.post(url, body, format="multipart")
+        assert response.json() == {field: ["Send this field once. The request has it 2 times."]}
+        assert response.status_code == 400
+
+    def test_a_missing_field_names_those_that_are_not_known(self, client: APIClient, url: str, jpeg: bytes) -> None:
+        body = {"model": "resnet", "Image": pictures.upload(jpeg)}
+        for sent in (body, {"model": "resnet", "Image": "x"}):
+            response = client.post(url, sent, format="multipart" if sent is body else "json")
+            assert response.status_code == 400
+            assert [told[0].endswith("not known: model, Image.") for told in response.json().values()] == [True, True]
+        response = client.post(url, {f"{'x' * 999}{number}": "" for number in range(12)}, format="multipart")
+        assert response.json()["image"][0].endswith("..., ....")
+
+    def test_an_image_of_another_json_type_is_told_what_to_send(self, client: APIClient, url: str) -> None:
+        for value in (None, 5, True, [1, 2], {"type": "Buffer", "data": [1]}):
+            response = client.post(url, {"model_type": "resnet", "image": value}, format="json")
+            assert response.json() == {"image": ["Send a file, base64 text, or a data URI with base64 text."]}
+
     @pytest.mark.parametrize("value", [None, 5, [], {}, "", "\x00", "res\nnet"])
     def test_a_model_type_that_is_not_a_choice_is_400_on_model_type(
         self, client: APIClient, url: str, value: object, jpeg: bytes
@@ -188,6 +235,7 @@ class TestBadInput:
     def test_json_other_than_an_object_is_400(self, client: APIClient, url: str, body: bytes) -> None:
         response = client.post(url, body, content_type="application/json")
         assert response.status_code == 400
+        assert body == b"null" or "Send a JSON object" in response.json()["non_field_errors"][0]
         assert_is_json_without_secrets(response)
 
     @pytest.mark.parametrize(
@@ -314,7 +362,8 @@ FAULTS = [
 def test_v0_tells_a_fault_of_the_model_server_in_its_own_words(
     client: APIClient, start_fake: StartFake, jpeg: bytes, settings: Settings, answer: Any, status: int, code: str
 ) -> None:
-    settings.TF_SERVING_TIMEOUT_S = 0.2
+    if answer is fake.stalls:
+        settings.TF_SERVING_TIMEOUT_S = 0.2
     start_fake(answer)
     response = post(client, V0, jpeg)
     assert (response.status_code, response.json()["code"]) == (status, code)

@@ -5,6 +5,7 @@ import base64
 import gzip
 import io
 import json
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -185,15 +186,39 @@ def test_livez_is_answered_for_every_host_header(service: Service) -> None:
         assert answer.status_code == 200
 
 
+NODE_PACKAGES = ROOT / ".run" / "node"  # `make test_e2e` installs them there
+
+
+def ask_from_node(service: Service, *folder: str) -> dict[str, tuple[int, dict[str, str]]]:
+    """The answer to each client of clients.mjs."""
+    if shutil.which("node") is None:
+        pytest.skip("Node.js is not installed")
+    script = Path(__file__).with_name("node") / "clients.mjs"
+    command = ["node", str(script), v0(service), str(PHOTO_FILE), MODEL, *folder]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout.splitlines()
+    return {name: (status, body) for name, status, body in map(json.loads, lines)}
+
+
+def check_node(answers: dict[str, tuple[int, dict[str, str]]], count: int) -> None:
+    """Clients that send all of a body before they read still get their 413."""
+    assert len(answers) == count
+    for name, (status, body) in answers.items():
+        if "too large" in name:
+            assert (status, body["code"]) == (413, "request_too_large"), name
+        else:
+            assert (status, body) == (200, EXPECTED), name
+
+
 @pytest.mark.e2e
-def test_node_reads_its_answers_413_too(service: Service) -> None:
-    """undici, which is Node's fetch, sends all of a body before it reads."""
-    script = Path(__file__).with_name("node_clients.mjs")
-    command = ["node", str(script), v0(service), str(PHOTO_FILE), MODEL]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.splitlines()
-    (_, *first), *others = (json.loads(line) for line in lines)
-    assert first == [200, EXPECTED]
-    assert [(status, body["code"]) for _, status, body in others] == [(413, "request_too_large")] * 4
+def test_clients_of_node_itself(service: Service) -> None:
+    check_node(ask_from_node(service), 5)
+
+
+@pytest.mark.e2e
+def test_axios_form_data_and_undici(service: Service) -> None:
+    if not (NODE_PACKAGES / "node_modules" / "axios").is_dir():
+        pytest.skip("axios, form-data and undici are not installed: make test_e2e")
+    check_node(ask_from_node(service, str(NODE_PACKAGES)), 12)
 
 
 def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> None:
@@ -205,12 +230,38 @@ def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> No
     }
     answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
     assert "Access-Control-Allow-Origin" not in answer.headers
-    service.start("web", DJANGO_CORS_ALLOWED_ORIGINS=origin)
+    service.start("web", DJANGO_CORS_ALLOWED_ORIGINS=origin, WEB_BODY_TIMEOUT_S="2", WEB_HEAD_TIMEOUT_S="2")
     for url in (v0(service), service.url + path):
         allowed = requests.options(url, headers=preflight, timeout=TIMEOUT_S).headers
         assert allowed["Access-Control-Allow-Origin"] == origin
         assert "idempotency-key" in allowed["Access-Control-Allow-Headers"]
     answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
     assert "Location" in answer.headers["Access-Control-Expose-Headers"]
+    check_refusals(service, origin, allowed=True)
+    check_refusals(service, "https://evil.example", allowed=False)
     foreign = requests.get(service.url + path, headers={"Origin": "https://evil.example"}, timeout=TIMEOUT_S)
     assert "Access-Control-Allow-Origin" not in foreign.headers
+
+
+REFUSED = {
+    408: b"Content-Length: 9\r\n\r\n",
+    413: b"Content-Length: 999999999\r\n\r\n",
+    431: b"X: " + b"x" * 40_000 + b"\r\n\r\n",
+    501: b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+}
+
+
+def check_refusals(service: Service, origin: str, *, allowed: bool) -> None:
+    """A page may read the answers that the HTTP server gives without the application."""
+    address = urlsplit(service.url)
+    for status, rest in REFUSED.items():
+        head = f"POST /api/v0/inferences/ HTTP/1.1\r\nHost: {address.netloc}\r\nOrigin: {origin}\r\n".encode()
+        with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_S) as client:
+            client.sendall(head + rest)
+            answer = b""
+            while data := client.recv(1 << 16):
+                answer += data
+        lines = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        assert lines[0].split()[1] == str(status)
+        assert (f"Access-Control-Allow-Origin: {origin}" in lines) is allowed
+        assert any(line.startswith("Access-Control-Expose-Headers: Location, Retry-After") for line in lines) is allowed

@@ -57,6 +57,7 @@ def serve(start_fake: StartFake, row: Any, tensor: Any, outputs: Any) -> fake.Fa
         ({"mean": "0.5"}, "mean = '0.5' is not a number"),
         ({"mean": ()}, r"mean = \(\) is not a number"),
         ({"scale": (1.0, 0.0, 1.0)}, "scale is 0"),
+        ({"interpolation": "lanczos", "antialias": False}, "lanczos needs antialias. Remove antialias"),
         ({"scale": float("nan")}, "is not a number"),
         ({"threshold": (0.5, None, 0.5)}, "is not a number"),
         ({"threshold": 0.5, "preset": "torchvision"}, "Write activation = 'sigmoid'"),

@@ -5,7 +5,6 @@ The frameworks are large, so they are not installed with the tests: each test sa
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,52 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moon_vision_challenge.classification.dispatchers import Dispatcher
-from moon_vision_challenge.classification.served_model import ServedModelClassificator
-from moon_vision_challenge.model_server.tests.conftest import Server, models_config, start_server
-from moon_vision_challenge.model_zoo.__main__ import main
-from native.environment import ROOT
-
-COFFEE = Image.open(ROOT / "samples" / "coffee.jpg").convert("RGB")
-PHOTOS = [COFFEE, COFFEE.crop((40, 10, 301, 350)), COFFEE.crop((0, 0, 333, 333))]
-LABELS = [f"class {number}" for number in range(7)]
-
-LABELS_FILE = "labels.names"  # which is not looked for
-
-Add = Callable[..., ServedModelClassificator]
-
-
-@pytest.fixture
-def add(tmp_path: Path) -> Iterator[Add]:
-    """Add an export as a user does, serve it, and return the classificator that was written."""
-    servers: list[Server] = []
-    config, app = tmp_path / "models.config", tmp_path / "app.py"
-    (tmp_path / LABELS_FILE).write_text("\n".join(LABELS))
-
-    def run(export: Path, name: str, *options: str) -> ServedModelClassificator:
-        config.write_text(models_config("efficientnet_lite0"))
-        words = ["add", str(export), "--name", name, "--write", str(app), "--photo", str(ROOT / "samples/coffee.jpg")]
-        places = [f"--models_dir={tmp_path / 'models'}", f"--models_config={config}"]
-        assert main([*words, *places, *options]) == 0
-        servers.append(start_server(tmp_path, deadline_s=300))  # TensorFlow starts slowly
-        own = Dispatcher()
-        source = app.read_text().replace("import dispatcher as classificators", "import Dispatcher")
-        exec(compile(source, "app.py", "exec"), {"__file__": str(app), "classificators": own})
-        made = own[name]
-        assert isinstance(made, ServedModelClassificator)
-        made.model_url = f"{servers[-1].url}/v1/models/{name}:predict"
-        return made
-
-    yield run
-    for server in servers:
-        assert server.stop() == 0, server.log.read_text()
-
-
-def check(classificator: ServedModelClassificator, expected: list[np.ndarray], labels: list[str]) -> None:
-    for found, scores in zip(classificator.classify(PHOTOS, top_k=3), expected, strict=True):
-        best = np.argsort(-scores)[:3]
-        assert [one.label for one in found.predictions] == [labels[index] for index in best]
-        np.testing.assert_allclose(np.array([one.score for one in found.predictions]), scores[best], atol=1e-3)
+from moon_vision_challenge.classification.tests.adding import LABELS, LABELS_FILE, PHOTOS, Add, check
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
@@ -83,6 +37,8 @@ def test_scikit_learn(add: Add, tmp_path: Path, zipmap: bool) -> None:
 
 def declare_missing_operators(torch: Any) -> None:
     """PyPI's torchvision is built for CUDA. Beside a torch without it these are missing, which nothing here uses."""
+    if torch.version.cuda is not None:
+        return
     for name in ("nms", "qnms"):
         with suppress(RuntimeError):
             torch.library.define(f"torchvision::{name}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
@@ -170,3 +126,27 @@ def test_keras(add: Add, tmp_path: Path) -> None:
         prepared = keras.applications.resnet.preprocess_input(loaded[None])
         expected.append(model(tensorflow.constant(prepared), training=False).numpy()[0])
     check(classificator, expected, LABELS)
+
+
+@pytest.mark.filterwarnings("ignore")  # tf2onnx uses what NumPy and TensorFlow will remove
+def test_keras_to_onnx(add: Add, tmp_path: Path) -> None:
+    """Keras exports ONNX with tf2onnx."""
+    keras: Any = pytest.importorskip("keras", reason="Keras is not installed: make test_tf")
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed: make test_tf")
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((64, 64, 3)),
+            keras.layers.Rescaling(1 / 127.5, offset=-1),
+            keras.layers.Conv2D(8, 7, 4, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(len(LABELS), activation="softmax"),
+        ]
+    )
+    pixels = [np.asarray(one.resize((64, 64), Image.Resampling.BILINEAR), np.float32) for one in PHOTOS]
+    expected = model(np.stack(pixels), training=False).numpy()  # Keras exports a model only after a call
+    model.export(str(tmp_path / "small.onnx"), format="onnx", verbose=False)
+    options = ["--resize", "stretch", "--interpolation", "bilinear", "--mean", "0"]
+    classificator = add(tmp_path / "small.onnx", "keras_onnx", *options, "--labels", str(tmp_path / LABELS_FILE))
+    check(classificator, list(expected), LABELS)

@@ -1,8 +1,6 @@
-import threading
 from typing import Any
 
 import pytest
-from django.db import connection
 from rest_framework.test import APIClient
 
 from moon_vision_challenge.accounts import tokens
@@ -10,6 +8,7 @@ from moon_vision_challenge.accounts.models import Owner
 from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.racing import race
 from moon_vision_challenge.classification.tests.test_services import stored_files
 
 URL = "/api/v1/inferences/"
@@ -91,22 +90,8 @@ def test_without_a_key_every_post_is_a_row(client: APIClient, jpeg: bytes) -> No
 
 @pytest.mark.django_db(transaction=True)
 def test_twenty_at_once_under_one_key_make_one_row_and_one_file(jpeg: bytes, sent: list[int]) -> None:
-    start = threading.Barrier(20)
-    responses = []
-
-    def work() -> None:
-        client = APIClient()
-        start.wait()
-        try:
-            responses.append(post(client, jpeg, "k-1"))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    responses: list[Any] = []
+    race(lambda _: responses.append(post(APIClient(), jpeg, "k-1")), threads=20)
     assert sorted(response.status_code for response in responses) == [200] * 19 + [201]
     assert len({response.json()["id"] for response in responses}) == 1
     assert len(sent) == len(stored_files()) == Inference.objects.count() == 1

@@ -3,13 +3,15 @@
 import asyncio
 import enum
 import json
-import random
 import types
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from moon_vision_challenge.classification import abstract_classificator
@@ -201,30 +203,47 @@ def test_deep_recursion_in_a_hook_fails_its_image_only() -> None:
         Endless().predict(IMAGE)
 
 
-SEEDS: list[Callable[[random.Random], Any]] = [
-    lambda _: None,
-    lambda chance: chance.choice([True, False]),
-    lambda chance: chance.choice([0, -1, 7, 2**63, 10**400]),
-    lambda chance: chance.choice([0.5, NAN, float("inf"), -0.0]),
-    lambda chance: chance.choice(["cat", "", "\0", "\ud800", "x" * 2000, "é"]),
-    lambda _: b"bytes",
-    lambda chance: chance.choice([np.int64(3), np.float32(0.5), np.float64("nan"), np.str_("cat"), np.True_]),
-    lambda chance: np.arange(chance.randrange(4)),
-    lambda chance: chance.choice([object(), Unshowable(), Colour.RED, int, Complete]),
-]
+class Score(float):
+    """A subclass, as some libraries return."""
 
 
-def anything(chance: random.Random, depth: int = 3) -> Any:
-    """A value of any kind, lists and predictions of such values included."""
-    if not depth or chance.random() < 0.3:
-        return chance.choice(SEEDS)(chance)
-    items = [anything(chance, depth - 1) for _ in range(chance.randrange(4))]
-    make: Any = chance.choice([list, tuple, lambda items: dict(enumerate(items)), iter, _prediction])
-    return make(items)
+class Row(NamedTuple):
+    label: str
+    score: float
 
 
-def _prediction(items: list[Any]) -> Any:
-    return Prediction(*items) if items else Prediction("cat", 0.5, 1)
+LABELS = st.text(st.characters(), max_size=20) | st.sampled_from(["cat", "\0", "\ud800", "x" * 2000, Colour.RED])
+NUMBERS = st.integers() | st.floats() | st.decimals() | st.fractions() | st.complex_numbers() | st.booleans()
+SCALARS = st.one_of(
+    hnp.arrays(
+        hnp.scalar_dtypes() | hnp.byte_string_dtypes() | hnp.unicode_string_dtypes(), hnp.array_shapes(min_dims=0)
+    ),
+    hnp.scalar_dtypes().flatmap(hnp.from_dtype),
+    st.builds(np.ma.masked_array, st.lists(st.floats(), max_size=3), mask=st.booleans()),
+    st.builds(Score, st.floats()),
+)
+OBJECTS = st.sampled_from([None, object(), int, Complete, np.ma.masked, ..., NotImplemented])
+LEAVES = st.one_of(LABELS, NUMBERS, SCALARS, OBJECTS, st.binary(max_size=9), st.dates(), st.uuids())
+PREDICTIONS = st.builds(
+    Prediction, LABELS | SCALARS | LEAVES, st.none() | st.floats(0, 1) | LEAVES, st.none() | st.integers(0, 9) | LEAVES
+)
+
+
+def collections(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    many = st.lists(inner, max_size=3)
+    return st.one_of(
+        many, many.map(tuple), many.map(iter), many.map(lambda items: (item for item in items)),
+        many.map(lambda items: dict(enumerate(items))), st.builds(Row, LABELS, inner), st.sets(LABELS, max_size=3),
+    )  # fmt: skip
+
+
+ANYTHING = st.recursive(LEAVES | PREDICTIONS, collections, max_leaves=6)
+PAIRS = st.tuples(LEAVES, LEAVES).map(list)
+RETURNED = {
+    "decode_predictions": LABELS | ANYTHING,
+    "decode_scores": st.lists(PREDICTIONS, max_size=4) | ANYTHING,
+    "predict_batch": PAIRS | ANYTHING,
+}
 
 
 def storable(found: Sequence[Classification]) -> bool:
@@ -238,14 +257,40 @@ def storable(found: Sequence[Classification]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("hook", ["decode_predictions", "decode_scores", "predict_batch"])
-def test_only_storable_values_leave_a_hook(hook: str) -> None:
-    chance = random.Random(hook)
-    outcomes = []
-    for _ in range(3000):
-        one = returning(hook, anything(chance))
-        try:
-            outcomes.append(storable(one.classify([IMAGE, IMAGE], top_k=chance.randrange(4))))
-        except InvalidPredictionError:
-            outcomes.append(False)
-    assert 10 < sum(outcomes) < 2990
+def classify(one: Complete, top_k: int) -> bool:
+    """Whether it answered."""
+    refused: InvalidPredictionError | None = None
+    found: Sequence[Classification] = ()
+    try:
+        found = one.classify([IMAGE, IMAGE], top_k=top_k)
+    except InvalidPredictionError as error:
+        refused = error
+    if refused is None:
+        return storable(found)
+    json.dumps(refused.detail).encode()
+    assert len(str(refused)) < 400
+    return False
+
+
+@pytest.mark.parametrize("hook", RETURNED)
+@given(data=st.data(), top_k=st.integers(0, 4))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_only_storable_values_leave_a_hook(hook: str, data: st.DataObject, top_k: int) -> None:
+    event(f"{hook} answers: {classify(returning(hook, data.draw(RETURNED[hook])), top_k)}")
+
+
+EXCEPTIONS = [
+    *(SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError, RecursionError, asyncio.CancelledError),
+    *(BaseException, StopIteration, StopAsyncIteration, ValueError, OSError, Exception, Warning, AssertionError),
+]
+
+
+@pytest.mark.parametrize("hook", [*HOOKS, "predict_batch"])
+@given(kind=st.sampled_from(EXCEPTIONS), arguments=st.lists(ANYTHING, max_size=2))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_exception_of_a_hook_ends_the_process(hook: str, kind: type[BaseException], arguments: list[Any]) -> None:
+    images = [IMAGE] if hook == "process_prediction" else [IMAGE, IMAGE]
+    error = kind(*arguments)
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # the test is that it is not a BaseException
+        raising(hook, error).classify(images, top_k=1)
+    assert caught.value is error or isinstance(caught.value, InvalidPredictionError)

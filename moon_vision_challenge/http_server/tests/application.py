@@ -1,6 +1,6 @@
 """A WSGI application for the tests, and its server: `python -m moon_vision_challenge.http_server.tests.application`.
 
-Arguments: the port, the number of processes, and limits as JSON.
+Arguments: the number of processes, limits as JSON, and constants of `worker` as JSON. It prints its port.
 """
 
 import hashlib
@@ -10,9 +10,11 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from moon_vision_challenge.http_server import worker
 from moon_vision_challenge.http_server.limits import Limits
 from moon_vision_challenge.http_server.supervisor import Supervisor, listen
 from moon_vision_challenge.http_server.worker import Service
@@ -28,6 +30,8 @@ def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> 
     match environ["PATH_INFO"]:
         case "/sleep":
             time.sleep(float(query["s"]))
+        case "/hold":
+            _hold(Path(query["until"]))
         case "/fail":
             raise ValueError("a secret")
         case "/status":
@@ -57,6 +61,13 @@ def _told(environ: "WSGIEnvironment") -> dict[str, Any]:
     return told | {"body_bytes": len(body), "body_md5": hashlib.md5(body).hexdigest(), "pid": os.getpid()}
 
 
+def _hold(until: Path) -> None:
+    """Say that the request has begun, and end it when the file `until` is there."""
+    until.with_suffix(".begun").touch()
+    while not until.exists():
+        time.sleep(0.01)
+
+
 def _stream(count: int) -> Iterator[bytes]:
     for number in range(count):
         yield b"%d\n" % number
@@ -75,7 +86,7 @@ def answer_livez(_: "WSGIEnvironment", start_response: "StartResponse") -> Itera
 def load() -> Service:
     return Service(
         application=application,
-        limits=Limits(**json.loads(sys.argv[3])),
+        limits=Limits(**json.loads(sys.argv[2])),
         threads=2,
         immediate={b"/livez": answer_livez},
         reserved=frozenset({b"/reserved"}),
@@ -83,4 +94,7 @@ def load() -> Service:
 
 
 if __name__ == "__main__":
-    sys.exit(Supervisor(load, listen("127.0.0.1", int(sys.argv[1])), processes=int(sys.argv[2])).run())
+    listener = listen("127.0.0.1", 0)
+    print(listener.getsockname()[1], flush=True)  # noqa: T201 - the test reads it
+    vars(worker).update(json.loads(sys.argv[3]))
+    sys.exit(Supervisor(load, listener, processes=int(sys.argv[1])).run())

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 APPLICATION = "moon_vision_challenge.http_server.tests.application"
-TIMEOUT_S = 20
+TIMEOUT_S = 180
 
 
 class Server:
@@ -93,19 +93,17 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> Non
 
 
 @contextmanager
-def running(*, processes: int = 1, **limits: float) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", APPLICATION, str(port), str(processes), json.dumps(limits)]
-    process = subprocess.Popen(command, env=os.environ, stderr=subprocess.DEVNULL)
-    server = Server(port, process)
-    try:
-        wait_for(lambda: _answers(server))
-        yield server
-    finally:
-        process.terminate()
-        process.wait(TIMEOUT_S)
+def running(*, processes: int = 1, constants: Mapping[str, float] | None = None, **limits: float) -> Iterator[Server]:
+    command = [sys.executable, "-m", APPLICATION, str(processes), json.dumps(limits), json.dumps(constants or {})]
+    with subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout
+        server = Server(int(process.stdout.readline()), process)
+        try:
+            wait_for(lambda: _answers(server))
+            yield server
+        finally:
+            process.terminate()
+            process.wait(TIMEOUT_S)
 
 
 def _answers(server: Server) -> bool:

@@ -1,15 +1,18 @@
 """Nobody waits for a client that is slow, silent or large."""
 
 import hashlib
+import select
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import psutil
 import pytest
 
 from moon_vision_challenge.http_server.tests.conftest import (
+    TIMEOUT_S,
     Server,
     StartServer,
     read_all,
@@ -22,11 +25,11 @@ from moon_vision_challenge.http_server.tests.conftest import (
 )
 
 SHORT = {
-    "head_timeout_s": 0.4,
-    "idle_timeout_s": 0.4,
-    "body_timeout_s": 1.2,
-    "rate_window_s": 0.4,
-    "write_timeout_s": 0.4,
+    "head_timeout_s": 1,
+    "idle_timeout_s": 1,
+    "body_timeout_s": 2,
+    "rate_window_s": 1,
+    "write_timeout_s": 1,
 }
 
 
@@ -70,7 +73,7 @@ def _drip(client: socket.socket, data: bytes) -> bytes:
             break
         except TimeoutError:
             continue
-    client.settimeout(10)
+    client.settimeout(TIMEOUT_S)
     return received + read_all(client)
 
 
@@ -86,17 +89,24 @@ def test_a_client_that_does_not_read_its_answer_is_dropped(start_server: StartSe
     with server.connect(receive_buffer=4096) as client:
         client.sendall(request("GET", "/file"))
         (worker,) = server.workers
-        wait_for(lambda: len(worker.net_connections()) == 2)
+        select.select([client], [], [], TIMEOUT_S)  # the answer has begun
         wait_for(lambda: len(worker.net_connections()) == 1)  # the listening one
 
 
 def test_a_request_that_takes_long_is_not_timed(start_server: StartServer) -> None:
-    assert status(start_server(**SHORT).get("/sleep?s=1.5")) == 200
+    assert status(start_server(**SHORT).get("/sleep?s=2.5")) == 200
 
 
 @pytest.fixture(scope="module")
 def crowded() -> Iterator[Server]:
-    with running(max_connections=400, body_timeout_s=60, rate_window_s=60) as server:
+    five_minutes = 300
+    with running(
+        max_connections=400,
+        head_timeout_s=five_minutes,
+        body_timeout_s=five_minutes,
+        rate_window_s=five_minutes,
+        write_timeout_s=five_minutes,
+    ) as server:
         yield server
 
 
@@ -105,7 +115,7 @@ def test_others_are_served_while_200_bodies_come_slowly(crowded: Server) -> None
         for _ in range(200):
             client = stack.enter_context(crowded.connect())
             client.sendall(request("POST", "/", "Content-Length: 1000") + b"a")
-        assert _slowest_of(crowded, 50) < 0.5
+        _serves(crowded)
 
 
 def test_others_are_served_while_more_connections_are_silent_than_may_be_open(crowded: Server) -> None:
@@ -113,7 +123,7 @@ def test_others_are_served_while_more_connections_are_silent_than_may_be_open(cr
         for number in range(1100):
             client = stack.enter_context(crowded.connect())
             client.sendall(b"GET / HTTP/1.1\r\n" if number % 2 else b"")
-        assert _slowest_of(crowded, 50) < 0.5
+        _serves(crowded)
         (worker,) = crowded.workers
         assert len(worker.net_connections()) <= 402
 
@@ -123,27 +133,28 @@ def test_others_are_served_while_answers_are_not_read(crowded: Server) -> None:
         for _ in range(50):
             client = stack.enter_context(crowded.connect(receive_buffer=4096))
             client.sendall(request("GET", "/file"))
-        assert _slowest_of(crowded, 50) < 0.5
+        _serves(crowded)
 
 
-def _slowest_of(server: Server, count: int) -> float:
-    slowest = 0.0
-    for _ in range(count):
+def _serves(server: Server) -> None:
+    """Nobody waits for the slow ones, which have five minutes."""
+    for _ in range(50):
         begin = time.monotonic()
         assert status(server.get("/")) == 200
-        slowest = max(slowest, time.monotonic() - begin)
-    return slowest
+        assert time.monotonic() - begin < 30
 
 
-def test_immediate_and_reserved_paths_answer_while_all_threads_are_busy(server: Server) -> None:
+def test_immediate_and_reserved_paths_answer_while_all_threads_are_busy(server: Server, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        for _ in range(4):
-            client = stack.enter_context(server.connect())
-            client.sendall(request("GET", "/sleep?s=1"))
-        begin = time.monotonic()
+        clients = [stack.enter_context(server.connect()) for _ in range(4)]
+        for number, client in enumerate(clients):
+            client.sendall(request("GET", f"/hold?until={tmp_path / f'{number}.end'}"))
+        wait_for(lambda: len(list(tmp_path.glob("*.begun"))) == 2)
         assert status(server.get("/livez")) == 200
         assert status(server.get("/reserved")) == 200
-        assert time.monotonic() - begin < 0.9
+        for number in range(4):
+            (tmp_path / f"{number}.end").touch()
+        assert [status(read_answer(client)) for client in clients] == [200] * 4
 
 
 def test_413_reaches_a_client_that_sends_all_of_a_stated_length_before_it_reads(server: Server) -> None:
@@ -207,7 +218,7 @@ def test_requests_without_end_that_wait_for_no_answer_are_refused(server: Server
 def test_bodies_together_take_no_more_memory_than_they_may_and_the_slowest_gives_way(
     start_server: StartServer,
 ) -> None:
-    server = start_server(max_body_bytes=10_000_000, max_body_memory_bytes=30_000_000)
+    server = start_server(max_body_bytes=10_000_000, max_body_memory_bytes=30_000_000, rate_window_s=120)
     with ExitStack() as stack:
         slow = [stack.enter_context(server.connect()) for _ in range(5)]
         for client in slow:

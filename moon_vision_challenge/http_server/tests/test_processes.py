@@ -1,15 +1,18 @@
 """The processes that serve."""
 
 import signal
+import socket
 from collections import Counter
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
 
 from moon_vision_challenge.http_server.supervisor import CannotListenError, listen
 from moon_vision_challenge.http_server.tests.conftest import (
+    TIMEOUT_S,
     Server,
     StartServer,
     read_all,
@@ -26,7 +29,11 @@ def is_replaced(server: Server, victim: psutil.Process) -> bool:
 
 
 def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
-    server = start_server(processes=2)
+    # On a loaded machine, the other process needs more than 5 ms to come.
+    assert any(_is_dealt_evenly(start_server(processes=2, constants={"YIELD_S": yield_s})) for yield_s in (0.005, 1))
+
+
+def _is_dealt_evenly(server: Server) -> bool:
     difference = 0
     for _ in range(10):
         with ExitStack() as stack:
@@ -35,7 +42,7 @@ def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
                 client.sendall(request("GET", "/"))
             dealt = Counter(told(read_answer(client))["pid"] for client in clients)
         difference += abs(8 - 2 * max(dealt.values()))
-    assert difference / 10 <= 2  # at most 5 and 3, in the mean
+    return difference / 10 <= 2  # at most 5 and 3, in the mean
 
 
 def test_a_process_that_dies_is_replaced_every_time(start_server: StartServer) -> None:
@@ -47,25 +54,29 @@ def test_a_process_that_dies_is_replaced_every_time(start_server: StartServer) -
         wait_for(partial(is_replaced, server, victim))
 
 
-def test_a_request_under_way_is_answered_before_the_server_stops(start_server: StartServer) -> None:
+def test_a_request_under_way_is_answered_before_the_server_stops(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server(processes=2)
-    with server.connect() as client, server.connect() as uploader, server.connect() as idle:
-        idle.sendall(request("GET", "/"))
-        read_answer(idle)
-        client.sendall(request("GET", "/sleep?s=0.5"))
+    with ExitStack() as stack, server.connect() as client, server.connect() as uploader:
+        idles: dict[int, socket.socket] = {}
+        while len(idles) < 2:  # one in each process
+            idle = stack.enter_context(server.connect())
+            idle.sendall(request("GET", "/"))
+            idles[told(read_answer(idle))["pid"]] = idle
+        client.sendall(request("GET", f"/hold?until={tmp_path / 'end'}"))
         uploader.sendall(request("POST", "/", "Content-Length: 3") + b"a")
-        wait_for(lambda: _is_busy(server))
+        wait_for(lambda: _is_busy(server) and (tmp_path / "end.begun").exists())
         server.process.send_signal(signal.SIGTERM)
-        assert idle.recv(1) == b""
+        assert [idle.recv(1) for idle in idles.values()] == [b"", b""]  # both processes know
         uploader.sendall(b"bc")
+        (tmp_path / "end").touch()
         for answer in (read_all(client), read_all(uploader)):
             assert status(answer) == 200
             assert b"\r\nConnection: close\r\n" in answer
-    assert server.process.wait(10) == 0
+    assert server.process.wait(TIMEOUT_S) == 0
 
 
 def _is_busy(server: Server) -> bool:
-    return sum(len(worker.net_connections()) for worker in server.workers) >= 5
+    return sum(len(worker.net_connections()) for worker in server.workers) >= 6
 
 
 def test_a_server_that_is_stopping_does_not_wait_forever(start_server: StartServer) -> None:

@@ -1,6 +1,7 @@
 """Labels are read from the files that trainers write."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ FISH = ("tench", "great white shark", "hammerhead")
         b"\xef\xbb\xbf2 hammerhead\n0 tench\n1 great white shark",
         b"n01440764 tench\nn01484850 great white shark\nn01494475 hammerhead\n",
         b"0 n01440764 tench\n1 n01484850 great white shark\n2 n01494475 hammerhead\n",
+        b"tench\t0\ngreat white shark\t1\nhammerhead\t2\n",
+        b"hammerhead,2\ntench,0\ngreat white shark,1",
+        b'"tench"\n"great white shark"\n"hammerhead"\n',
+        b'["tench", "great white shark", "hammerhead"]',
+        b"['tench', 'great white shark', 'hammerhead']",
+        b"{0: 'tench', 2: 'hammerhead', 1: 'great white shark'}",
     ],
 )
 def test_a_text_file_has_one_label_per_line(tmp_path: Path, content: bytes) -> None:
@@ -42,6 +49,8 @@ def test_a_text_file_has_one_label_per_line(tmp_path: Path, content: bytes) -> N
         {"0": ["n01440764", "tench"], "1": ["n01484850", "great white shark"], "2": ["n01494475", "hammerhead"]},
         {"tench": 0, "hammerhead": 2, "great white shark": 1},
         {"model_type": "vit", "id2label": {"0": "tench", "1": "great white shark", "2": "hammerhead"}},
+        {"label2id": {"tench": 0, "hammerhead": 2, "great white shark": 1}},
+        *({name: list(FISH)} for name in ("labels", "names", "classes", "class_names")),
     ],
 )
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\r\n"])
@@ -105,3 +114,51 @@ def test_a_json_file_that_is_neither_list_nor_object_is_refused(tmp_path: Path) 
     (tmp_path / "labels.json").write_text("7")
     with pytest.raises(ValueError, match="expected a list of labels"):
         read_labels(tmp_path / "labels.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "tench\ngreat white shark\nhammerhead\n",
+        "label\ntench\ngreat white shark\nhammerhead\n",
+        "0,tench\n1,great white shark\n2,hammerhead\n",
+        "tench;0\ngreat white shark;1\nhammerhead;2\n",
+        'index,label\r\n0,"tench"\r\n1,"great white shark"\r\n2,hammerhead\r\n\r\n',
+        "Label,Id,Count\nhammerhead,2,7\ntench,0,8\ngreat white shark,1,9\n",
+        "class_id\tsynset\tname\n0\tn01\ttench\n1\tn02\tgreat white shark\n2\tn03\thammerhead\n",
+        "\ufeffid;name\n1;tench\n2;great white shark\n3;hammerhead\n",
+    ],
+)
+def test_a_table_has_a_column_of_labels(tmp_path: Path, content: str) -> None:
+    (tmp_path / "labels.csv").write_text(content, encoding="utf-8")
+    assert read_labels(tmp_path / "labels.csv") == FISH
+
+
+def test_a_label_in_a_table_may_have_a_comma(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text('id,name\n0,"tench, Tinca tinca"\n1,goldfish\n')
+    assert read_labels(tmp_path / "labels.csv") == ("tench, Tinca tinca", "goldfish")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("data.yaml", b"names:\n  0: cat\n  1: dog\n", "save the labels as text, one per line, or as a JSON list"),
+        ("data.txt", b"names:\n- cat\n- dog\n", "files of this form are not read"),
+        ("map.pbtxt", b"item {\n  id: 1\n  name: 'cat'\n}\n", "files of this form are not read"),
+        ("labels.csv", b"1,2,3\n4,5,6\n", "which column holds the labels is not clear"),
+        ("labels.csv", b"id,label\n0,cat\n1\n", "a row has fewer columns than the header"),
+        ("labels.csv", b"", "line 1 holds no label"),
+        ("labels.txt", "cat\ndog".encode("utf-16-le"), "it has a NUL character"),
+        ("labels.txt", "Käse".encode("latin-1"), "this is not UTF-8 text (byte 2): save the file as UTF-8"),
+        ("labels.txt", "\ufeffcat\ndog".encode("utf-16-le"), "this is not UTF-8 text (byte 1): save the file as UTF-8"),
+        ("labels.json", b'{"0": "cat", "2": "dog"}', "class 1 is missing"),
+        ("labels.json", b"[" * 100_000, "nested too deeply"),
+        ("labels.txt", b"{" * 100_000, "labels.txt: "),
+    ],
+)
+def test_a_file_of_another_form_is_refused_with_what_to_do(
+    tmp_path: Path, name: str, content: bytes, reason: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        read_labels(tmp_path / name)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from moon_vision_challenge import __version__
-from moon_vision_challenge.model_server.__main__ import SHUTDOWN_TIMEOUT_S
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue, OverloadedError
 from moon_vision_challenge.model_server.tests.conftest import (
     DEADLINE_S,
@@ -25,6 +24,7 @@ from moon_vision_challenge.model_server.tests.conftest import (
 from native.environment import free_port
 
 ABOUT_A_SECOND = 4_000  # steps of the slow model
+PATIENT = {"SHUTDOWN_TIMEOUT_S": 900}
 
 
 @pytest.fixture
@@ -76,9 +76,9 @@ def test_a_config_file_that_is_not_there_is_one_sentence(folder: Path) -> None:
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_that_runs_when_the_stop_signal_arrives_is_answered(folder: Path, signal_number: int) -> None:
-    server = start_server(folder)
+    server = start_server(folder, constants=PATIENT)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(server.predict, "slow", {"inputs": [ABOUT_A_SECOND]})
+        answer = pool.submit(server.predict, "slow", {"inputs": [2 * ABOUT_A_SECOND]})
         wait_until_busy(server)
         assert not answer.done()
         server.process.send_signal(signal_number)
@@ -89,13 +89,13 @@ def test_a_request_that_runs_when_the_stop_signal_arrives_is_answered(folder: Pa
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_gets_a_stop_signal_while_loading_stops_immediately(folder: Path, signal_number: int) -> None:
-    process = subprocess.Popen(command(folder, free_port()), stderr=subprocess.PIPE)
+    process = subprocess.Popen(command(folder, free_port(), constants=PATIENT), stderr=subprocess.PIPE)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + DEADLINE_S
     while not children.read_text():
         assert time.monotonic() < deadline
     process.send_signal(signal_number)
-    _, log = process.communicate(timeout=SHUTDOWN_TIMEOUT_S / 2)
+    _, log = process.communicate(timeout=PATIENT["SHUTDOWN_TIMEOUT_S"] / 5)
     assert process.returncode == 0
     assert b"Traceback" not in log
 

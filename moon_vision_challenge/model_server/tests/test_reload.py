@@ -92,20 +92,25 @@ def test_no_request_fails_while_versions_come_and_go(folder: Path) -> None:
             response = server.predict("half", {"instances": [[1, 0]]})
             answers.append((response.status_code, response.json()))
 
+    def has_answered(version: int) -> bool:
+        return any(answer == (200, {"predictions": [[version, 0.0]]}) for answer in list(answers))
+
     with serving(folder) as server:
         threads = [threading.Thread(target=post_until_done, args=(server,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         try:
             for version in range(2, 6):
+                wait_until(functools.partial(has_answered, version - 1), server)
                 put(folder, version, factor=version)
                 expected = {str(version): "AVAILABLE", str(version - 1): "END"}
                 wait_until(functools.partial(are_states, server, expected), server)
                 shutil.rmtree(folder / "models" / "half" / str(version - 1))
+            wait_until(functools.partial(has_answered, 5), server)
         finally:
             done.set()
             for thread in threads:
-                thread.join(DEADLINE_S)
+                thread.join()
     assert {status for status, _ in answers} == {200}
     factors = [answer["predictions"][0][0] for _, answer in answers]
     assert set(factors) == {1.0, 2.0, 3.0, 4.0, 5.0}

@@ -68,14 +68,16 @@ def stopped_without_traceback(server: Server) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
-    with stopped_without_traceback(start_server(folder, "--rest_api_max_body_bytes=1000000")) as running:
+    times = {"BODY_TIMEOUT_S": 300, "HEADER_TIMEOUT_S": 300}
+    running = start_server(folder, "--rest_api_max_body_bytes=1000000", constants=times)
+    with stopped_without_traceback(running):
         yield running
 
 
 @pytest.fixture(scope="module")
 def impatient(folder: Path) -> Iterator[Server]:
     """The same server with shorter time limits."""
-    times = {"BODY_TIMEOUT_S": 0.5, "HEADER_TIMEOUT_S": 1}
+    times = {"BODY_TIMEOUT_S": 0.5, "HEADER_TIMEOUT_S": 2}
     running = start_server(folder, "--rest_api_max_body_bytes=1000000", constants=times)
     with stopped_without_traceback(running):
         yield running
@@ -96,7 +98,7 @@ def reply(connection: socket.socket) -> bytes:
 def is_served(server: Server) -> None:
     started = time.monotonic()
     assert server.predict("half", SOUND).json() == ANSWER
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # those that are slow have five minutes
 
 
 @pytest.mark.parametrize("head", [SLOW_HEAD, LARGE_HEAD, CHUNKED_HEAD, b"", b"POST /v1/mod"])
@@ -214,7 +216,7 @@ def read(source: Pieces, memory: BodyMemory, length: int | None) -> bytes:
 @pytest.mark.parametrize("length", [None, 4, 500_000])
 def test_a_body_is_bounded_in_time(length: int | None) -> None:
     with pytest.raises(BodyTimeoutError):
-        read(Pieces(b"body", pause_s=30), BodyMemory(500_000), length)
+        read(Pieces(b"body", pause_s=600), BodyMemory(500_000), length)
 
 
 def test_large_bodies_are_bounded_in_memory_together_and_give_it_back() -> None:

@@ -16,6 +16,8 @@ from PIL import Image
 
 from moon_vision_challenge.model_io.tests.networks import CLASSES, UINT8, save_network
 from moon_vision_challenge.model_server.config import parse_models_config
+from moon_vision_challenge.model_server.onnx_runtime import OnnxModel
+from moon_vision_challenge.model_server.runtime import ModelLoadError
 from moon_vision_challenge.model_zoo import add, add_arguments, install
 from moon_vision_challenge.model_zoo.__main__ import main
 from moon_vision_challenge.model_zoo.class_file import class_name, with_class
@@ -70,6 +72,19 @@ def test_it_is_copied_listed_declared_and_tried(place: Path, capsys: pytest.Capt
     assert 'model_type = "my_flowers"' in written
     assert 'activation = "softmax"' in written
     assert Path("my_flowers_labels.txt").read_text().splitlines() == LABELS
+
+
+def test_the_frame_of_a_letterbox_and_opencvs_filter_are_options(place: Path) -> None:
+    save_network(place / "net.onnx", NCHW)
+    letterbox = ["--resize", "letterbox", "--interpolation", "bilinear", "--no_antialias"]
+    for color, written in (("114", "114"), ("255, 0,7", "(255, 0, 7)")):
+        options = [*letterbox, "--pad_color", color, "--scale", "255", "--write", f"{color}.py"]
+        assert run("net.onnx", "--name", f"net{color[:3]}", "--labels", "names.txt", *options) == 0
+        assert f"    pad_color = {written}\n" in Path(f"{color}.py").read_text()
+        assert "    antialias = False\n" in Path(f"{color}.py").read_text()
+    for color in ("256", "white", "1,2", "1,2,3,4", "-1"):
+        with pytest.raises(SystemExit):
+            run("net.onnx", "--labels", "names.txt", *letterbox, f"--pad_color={color}", "--scale", "255")
 
 
 def test_the_next_version_is_one_more_than_the_newest(place: Path) -> None:
@@ -181,6 +196,12 @@ def test_maps_of_scikit_learn_become_scores_and_their_keys_labels(place: Path, l
         "output_probability", "tensor(float)", [None, CLASSES],
     )  # fmt: skip
     assert Path("digits_labels.txt").read_text().splitlines() == LABELS
+
+
+def test_maps_that_were_copied_by_hand_are_refused_with_what_to_do(place: Path) -> None:
+    save_zipmap(place / "model.onnx", classlabels_strings=LABELS)
+    with pytest.raises(ModelLoadError, match=r"output_probability is a list of maps \(ZipMap\).*make add_model"):
+        OnnxModel(place / "model.onnx")
 
 
 def test_integers_need_no_range(place: Path) -> None:
@@ -407,6 +428,19 @@ def test_a_tarball_of_a_saved_model_is_unpacked(place: Path, capsys: pytest.Capt
     assert "SavedModel, TensorFlow 2.99" in output
     assert "input      x: float [?, 64, 64, 3]" in output
     assert (place / "models/net/1/variables/data").read_bytes() == b"weights"
+
+
+def test_a_photo_for_a_saved_model_is_read_and_the_output_says_why_it_is_not_tried(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "saved").mkdir()
+    (place / "saved/saved_model.pb").write_bytes(saved_model_bytes())
+    options = ["--labels", "names.txt", "--preset", "keras-inception"]
+    assert run("saved", *options, "--photo", "names.txt") == 1
+    assert "names.txt cannot be read as a picture" in capsys.readouterr().err
+    assert not (place / "models").exists()
+    assert run("saved", *options, "--photo", "photo.png") == 0
+    assert "photo.png: not tried, because a SavedModel runs in TensorFlow" in capsys.readouterr().out
 
 
 def saved_model_bytes() -> bytes:

@@ -5,6 +5,7 @@ import gzip
 import io
 import zlib
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.files.uploadedfile import UploadedFile
@@ -76,6 +77,8 @@ def test_a_part_in_base64_or_quoted_printable_is_decoded() -> None:
     lines = base64.encodebytes(BINARY * 100)
     assert value_of(FILE, "Content-Transfer-Encoding: BASE64", content=lines) == BINARY * 100
     assert value_of(FIELD, "Content-Transfer-Encoding: base64", content=b"cmVzbmV0") == "resnet"
+    for lenient in (lines.replace(b"=", b""), base64.urlsafe_b64encode(BINARY * 100)):
+        assert value_of(FILE, "Content-Transfer-Encoding: base64", content=lenient) == BINARY * 100
     assert value_of(FIELD, "Content-Transfer-Encoding: quoted-printable", content=b"res=6Eet") == "resnet"
 
 
@@ -87,10 +90,20 @@ def test_a_part_in_base64_or_quoted_printable_is_decoded() -> None:
         ((FIELD, "Content-Type: text/plain; charset=utf-16"), "resnet".encode("utf-16")),
         ((FIELD, "Content-Type: application/json; charset=UTF-8"), b'"resnet"'),
         ((FIELD, "Content-Type: application/json"), b"resnet"),
+        ((FIELD, 'Content-Type: text/plain; charset="UTF-8"'), b"resnet"),
+        *(
+            ((FIELD, f"Content-Type: text/plain; charset={charset}"), b"resnet")
+            for charset in ("klingon", "base64", "rot13", '"a\0b"', "utf-32", "x" * 2000, "undefined")
+        ),
     ],
 )
 def test_a_text_field_is_one_in_each_of_its_forms(headers: tuple[str, ...], content: bytes) -> None:
     assert value_of(*headers, content=content) == "resnet"
+
+
+def test_long_text_is_utf8_whatever_its_charset() -> None:
+    """Decoding punycode takes time that grows with the square of the length."""
+    assert value_of(FIELD, "Content-Type: text/plain; charset=punycode", content=b"a" * 300_000) == "a" * 300_000
 
 
 def test_a_file_field_that_was_left_empty_is_not_there() -> None:
@@ -114,6 +127,15 @@ A = part(FIELD, content=b"a")
         (form(part(FIELD, "X-Other: " + "a" * 5000, content=b"a")), FORM, "a header of more than 4,000 bytes"),
         (form(*[A] * 30), FORM, "more than 20 fields"),
         (form(part(FIELD, "Content-Transfer-Encoding: base64", content=b"!")), FORM, "is not base64"),
+        (form(A), "multipart/form-data; boundary=\u00e9", "the boundary in its Content-Type is not valid"),
+        (form(A).replace(b"\r\n", b"\n"), FORM, "its lines end in LF alone. End them in CRLF."),
+        (form(A).replace(b"\r\n", b"\n").replace(b"--B\n", b"--B\r\n", 1), FORM, "in LF alone"),
+        (form(A).replace(b"--B\r\n", b"--B \r\n", 1), FORM, "other than CRLF follows the first boundary"),
+        (b"junk" + form(A), FORM, "the first boundary does not begin a line"),
+        (form(A, A).replace(b"a\r\n--B\r\n", b"a\r\n--B \r\n"), FORM, "other than CRLF follows a boundary"),
+        (form(part("Content-Disposition: attachment; name=x", content=b"a")), FORM, "other than form-data"),
+        (form(part(FIELD, "no colon", content=b"a")), FORM, "a header line without a colon"),
+        (form(part(FIELD, "Content-Type: multipart/mixed; boundary=C", content=b"a")), FORM, "a form itself"),
         (
             form(part(FIELD, "Content-Transfer-Encoding: uuencode", content=b"a")),
             FORM,
@@ -138,7 +160,13 @@ def test_json_may_have_a_byte_order_mark() -> None:
         (b"", "it is empty"),
         (b'{\n "a": 1,\n}', "it is not valid JSON (line 2, column"),
         (b'{"a": "\xff"}', "it is not UTF-8 (byte 8)"),
-        ('{"a": 1}'.encode("utf-16"), "it is not UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "it is not UTF-8, but UTF-16"),
+        ('{"a": 1}'.encode("utf-16-be"), "it is not UTF-8, but UTF-16"),
+        ('{"a": 1}'.encode("utf-32-le"), "it is not UTF-8, but UTF-32"),
+        (b'{"a": NaN}', "it is not valid JSON (line 1, column"),
+        (b'{"a": 1e999}', "it is not valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "it is not valid JSON"),
+        (b'{"a": 1} {"a": 1}', "it is not valid JSON"),
         (b'{"a": "\\ud800"}', "it is not valid JSON"),
         (b"[" * 10 + b"]" * 10, "nested more than 8 levels deep"),
         (b'{"a":' * 100_000, "more than 10,000 values"),
@@ -189,11 +217,13 @@ def test_base64_is_decoded_in_each_form_that_people_send(data: bytes) -> None:
     standard = base64.b64encode(data).decode()
     url_safe = base64.urlsafe_b64encode(data).decode()
     broken = base64.encodebytes(data).decode().replace("\n", "\r\n ")
-    for text in (standard, standard.rstrip("="), url_safe, url_safe.rstrip("="), broken, f"  {standard}\n\t"):
+    escaped = quote(broken, safe="")
+    forms = (standard, standard.rstrip("="), url_safe, url_safe.rstrip("="), broken, f"  {standard}\n\t")
+    for text in (*forms, escaped, escaped.replace("%0D%0A", "%0d%0a"), "\ufeff" + standard):
         assert decode_base64(text) == data
 
 
-@pytest.mark.parametrize("text", ["a", "aaaaa", "a!b=", "\u00e9\u00e9\u00e9\u00e9", "YQ==YQ=="])
+@pytest.mark.parametrize("text", ["a", "aaaaa", "a!b=", "%41%41", "YQ\ufeff==", "\u00e9\u00e9\u00e9\u00e9", "YQ==YQ=="])
 def test_what_is_not_base64_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the library's own words
         decode_base64(text)
