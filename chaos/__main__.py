@@ -22,6 +22,7 @@ from redis import Redis
 from bench.persistent_clients import TIMEOUT_S, Posted, pictures, post, post_until_accepted
 from bench.table import table
 from chaos import faults
+from chaos.hostile import runner as hostile
 from native.environment import ROOT, RUN_DIR, CannotRunError, free_port
 from native.process import poll
 from native.readiness import MODEL
@@ -171,8 +172,12 @@ def report_posts(posted: Posted, accepted_s: float, finished_s: float) -> None:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["hostile"]:
+        return hostile.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
-        prog="python -m chaos", description="Kills every service at random and checks that nothing is lost."
+        prog="python -m chaos",
+        description="Kills every service at random and checks that nothing is lost.",
+        epilog="`hostile` as the first argument posts hostile pictures instead: python -m chaos hostile --help",
     )
     parser.add_argument("--inferences", type=int, default=2000, help="number of inferences to post (default: 2000)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the random times (default: 1)")

@@ -52,6 +52,10 @@ class Proxy:
         else:
             self._flows.set()
 
+    def lead_to(self, port: int) -> None:
+        """Where new connections go from now on."""
+        self._target = (self._target[0], port)
+
     def cut(self) -> None:
         """Break all open connections."""
         for each in list(self._open):

@@ -50,7 +50,7 @@ def stand_by(**_: object) -> None:
     queues = sorted(inference_queues() & set(app.amqp.queues.consume_from))
     if not queues:  # a worker for webhooks
         return
-    standby = Standby(queues)
+    standby = Standby.of_this_process(queues)
     worker_shutting_down.connect(lambda **_: standby.stop(), weak=False)
     worker_shutdown.connect(lambda **_: standby.join(), weak=False)
     standby.start()

@@ -44,12 +44,15 @@ def load(*, threads: int) -> Service:
     """Import the application, and with it the settings."""
     # With autoreload, only the processes that serve import the code.
     from django.conf import settings
+    from django.core.files.storage import default_storage
     from django.http import HttpRequest
 
     from config.wsgi import application
     from moon_vision_challenge.health.views import livez
 
     logging.captureWarnings(capture=True)
+    if settings.MEDIA_BACKEND == "s3":
+        default_storage.bucket  # type: ignore[attr-defined]  # noqa: B018  # made once, before the processes fork
     limits = Limits(
         max_body_bytes=settings.MAX_REQUEST_BODY_BYTES,
         max_body_memory_bytes=settings.WEB_MAX_BODY_MEMORY_BYTES,

@@ -20,12 +20,17 @@ import requests
 from moon_vision_challenge.public_addresses import is_public
 
 _NOT_PUBLIC = "The URL leads to an address that is not public."
+_BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
 _SLOW_S = 5  # how long a response may be slower than the caller accepts
 _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT in curl.h; PycURL does not name it
 
 
 class RequestFailedError(Exception):
     """The response did not arrive, or is incomplete. The text may name internal hosts."""
+
+
+class ConnectionBrokenError(RequestFailedError):
+    """The connection was refused, or it broke before any of the response arrived."""
 
 
 class DeadlineExceededError(RequestFailedError):
@@ -59,7 +64,10 @@ class Pool:
         os.register_at_fork(after_in_child=self._leave_to_the_parent)
 
     def request(self, url: str, data: bytes | None, *, connect_timeout_s: float, timeout_s: float) -> tuple[int, bytes]:
-        """POST `data` to the URL, or GET the URL if there is none. `timeout_s` bounds the whole request.
+        """POST `data` to the URL, or GET the URL if there is none. `timeout_s` bounds everything together.
+
+        The request must be idempotent: if its connection breaks before any of the response arrives, as when the server
+        is replaced, it is sent once more, over a new connection to what the name resolves to then.
 
         Returns the response's status and body.
 
@@ -67,21 +75,32 @@ class Pool:
             DeadlineExceededError: the request was sent, and the response is not complete within `timeout_s`.
             RequestFailedError: the connection failed or broke.
         """
+        deadline = time.monotonic() + timeout_s
+        try:
+            return self._send(url, data, connect_timeout_s, timeout_s)
+        except ConnectionBrokenError:
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0:
+                raise
+            return self._send(url, data, connect_timeout_s, remaining_s, is_fresh=True)
+
+    def _send(
+        self, url: str, data: bytes | None, connect_timeout_s: float, timeout_s: float, *, is_fresh: bool = False
+    ) -> tuple[int, bytes]:
         try:
             curl = self._idle.pop()
         except IndexError:
             curl = self._new_handle()
         try:
             curl.setopt(pycurl.URL, _quoted(url))
+            curl.setopt(pycurl.FRESH_CONNECT, is_fresh)
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout_s * 1000) or 1)
             curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000) or 1)  # 0 would mean no limit
             _set_body(curl, data)
             body = curl.perform_rb()
             return curl.getinfo(pycurl.RESPONSE_CODE), body
         except pycurl.error as error:
-            was_sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0  # otherwise, connecting took too long
-            timed_out = was_sent and error.args[0] == pycurl.E_OPERATION_TIMEDOUT
-            raise (DeadlineExceededError if timed_out else RequestFailedError)(f"{url}: {error}") from error
+            raise _error_class(curl, error.args[0])(f"{url}: {error}") from error
         finally:
             curl.setopt(pycurl.POSTFIELDS, b"")  # or the handle would keep the data
             self._idle.append(curl)
@@ -98,10 +117,19 @@ class Pool:
     def _new_handle(self) -> pycurl.Curl:
         curl = _new_handle(self._headers)
         curl.setopt(pycurl.DNS_CACHE_TIMEOUT, 0)  # a recreated container has another address
+        curl.setopt(_QUICK_EXIT, 1)  # without it, a timeout waits for the lookup to end
         # One system call each for a request with an image and for its response.
         curl.setopt(pycurl.UPLOAD_BUFFERSIZE, 512 * 1024)
         curl.setopt(pycurl.BUFFERSIZE, 128 * 1024)
         return curl
+
+
+def _error_class(curl: pycurl.Curl, code: int | str) -> type[RequestFailedError]:
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        was_sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0  # otherwise, connecting took too long
+        return DeadlineExceededError if was_sent else RequestFailedError
+    has_response = curl.getinfo(pycurl.HEADER_SIZE) > 0
+    return ConnectionBrokenError if code in _BROKEN and not has_response else RequestFailedError
 
 
 def check_url(url: str, *, allow_private: bool = False) -> None:

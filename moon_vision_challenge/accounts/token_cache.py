@@ -22,7 +22,7 @@ from moon_vision_challenge.accounts.errors import (
     TooManyUnknownTokensError,
 )
 from moon_vision_challenge.accounts.models import ApiToken
-from moon_vision_challenge.circuit_breaker import CircuitBreaker
+from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class TokenCache:
         self._in_lookup: set[str] = set()
         self._budget = float(LOOKUPS_PER_S)
         self._budget_at = clock()
-        self._breaker = CircuitBreaker(open_s=1)
+        self._breaker = CircuitBreaker(open_s=1, clock=clock)
 
     def find_caller(self, token: str) -> Caller:
         """The caller that a token identifies.
@@ -97,13 +97,12 @@ class TokenCache:
         refused_at = self._refused.get(digest)
         if refused_at is not None and self._clock() - refused_at <= settings.API_TOKEN_CACHE_S:
             raise InvalidTokenError
-        if self._breaker.is_open:
-            raise TokensUnavailableError
         self._spend()
         try:
             return self._look_up(digest)
+        except CircuitOpenError as error:
+            raise TokensUnavailableError from error
         except DatabaseError as error:
-            self._breaker.trip()
             logger.warning("an API token cannot be looked up: %s", error)
             raise TokensUnavailableError from error
 
@@ -114,14 +113,11 @@ class TokenCache:
                 return known
             self._in_lookup.add(digest)
         try:
-            if self._breaker.is_open:
-                raise DatabaseError("the database has just failed")
             return self._look_up(digest)
-        except DatabaseError as error:
+        except (DatabaseError, CircuitOpenError) as error:
             if is_too_old:
                 raise TokensUnavailableError from error
-            if not self._breaker.is_open:
-                self._breaker.trip()
+            if isinstance(error, DatabaseError):
                 logger.warning("API tokens are accepted without a look-up: %s", error)
             return known
         finally:
@@ -130,7 +126,8 @@ class TokenCache:
 
     def _look_up(self, digest: str) -> _Known:
         begin = self._clock()
-        token = ApiToken.objects.usable().select_related("owner").filter(digest=digest).first()
+        with self._breaker.call(DatabaseError):
+            token = ApiToken.objects.usable().select_related("owner").filter(digest=digest).first()
         if token is None:
             self._keep(self._refused, digest, begin)
             self._known.pop(digest, None)

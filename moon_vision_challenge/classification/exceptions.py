@@ -217,4 +217,5 @@ class StorageFullError(StorageUnavailableError):
     """The image store has no room for another upload."""
 
     code = "storage_full"
+    retry_after_s = 60  # old images are deleted every ten minutes
     detail = "The image store is full. Try again later."

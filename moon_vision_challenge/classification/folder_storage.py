@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage
 
+from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageFullError, StorageUnavailableError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -33,6 +34,7 @@ class MediaFolderStorage(FileSystemStorage):
         """Write the whole file, or leave nothing of it."""
         with _translated_errors():
             self._check_room(content.size)
+            stored_bytes.reserve(content.size)
             path = Path(self.path(name))
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -63,6 +65,11 @@ class MediaFolderStorage(FileSystemStorage):
         with _translated_errors():
             super().delete(name)
 
+    def stored_bytes(self) -> int:
+        """The size of all files. Raises StorageUnavailableError."""
+        with _translated_errors():
+            return sum(_file_sizes(Path(self.location)))
+
     def _has_uploads(self, name: str) -> bool:
         """Whether the topmost folder exists. It doesn't while its disk is not mounted."""
         top, *rest = Path(name).parts
@@ -80,6 +87,13 @@ class MediaFolderStorage(FileSystemStorage):
         """The folder, which the first upload creates, and its parents."""
         folder = Path(self.location)
         return [folder, *folder.parents]
+
+
+def _file_sizes(folder: Path) -> Iterator[int]:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # it has just been deleted
+                yield (Path(root) / name).stat().st_size
 
 
 @contextmanager

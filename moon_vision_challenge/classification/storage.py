@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -10,11 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from django.core.files.base import File
 from storages.backends.s3 import S3Storage
 
-from moon_vision_challenge.circuit_breaker import CircuitBreaker
+from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
+from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 
 _LATE_S = 1.0
 _MAX_LATE = 2
+_NOT_ASKED = "S3 does not answer, so it is not asked"
 
 
 class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no types
@@ -22,14 +24,14 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._breaker = CircuitBreaker(open_s=5)
+        self._breaker = CircuitBreaker(open_s=5, probe=self._probe)
         self._pending: list[float] = []
         """When each of the calls that are not answered yet began; of time.monotonic()."""
 
     def check(self) -> None:
         """Raises StorageUnavailableError if the bucket does not answer, or refuses us."""
         with self._call():
-            self.connection.meta.client.head_bucket(Bucket=self.bucket_name)
+            self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
 
     def presigned_url(self, name: str, *, valid_s: int, media_type: str, disposition: str) -> str:
         """Where S3 itself gives the file to anybody who has this URL, for `valid_s` seconds."""
@@ -40,7 +42,15 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         }
         return str(super().url(name, parameters=parameters, expire=valid_s))
 
+    def stored_bytes(self) -> int:
+        """The size of all files, from a list of them. Raises StorageUnavailableError."""
+        with self._call():
+            pages = self.bucket.meta.client.get_paginator("list_objects_v2")
+            found = pages.paginate(Bucket=self.bucket_name, Prefix=f"{self.location}/")
+            return sum(int(each["Size"]) for page in found for each in page.get("Contents", []))
+
     def _save(self, name: str, content: "File[bytes]") -> str:
+        stored_bytes.reserve(content.size)
         with self._call():
             return str(super()._save(name, content))
 
@@ -56,22 +66,26 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        self._refuse_while_it_hangs()
+        """A store that hangs may hold two threads of the web server, not all of them."""
+        if self._are_two_late():
+            raise StorageUnavailableError(_NOT_ASKED)
+        self.bucket  # noqa: B018  # made here the first time, which takes a second of CPU time and no answer of S3
         begin = time.monotonic()
         self._pending.append(begin)
         try:
-            yield
+            with self._breaker.call(HTTPClientError):
+                yield
+        except CircuitOpenError as error:
+            raise StorageUnavailableError(_NOT_ASKED) from error
         except (Boto3Error, BotoCoreError, ClientError) as error:
-            if isinstance(error, HTTPClientError):  # no answer at all
-                self._breaker.trip()
             raise StorageUnavailableError(f"S3: {error}") from error
-        else:
-            self._breaker.close()
         finally:
             self._pending.remove(begin)
 
-    def _refuse_while_it_hangs(self) -> None:
-        """A store that hangs may hold two threads of the web server, not all of them."""
-        late = [begin for begin in self._pending if time.monotonic() - begin > _LATE_S]
-        if len(late) >= _MAX_LATE or not self._breaker.lets_through():
-            raise StorageUnavailableError("S3 does not answer, so it is not asked")
+    def _probe(self) -> None:
+        with suppress(ClientError):  # a refusal is an answer
+            self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
+
+    def _are_two_late(self) -> bool:
+        late = time.monotonic() - _LATE_S
+        return sum(begin < late for begin in self._pending) >= _MAX_LATE

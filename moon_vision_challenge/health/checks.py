@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from redis.exceptions import RedisError
 
-from moon_vision_challenge.classification import catalogue
+from moon_vision_challenge.classification import catalogue, stored_bytes
 from moon_vision_challenge.classification.catalogue import CatalogueEntry, ModelState
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.queue.routing import inference_queues
@@ -36,10 +36,11 @@ Check = Callable[[], Findings]
 
 def check_database() -> Findings:
     try:
-        probe(_DATABASE_TIMEOUT_S)
+        takes_writes = probe(_DATABASE_TIMEOUT_S)
     except psycopg2.Error as error:
         return Findings({"database": f"PostgreSQL does not answer: {type(error).__name__}."})
-    return Findings({"database": None})
+    problem = None if takes_writes else "PostgreSQL takes no writes: it is a replica, or set to read only."
+    return Findings({"database": problem})
 
 
 PENDING = "migrations_pending"
@@ -104,7 +105,18 @@ def check_media() -> Findings:
         free_bytes: int | None = default_storage.check()  # type: ignore[attr-defined]  # our storages have it
     except StorageUnavailableError as error:
         return Findings({"media": f"{error.detail}"})
-    return Findings({"media": None}, {} if free_bytes is None else {"media_free_bytes": free_bytes})
+    stored = _stored_bytes() if settings.MEDIA_MAX_BYTES else None
+    facts = {"media_free_bytes": free_bytes, "media_stored_bytes": stored}
+    is_full = stored is not None and stored >= settings.MEDIA_MAX_BYTES
+    problem = "The image store holds as much as MEDIA_MAX_BYTES allows." if is_full else None
+    return Findings({"media": problem}, {name: value for name, value in facts.items() if value is not None})
+
+
+def _stored_bytes() -> int | None:
+    try:
+        return stored_bytes.stored()
+    except RedisError:
+        return None  # not known, which the check of Redis tells
 
 
 def check_workers() -> Findings:

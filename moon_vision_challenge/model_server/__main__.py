@@ -24,6 +24,7 @@ from moon_vision_challenge.model_server.inference_queue import InferenceQueue
 from moon_vision_challenge.model_server.registry import ModelRegistry
 from moon_vision_challenge.model_server.reload import Reloader
 from moon_vision_challenge.model_server.rest import RestApi
+from moon_vision_challenge.model_server.slow_readers import WRITE_TIMEOUT_S, limit_write_time
 from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger("moon_vision_challenge.model_server")
@@ -135,7 +136,12 @@ def load_application(configs: list[ModelConfig], flags: argparse.Namespace) -> A
     logger.info("REST API at http://%s:%d", flags.rest_api_host, flags.rest_api_port)
     queue = InferenceQueue(flags.inference_threads, MAX_WAITING_REQUESTS)
     api = RestApi(registry, queue, max_body_bytes=flags.rest_api_max_body_bytes)
-    return Application(api, max_body_bytes=flags.rest_api_max_body_bytes, body_timeout_s=BODY_TIMEOUT_S)
+    return Application(
+        api,
+        max_body_bytes=flags.rest_api_max_body_bytes,
+        body_timeout_s=BODY_TIMEOUT_S,
+        on_listening=functools.partial(limit_write_time, flags.rest_api_port, WRITE_TIMEOUT_S),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

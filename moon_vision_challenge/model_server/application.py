@@ -3,7 +3,9 @@
 Granian receives requests and sends answers outside Python. The code here runs in one thread, except for inference.
 """
 
+import asyncio
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 
 import orjson
@@ -46,10 +48,22 @@ def status_of(error: Exception) -> HTTPStatus:
 
 
 class Application:
-    def __init__(self, api: RestApi, *, max_body_bytes: int, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        api: RestApi,
+        *,
+        max_body_bytes: int,
+        body_timeout_s: float = BODY_TIMEOUT_S,
+        on_listening: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`on_listening` is called when the port is open."""
         self._api = api
+        self._on_listening = on_listening
         self._memory = BodyMemory(max_body_bytes)
         self._body_timeout_s = body_timeout_s
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_soon(self._on_listening)  # Granian opens the port before it runs the loop
 
     async def __call__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         body = Body(

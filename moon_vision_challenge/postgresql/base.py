@@ -8,8 +8,11 @@ from typing import Any
 
 from django.db import OperationalError
 from django.db.backends.postgresql import base
-from psycopg2 import extensions
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+from psycopg2 import errors, extensions
 
+from moon_vision_challenge.postgresql.addresses import with_addresses
 from moon_vision_challenge.postgresql.hang import SUSPICIOUS_S, BoundedConnection, detector, wait
 from moon_vision_challenge.postgresql.options import ANSWER_TIMEOUT_S
 
@@ -18,10 +21,25 @@ extensions.set_wait_callback(wait)
 _LIFT_BOUNDS = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
 
 
+class ErrorTranslator(DatabaseErrorWrapper):
+    """Django's, except that a server which takes no writes is unavailable, and not an internal error."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if isinstance(error, errors.ReadOnlySqlTransaction):
+            # After a failover, a new connection leads to the server that takes writes.
+            self.wrapper.close_at = 0  # type: ignore[attr-defined]  # the stubs leave it out
+            raise OperationalError(*error.args).with_traceback(traceback) from error
+        super().__exit__(kind, error, traceback)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Raises OperationalError at once while the server is known to hang."""
 
     _is_bounded = True
+
+    @cached_property
+    def wrap_database_errors(self) -> ErrorTranslator:
+        return ErrorTranslator(self)
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
@@ -31,7 +49,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         begin = time.monotonic()
         try:
-            connection = super().get_new_connection(conn_params)
+            connection = super().get_new_connection(with_addresses(conn_params))
         except self.Database.OperationalError:
             if time.monotonic() - begin > SUSPICIOUS_S:  # for example, because no name server has answered
                 detector.trip()

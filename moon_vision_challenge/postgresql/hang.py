@@ -14,7 +14,6 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions
 
-from moon_vision_challenge.circuit_breaker import CircuitBreaker
 from moon_vision_challenge.postgresql.probe import NoAnswerError, probe
 
 logger = logging.getLogger(__name__)
@@ -41,20 +40,24 @@ class HangDetector:
     """A thread that finds out whether the server answers, and repeats the check until it does."""
 
     def __init__(self) -> None:
-        self._breaker = CircuitBreaker(open_s=5)  # more than a probe and the pause after it
+        self._has_hung = False
         self._lock = threading.Lock()
         self._next_probe = 0.0  # time.monotonic()
         self._thread: threading.Thread | None = None
 
     @property
     def is_hanging(self) -> bool:
-        return self._breaker.is_open
+        """Only as long as the thread looks out for an answer. A lookup of the server's name may hold it for long."""
+        return self._has_hung and self._is_probing
+
+    @property
+    def _is_probing(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def suspect(self) -> None:
         """A caller waits, or has waited, suspiciously long."""
         with self._lock:
-            is_probing = self._thread is not None and self._thread.is_alive()
-            if not is_probing and time.monotonic() >= self._next_probe:
+            if not self._is_probing and time.monotonic() >= self._next_probe:
                 self._thread = threading.Thread(target=self._probe_until_it_answers, name="probe-db", daemon=True)
                 self._thread.start()
 
@@ -64,28 +67,29 @@ class HangDetector:
 
     def trip(self) -> None:
         """An answer has definitely taken too long."""
-        self._breaker.trip()
+        self._has_hung = True
         self.suspect()
 
     def _probe_until_it_answers(self) -> None:
         while self._is_silent():
-            if not self.is_hanging:
+            if not self._has_hung:
                 logger.error("PostgreSQL hangs: requests that need it are refused until it answers")
-            self._breaker.trip()
+            self._has_hung = True
             time.sleep(_PROBE_EVERY_S)  # the pause between two probes
-        if self.is_hanging:
+        if self._has_hung:
             logger.warning("PostgreSQL answers again")
-        self._breaker.close()
+        self._has_hung = False
         self._next_probe = time.monotonic() + _PROBE_EVERY_S
 
     @staticmethod
     def _is_silent() -> bool:
+        begin = time.monotonic()
         try:
             probe(_PROBE_TIMEOUT_S)
         except NoAnswerError:
             return True
-        except psycopg2.Error:
-            return False  # it refuses connections, or does not run: callers get an error at once
+        except psycopg2.Error:  # it refuses connections, or does not run: callers get an error as soon as this probe
+            return time.monotonic() - begin > _PROBE_TIMEOUT_S  # late if no name server answers
         return False
 
 

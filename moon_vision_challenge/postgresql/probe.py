@@ -7,25 +7,29 @@ import psycopg2
 from django.db import connection
 from psycopg2 import extensions
 
+from moon_vision_challenge.postgresql.addresses import with_addresses
+
 
 class NoAnswerError(psycopg2.OperationalError):
     """PostgreSQL did not answer in time."""
 
 
-def probe(timeout_s: float) -> None:
-    """Connect, ask, and disconnect.
+def probe(timeout_s: float) -> bool:
+    """Connect, ask, and disconnect. Returns whether the server takes writes: a replica does not.
 
     Raises:
         NoAnswerError: no answer within `timeout_s`.
         psycopg2.OperationalError: the server does not run, or refuses the connection.
     """
     deadline = time.monotonic() + timeout_s
-    asked = psycopg2.connect(**connection.get_connection_params(), async_=True)
+    asked = psycopg2.connect(**with_addresses(connection.get_connection_params()), async_=True)
     try:
         wait_until(asked, deadline)
         with asked.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute("SELECT current_setting('transaction_read_only') = 'off'")
             wait_until(asked, deadline)
+            (takes_writes,) = cursor.fetchone()
+            return bool(takes_writes)
     finally:
         asked.close()
 

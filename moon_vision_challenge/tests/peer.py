@@ -24,6 +24,7 @@ class Peer:
         holds: bool = False,
         addresses: tuple[str, ...] = ("127.0.0.1",),
         tls: ssl.SSLContext | None = None,
+        port: int = 0,
     ) -> None:
         self.requests: list[bytes] = []
         self.connections: list[str] = []  # the address that each came to
@@ -31,7 +32,7 @@ class Peer:
         self._response, self._endless, self._holds, self._tls = response, endless, holds, tls
         self._listeners: list[socket.socket] = []
         self._threads: list[Thread] = []
-        self.port = 0
+        self.port = port
         for address in addresses:
             listener = socket.create_server((address, self.port), family=_family(address))
             self.port = listener.getsockname()[1]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from django.conf import settings
 from PIL import Image
@@ -34,12 +34,24 @@ _PROGRAM = "from moon_vision_challenge.classification.images.decoder import main
 _SLACK = 1.5
 """The estimate decides what is decoded. The kernel's limits catch what it did not foresee."""
 _SLACK_BYTES = 64 * 1024 * 1024
+_COPIES = 4
+"""How often libraries copy the file."""
+_SLOW_MACHINE = 3
+_SLACK_S = 1.0
+"""What an image may take beyond its estimate, on a machine that is slower than the one in docs/images.md."""
 _WALL_FACTOR = 10
-"""How much longer than its CPU time a decode may last, on a machine that is busy with other work."""
+"""How much longer than the limit of CPU time a decode may last, on a machine that is busy with other work."""
 
 
 def band_rows(width: int) -> int:
     return max(1, BAND_PIXELS // width)
+
+
+class Cost(NamedTuple):
+    """What decoding should take, by the structure of the file."""
+
+    cpu_s: float
+    memory_bytes: int
 
 
 class DecoderPool:
@@ -54,20 +66,20 @@ class DecoderPool:
         self._idle: list[_Decoder] = []
         self._places: threading.Semaphore | None = None
 
-    def decode(self, parts: Parts, request: Request, *, memory_bytes: int) -> Image.Image:
+    def decode(self, parts: Parts, request: Request, cost: Cost) -> Image.Image:
         """Decode as `pixels.decode` does, in another process.
 
         Raises:
             InvalidImageError: it cannot be decoded, or not within the limits of CPU time and memory.
             DecoderBusyError: no decoder became free within INFERENCE_DECODE_WAIT_S.
         """
-        image = self._ask(parts, {**request._asdict(), "wants_pixels": True}, memory_bytes)
+        image = self._ask(parts, {**request._asdict(), "wants_pixels": True}, cost)
         assert image is not None  # noqa: S101  # asked for
         return image
 
-    def check(self, parts: Parts, request: Request, *, memory_bytes: int) -> None:
+    def check(self, parts: Parts, request: Request, cost: Cost) -> None:
         """Decode without returning the pixels. Raises as `decode` does."""
-        self._ask(parts, {**request._asdict(), "wants_pixels": False}, memory_bytes)
+        self._ask(parts, {**request._asdict(), "wants_pixels": False}, cost)
 
     def close(self) -> None:
         """End the idle decoders."""
@@ -81,14 +93,14 @@ class DecoderPool:
         with self._lock:
             return [decoder.process_id for decoder in self._idle]
 
-    def _ask(self, parts: Parts, request: dict[str, Any], memory_bytes: int) -> Image.Image | None:
+    def _ask(self, parts: Parts, request: dict[str, Any], cost: Cost) -> Image.Image | None:
         places = self._find_places()
         if not places.acquire(timeout=settings.INFERENCE_DECODE_WAIT_S):
             raise DecoderBusyError("all decoder processes are busy")
         try:
             decoder = self._take()
             try:
-                return decoder.ask(parts, request, memory_bytes)
+                return decoder.ask(parts, request, cost)
             finally:
                 self._put_back(decoder)
         finally:
@@ -143,20 +155,22 @@ class _Decoder:
             with suppress(BrokenPipeError):  # of bytes that were not sent
                 pipe.close()
 
-    def ask(self, parts: Parts, request: dict[str, Any], memory_bytes: int) -> Image.Image | None:
-        cpu_s = settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK
+    def ask(self, parts: Parts, request: dict[str, Any], cost: Cost) -> Image.Image | None:
+        most_s = settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK
+        cpu_s = min(most_s, cost.cpu_s * _SLOW_MACHINE + _SLACK_S)
+        size = sum(map(len, parts))
         request |= {
-            "size": sum(map(len, parts)),
+            "size": size,
             "cpu_s": cpu_s,
-            "memory_bytes": int(memory_bytes * _SLACK) + _SLACK_BYTES,
+            "memory_bytes": int(cost.memory_bytes * _SLACK) + _SLACK_BYTES + _COPIES * size,
         }
         self._is_between_images = False
-        watchdog = threading.Timer(cpu_s * _WALL_FACTOR, self._process.kill)
+        watchdog = threading.Timer(most_s * _WALL_FACTOR, self._process.kill)
         watchdog.start()
         try:
             image = self._exchange(parts, request)
         except (EOFError, BrokenPipeError) as error:
-            raise self._why_it_died() from error
+            raise self._why_it_died(cpu_s) from error
         finally:
             watchdog.cancel()
         self._is_between_images = True
@@ -191,21 +205,20 @@ class _Decoder:
             image.paste(Image.frombuffer("RGB", size, data, "raw", "RGB", 0, 1), (0, top))
         return image
 
-    def _why_it_died(self) -> InvalidImageError:
+    def _why_it_died(self, cpu_limit_s: float) -> InvalidImageError:
         self._process.kill()
         code = self._process.wait()
         if code in (-signal.SIGXCPU, -signal.SIGKILL):
-            return too_much_time(f"the decoder was ended by signal {-code}")
+            return too_much_time(f"the decoder was ended by signal {-code}", cpu_limit_s)
         if code == OUT_OF_MEMORY:
             return too_much_memory("the decoder had no more memory")
         return DamagedImageError(f"the decoder ended with {code}")
 
 
-def too_much_time(log_text: str) -> ImageTooExpensiveError:
-    limit = settings.INFERENCE_MAX_DECODE_CPU_S
+def too_much_time(log_text: str, limit_s: float) -> ImageTooExpensiveError:
     return ImageTooExpensiveError(
         log_text,
-        detail=f"This image takes too much time to decode. At most {limit:g} s of CPU time are spent on one "
+        detail=f"This image takes too much time to decode. At most {limit_s:g} s of CPU time are spent on one "
         "(INFERENCE_MAX_DECODE_CPU_S). Send it smaller, or ask the operator to raise the limit.",
     )
 

@@ -87,6 +87,8 @@ def load_grey_with_alpha(image: ImageFile.ImageFile) -> Image.Image:
 
 def combine(high: Image.Image, low: Image.Image, bits: int) -> Image.Image:
     """The high and the low bytes of colours of which `bits` are used → 8 bits."""
+    if bits == _BITS[0]:
+        return low.convert("RGB")
     combined = Image.new("RGB", high.size)
     for box in _boxes(high.size):
         upper = high.crop(box).convert("RGB").point(lambda value: value << (16 - bits) & 0xFF)

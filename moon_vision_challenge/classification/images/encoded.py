@@ -12,7 +12,7 @@ from PIL import Image
 from moon_vision_challenge.classification.exceptions import DamagedImageError, ImageTooLargeError, TruncatedImageError
 from moon_vision_challenge.classification.images import bmp, formats, gif, iso_media, jpeg, pixels, png, tiff, webp
 from moon_vision_challenge.classification.images.budget import memory
-from moon_vision_challenge.classification.images.decoder_pool import decoders, too_much_memory, too_much_time
+from moon_vision_challenge.classification.images.decoder_pool import Cost, decoders, too_much_memory, too_much_time
 from moon_vision_challenge.classification.images.structure import STORED_RGB_BYTES, PartCounter, Parts, Structure
 
 _SCANNERS: dict[str, Callable[[bytes, PartCounter], Structure]] = {
@@ -29,6 +29,9 @@ _SCANNERS: dict[str, Callable[[bytes, PartCounter], Structure]] = {
 _IN_PROCESS_CPU_S = 0.3
 _IN_PROCESS_BYTES = 128_000_000
 """Images that cost more are decoded in another process, under the kernel's limits. A phone's photo costs less."""
+
+_CPU_SHARES = {"JPEG": 0.4}
+"""Format → its part of INFERENCE_MAX_DECODE_CPU_S, if the dearest sound image needs much less than all of it."""
 
 MAX_SIDE = 65_535
 """The maximum of the JPEG standard, applied to all formats: decoders keep some bytes for each row."""
@@ -70,13 +73,13 @@ class EncodedImage:
             InvalidImageError: the data are damaged, cut short, or cost more than the limits allow.
             DecoderBusyError: other images occupy the memory or the decoder processes.
         """
-        with memory.reserve(self._bytes_needed(min_side)):
+        with memory.reserve(self._peak_bytes(min_side)):
             return self._decode(min_side)
 
     @contextmanager
     def decoded(self, *, min_side: int | None = None) -> Iterator[Image.Image]:
         """Decode as `decode` does, among other threads: the memory of the pixels is held until the context ends."""
-        with memory.reserve(self._bytes_needed(min_side)) as reservation:
+        with memory.reserve(self._peak_bytes(min_side)) as reservation:
             image = self._decode(min_side)
             try:
                 reservation.shrink(image.width * image.height * STORED_RGB_BYTES)
@@ -88,7 +91,7 @@ class EncodedImage:
         """Check that all data are present and sound, as cheaply as possible. Raises as `decode` does."""
         with memory.reserve(self._bytes_needed(1)):
             if self._is_isolated(1):
-                decoders.check(self._parts, self._request(1), memory_bytes=self.structure_bytes)
+                decoders.check(self._parts, self._request(1), self._cost)
             else:
                 self._decode(1).close()
 
@@ -98,13 +101,17 @@ class EncodedImage:
         return self.structure.pixel_bytes + self.structure.other_bytes
 
     @property
+    def _cost(self) -> Cost:
+        return Cost(self.structure.cpu_s, self.structure_bytes)
+
+    @property
     def _parts(self) -> Parts:
         return self.structure.parts or (self.data,)
 
     def _decode(self, min_side: int | None) -> Image.Image:
         request = self._request(min_side)
         if self._is_isolated(min_side):
-            return decoders.decode(self._parts, request, memory_bytes=self.structure_bytes)
+            return decoders.decode(self._parts, request, self._cost)
         parts = self.structure.parts
         return pixels.decode(self.data if parts is None else b"".join(parts), request)
 
@@ -116,6 +123,14 @@ class EncodedImage:
             return self.structure_bytes
         divisor = pixels.reduction(self.size, min_side)
         return self.structure.pixel_bytes // divisor**2 + self.structure.other_bytes
+
+    def _peak_bytes(self, min_side: int | None) -> int:
+        """Includes the copy in this process, which exists while the decoder process still has the image."""
+        needed = self._bytes_needed(min_side)
+        if not self._is_isolated(min_side):
+            return needed
+        divisor = pixels.reduction(self.size, min_side) if self.format == "JPEG" else 1
+        return max(needed, 2 * STORED_RGB_BYTES * math.prod(self.size) // divisor**2)
 
     def _is_isolated(self, min_side: int | None) -> bool:
         structure = self.structure
@@ -157,5 +172,6 @@ def _check_limits(image: EncodedImage) -> None:
         )
     if image.structure_bytes > settings.INFERENCE_MAX_DECODE_BYTES:
         raise too_much_memory(f"{image.format}: {image.structure_bytes:,} bytes")
-    if image.structure.cpu_s > settings.INFERENCE_MAX_DECODE_CPU_S:
-        raise too_much_time(f"{image.format}: {image.structure.cpu_s:.1f} s")
+    cpu_limit_s = settings.INFERENCE_MAX_DECODE_CPU_S * _CPU_SHARES.get(image.format, 1)
+    if image.structure.cpu_s > cpu_limit_s:
+        raise too_much_time(f"{image.format}: {image.structure.cpu_s:.1f} s", cpu_limit_s)

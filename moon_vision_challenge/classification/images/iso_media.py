@@ -19,6 +19,10 @@ _DECODER_BYTES = 16_000_000
 """What a decoder takes for an image of any size."""
 
 
+_IN_FILE = 0
+"""The method of an item whose data lie anywhere in the file, not in the meta box."""
+
+
 class _Box(NamedTuple):
     kind: bytes
     start: int
@@ -35,14 +39,10 @@ def scan_heic(data: bytes, counter: PartCounter) -> Structure:
 
 
 def _scan(data: bytes, image_format: str, counter: PartCounter) -> Structure:
-    """The largest image that the file describes. The decoder gets the whole file, in a separate process."""
-    boxes = {box.kind: box for box in _boxes(data, 0, len(data), counter)}
-    if b"meta" not in boxes:
-        raise UnsupportedFormatError(
-            f"{image_format}: no meta box",
-            detail=f"This {image_format} holds a film, which is not accepted. Send a still image.",
-        )
-    path = _Box(b"", boxes[b"meta"].start + 4, boxes[b"meta"].end)  # after its version and flags
+    """The largest image that the file describes. The decoder gets the file up to its data, in a separate process."""
+    meta = _find_meta(data, image_format, counter)
+    end = _end_of_items(data, meta, counter)
+    path = meta
     for kind in (b"iprp", b"ipco"):
         path = next((box for box in _boxes(data, path.start, path.end, counter) if box.kind == kind), path)
         if path.kind != kind:
@@ -58,7 +58,63 @@ def _scan(data: bytes, image_format: str, counter: PartCounter) -> Structure:
     pixels = width * height
     cpu_s = len(data) * _S_PER_BYTE + pixels * _S_PER_PIXEL[image_format]
     memory = pixels * _BYTES_PER_PIXEL[image_format] + _DECODER_BYTES
-    return Structure(image_format, width, height, cpu_s, memory, other_bytes=len(data), is_isolated=True)
+    parts = (memoryview(data)[:end],)
+    return Structure(image_format, width, height, cpu_s, memory, len(data), parts=parts, is_isolated=True)
+
+
+def _find_meta(data: bytes, image_format: str, counter: PartCounter) -> _Box:
+    for box in _boxes(data, 0, len(data), counter):
+        if box.kind == b"meta":
+            return box._replace(start=box.start + 4)  # after its version and flags
+        if box.kind == b"moov":
+            raise UnsupportedFormatError(
+                f"{image_format}: no meta box",
+                detail=f"This {image_format} holds a film, which is not accepted. Send a still image.",
+            )
+    raise TruncatedImageError(f"{image_format}: no meta box")
+
+
+def _end_of_items(data: bytes, meta: _Box, counter: PartCounter) -> int:
+    """Where the box ends that holds the last data of an item. What follows is not part of the image."""
+    location = next((box for box in _boxes(data, meta.start, meta.end, counter) if box.kind == b"iloc"), None)
+    needed = max((meta.end, *(_extents(data, location, counter) if location else ())))
+    if needed > len(data):
+        raise TruncatedImageError("the data of an item")
+    end = 0
+    for box in _boxes(data, 0, len(data), counter):
+        end = box.end
+        if end >= needed:
+            break
+    return end
+
+
+def _extents(data: bytes, location: _Box, counter: PartCounter) -> Iterator[int]:
+    """Where each piece of an item ends in the file: ISO/IEC 14496-12, section 8.11.3."""
+    version, position = data[location.start], location.start + 4
+    sizes, position = struct.unpack_from(">H", data, position)[0], position + 2
+    offset_bytes, length_bytes, base_bytes, index_bytes = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    id_bytes = 2 if version < 2 else 4
+    count, position = _number(data, position, id_bytes)
+    for _ in range(count):
+        counter.take()
+        method, position = _number(data, position + id_bytes, 2 if version else 0)
+        base, position = _number(data, position + 2, base_bytes)
+        extents, position = _number(data, position, 2)
+        counter.take(extents)
+        for _ in range(extents):
+            position += index_bytes if version else 0
+            offset, position = _number(data, position, offset_bytes)
+            length, position = _number(data, position, length_bytes)
+            if method & 15 == _IN_FILE:
+                yield base + offset + length
+
+
+def _number(data: bytes, position: int, size: int) -> tuple[int, int]:
+    """An unsigned number of `size` bytes, and where it ends."""
+    end = position + size
+    if end > len(data):
+        raise TruncatedImageError("a number")
+    return int.from_bytes(data[position:end], "big"), end
 
 
 def _boxes(data: bytes, start: int, end: int, counter: PartCounter) -> Iterator[_Box]:

@@ -20,11 +20,12 @@ from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
 from moon_vision_challenge.classification.exceptions import (
     DamagedImageError,
+    ImageTooExpensiveError,
     InvalidImageError,
     TruncatedImageError,
     UnsupportedFormatError,
 )
-from moon_vision_challenge.classification.images import deep, exif
+from moon_vision_challenge.classification.images import bmp_runs, deep, exif
 
 PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -67,7 +68,7 @@ _UPRIGHT = {
 _MAX_BYTES_IN_BLOCKS = 1_000_000
 """A larger JPEG is read at once. In blocks, libjpeg restarts at each block's end: quadratic in fill bytes."""
 
-_UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "unsupported")
+_UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "unsupported", "invalid value for samples per pixel")
 """How Pillow's reasons begin, in lower case, for sound images of a kind that it cannot decode."""
 
 
@@ -107,6 +108,10 @@ def _translate(error: Exception) -> InvalidImageError:
     if reason.startswith(_UNSUPPORTED):
         detail = "This kind of pixels is not accepted. Save the image with 8 bits per channel, grey or RGB."
         return UnsupportedFormatError(f"pixels: {error!r}", detail=detail)
+    if "security limit" in reason:  # of libheif
+        return ImageTooExpensiveError(
+            f"pixels: {error!r}", detail="This image is stored in too many parts. Save it again with a common program."
+        )
     return DamagedImageError(f"pixels: {error!r}")
 
 
@@ -153,4 +158,5 @@ def _open(data: bytes, request: Request) -> ImageFile.ImageFile:
     image = PLUGINS[request.format](io.BytesIO(data))
     if image.width * image.height > request.pixel_count:
         raise DamagedImageError("larger than its structure says")
+    bmp_runs.use(image)
     return image

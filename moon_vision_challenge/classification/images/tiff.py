@@ -9,7 +9,7 @@ from moon_vision_challenge.classification.exceptions import (
     TruncatedImageError,
     UnsupportedFormatError,
 )
-from moon_vision_challenge.classification.images import exif
+from moon_vision_challenge.classification.images import exif, jpeg
 from moon_vision_challenge.classification.images.structure import PartCounter, Parts, Structure
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -17,6 +17,8 @@ _STRIP_OFFSETS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES =
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_SIZES, _EXTRA_SAMPLES, _XMP = 322, 323, 324, 325, 338, 700
 _ALPHA = 2  # a value of _EXTRA_SAMPLES: alpha that is not premultiplied
 _RGB = 2  # a value of _PHOTOMETRIC
+
+_WHERE = ((_TILE_OFFSETS, _STRIP_OFFSETS), (_TILE_SIZES, _STRIP_SIZES))
 
 _KEPT = {
     **dict.fromkeys((_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _PLANES), 1),
@@ -50,6 +52,7 @@ _COMPRESSIONS = {
     50000: "Zstandard",
     50001: "WebP",
 }
+_JPEG = 7
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _MAX_SIDE = 1 << 31
@@ -59,6 +62,7 @@ _S_PER_BYTE = 60e-9
 _S_PER_SAMPLE_BYTE = 12e-9
 _S_PER_PIXEL = 12e-9
 _S_PER_STRIP = 6e-6
+_S_PER_JPEG = 60e-6
 
 
 class _Entry(NamedTuple):
@@ -114,6 +118,9 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
     strips = counter.limit - counter.left
     cpu_s = len(data) * _S_PER_BYTE + decoded * _S_PER_SAMPLE_BYTE + width * height * _S_PER_PIXEL
     memory = width * height * _stored_bytes(samples, bits) + piece
+    if compression == _JPEG:
+        jpeg_s, jpeg_bytes = _scan_jpegs(data, entries, form, counter)
+        cpu_s, memory = cpu_s + jpeg_s, memory + jpeg_bytes
     return Structure(
         "TIFF",
         width,
@@ -212,6 +219,24 @@ def _check_layout(
         raise DamagedImageError(f"TIFF: {offsets.values} strips or tiles of {count}")
     piece = (across * bits + 7) // 8 * down
     return piece * count // planes, piece
+
+
+def _scan_jpegs(data: bytes, entries: dict[int, _Entry], form: _Form, counter: PartCounter) -> tuple[float, int]:
+    """The time of decoding the JPEGs in all strips or tiles, and the memory of the largest one."""
+    offsets, sizes = (entries.get(first) or entries.get(other) for first, other in _WHERE)
+    starts = _numbers(offsets, form, counter.limit)
+    lengths = _numbers(sizes, form, counter.limit)
+    if len(starts) != len(lengths):
+        raise DamagedImageError("TIFF: strips or tiles without their sizes")
+    cpu_s, memory = 0.0, 0
+    for start, length in zip(starts, lengths, strict=True):
+        piece = data[start : start + length]
+        if not piece.startswith(b"\xff\xd8"):
+            raise DamagedImageError("TIFF: a strip or tile that is not a JPEG")
+        scanned = jpeg.scan(piece, counter)
+        cpu_s += scanned.cpu_s + _S_PER_JPEG
+        memory = max(memory, scanned.pixel_bytes + scanned.other_bytes)
+    return cpu_s, memory
 
 
 def _orientation(entries: dict[int, _Entry], form: _Form) -> int:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from moon_vision_challenge.classification.exceptions import DamagedImageError, TruncatedImageError
 from moon_vision_challenge.classification.images import exif
-from moon_vision_challenge.classification.images.structure import PartCounter, Structure
+from moon_vision_challenge.classification.images.structure import PartCounter, Parts, Structure
 
 _METADATA_FLAGS = 0x20 | 0x08 | 0x04
 """VP8X's bits for a colour profile, EXIF and XMP."""
@@ -13,6 +13,13 @@ _METADATA_FLAGS = 0x20 | 0x08 | 0x04
 # Pillow decodes with libwebp's WebPAnimDecoder: two canvases, a copy as bytes, Pillow's pixels; or the copy, the
 # pixels and their conversions.
 _BYTES_PER_PIXEL = 17
+
+_BYTES_PER_GROUP = 6000
+"""A lossless image may change its Huffman codes every 4 x 4 pixels. libwebp keeps the tables of all groups of codes."""
+_MAX_GROUPS = 1 << 16
+_BITS_PER_GROUP = 20
+"""The shortest: five codes of one symbol."""
+_IN_PROCESS_GROUP_BYTES = 64_000_000
 
 # Seconds; measured with libwebp 1.6, docs/images.md.
 _S_PER_BYTE = 40e-9
@@ -34,7 +41,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
     first = _chunk_at(data, 12, size + 8)
     if first.kind != b"VP8X":
         width, height = _frame_size(data, first)
-        return _structure(width, height, first.end - first.start, 1, None)
+        return _structure(width, height, (first,), 1, None)
     if first.end - first.start < 18:
         raise DamagedImageError("WebP: header")
     width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (first.start + 12, first.start + 15))
@@ -63,19 +70,31 @@ def _scan_extended(data: bytes, first: _Chunk, end: int, canvas: tuple[int, int]
     if size[0] > canvas[0] or size[1] > canvas[1]:
         raise DamagedImageError("WebP: a frame larger than the canvas")
     parts = _rebuild(data, first, sorted(kept.values(), key=lambda chunk: chunk.start))
-    compressed = sum(chunk.end - chunk.start for chunk in kept.values())
-    return _structure(*canvas, compressed, orientation or xmp_orientation or 1, parts)
+    return _structure(*canvas, tuple(kept.values()), orientation or xmp_orientation or 1, parts)
 
 
-def _structure(
-    width: int, height: int, size: int, orientation: int, parts: tuple[bytes | memoryview, ...] | None
-) -> Structure:
+def _structure(width: int, height: int, chunks: tuple[_Chunk, ...], orientation: int, parts: Parts | None) -> Structure:
     pixels = width * height
-    cpu_s = size * _S_PER_BYTE + pixels * _S_PER_PIXEL
-    return Structure("WEBP", width, height, cpu_s, pixels * _BYTES_PER_PIXEL, orientation=orientation, parts=parts)
+    size = sum(chunk.end - chunk.start for chunk in chunks)
+    return Structure(
+        "WEBP",
+        width,
+        height,
+        cpu_s=size * _S_PER_BYTE + pixels * _S_PER_PIXEL,
+        pixel_bytes=pixels * _BYTES_PER_PIXEL,
+        orientation=orientation,
+        parts=parts,
+        is_isolated=_group_bytes(pixels, chunks) > _IN_PROCESS_GROUP_BYTES,
+    )
 
 
-def _rebuild(data: bytes, first: _Chunk, chunks: list[_Chunk]) -> tuple[bytes | memoryview, ...]:
+def _group_bytes(pixels: int, chunks: tuple[_Chunk, ...]) -> int:
+    """The most that groups of Huffman codes can take. Their number is known only to the decoder."""
+    lossless = sum(chunk.end - chunk.start for chunk in chunks if chunk.kind in (b"VP8L", b"ALPH", b"ANMF"))
+    return _BYTES_PER_GROUP * min(_MAX_GROUPS, pixels // 16, 8 * lossless // _BITS_PER_GROUP)
+
+
+def _rebuild(data: bytes, first: _Chunk, chunks: list[_Chunk]) -> Parts:
     view = memoryview(data)
     header = bytearray(data[first.start : first.start + 18])
     header[4:8] = struct.pack("<I", 10)

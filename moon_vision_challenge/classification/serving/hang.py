@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from moon_vision_challenge.circuit_breaker import CircuitBreaker
+from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 from moon_vision_challenge.classification.exceptions import ModelServerUnavailableError
 
 LATE_S = 2.0
 MAX_LATE = 2
+_FRESH_S = 1.0
+_NOT_ASKED = "the model server hangs, so it is not asked"
 
 
 class HangGuard:
@@ -26,13 +28,12 @@ class HangGuard:
         self._is_answering = is_answering
         self._breaker = CircuitBreaker(open_s=3)
         self._asking = threading.Lock()
+        self._answered_at = -_FRESH_S  # time.monotonic()
         self._pending: list[float] = []  # when each call that is not answered yet began; of time.monotonic()
 
     @contextmanager
     def call(self) -> Iterator[None]:
         """Raises ModelServerUnavailableError at once while the model server is known to hang."""
-        if not self._breaker.lets_through():
-            raise ModelServerUnavailableError("the model server hangs, so it is not asked")
         if self._breaker.is_tripped or self._are_two_late():
             self._find_out()
         begin = time.monotonic()
@@ -47,13 +48,19 @@ class HangGuard:
         return sum(begin < late for begin in self._pending) >= MAX_LATE
 
     def _find_out(self) -> None:
-        if not self._asking.acquire(blocking=False):
-            return  # another thread is asking; this one takes its chance
+        """One caller asks. While it is not yet known that the server hangs, the others wait for what it finds."""
+        if not self._asking.acquire(blocking=not self._breaker.is_tripped):
+            raise ModelServerUnavailableError(_NOT_ASKED)
         try:
-            if self._is_answering():
-                self._breaker.close()
-                return
-            self._breaker.trip()
+            if time.monotonic() - self._answered_at > _FRESH_S:
+                self._ask()
+        except CircuitOpenError as error:
+            raise ModelServerUnavailableError(_NOT_ASKED) from error
         finally:
             self._asking.release()
-        raise ModelServerUnavailableError("the model server hangs: it does not even tell a model's state")
+
+    def _ask(self) -> None:
+        with self._breaker.call(ModelServerUnavailableError):
+            if not self._is_answering():
+                raise ModelServerUnavailableError("the model server hangs: it does not even tell a model's state")
+        self._answered_at = time.monotonic()

@@ -69,7 +69,7 @@ def post(client: APIClient, jpeg: bytes) -> Any:
 def test_a_full_disk_is_503_and_nothing_is_left_behind(client: APIClient, disk: Path, jpeg: bytes) -> None:
     fill(disk, leave=0)
     reply = post(client, jpeg)
-    assert (reply.status_code, reply.json()["code"], reply["Retry-After"]) == (503, "storage_full", "5")
+    assert (reply.status_code, reply.json()["code"], reply["Retry-After"]) == (503, "storage_full", "60")
     assert files(disk) == ["other"]
     assert not Inference.objects.exists()
 

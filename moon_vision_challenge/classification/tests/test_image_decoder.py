@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from django.conf import settings as django_settings
 from pytest_django import Settings
 
-from chaos.corpus import bmp, tiff
+from chaos.corpus import jpeg, tiff
 from chaos.corpus.case import encode, photo
 from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.exceptions import (
@@ -23,16 +24,16 @@ from moon_vision_challenge.classification.exceptions import (
     TruncatedImageError,
 )
 from moon_vision_challenge.classification.images.budget import MemoryBudget
-from moon_vision_challenge.classification.images.decoder_pool import DecoderPool
+from moon_vision_challenge.classification.images.decoder_pool import Cost, DecoderPool
 from moon_vision_challenge.classification.images.pixels import Request
 from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 
 REQUEST = Request("TIFF", 320 * 240, 1, None)
 TIFF = encode(photo(), "TIFF")
-SLOW = bmp.bitmap(5000, 5000, 8, 1, b"\1\0\0\0" * 5000)
-"""Seconds: Pillow fills each row pixel by pixel, in Python."""
-SLOW_REQUEST = Request("BMP", 5000 * 5000, 1, None)
-MEMORY = 200_000_000
+SLOW = jpeg.empty_scans(3000, 4000, 3000)
+"""Seconds: each scan is a walk over all blocks."""
+SLOW_REQUEST = Request("JPEG", 4000 * 3000, 1, None)
+COST = Cost(cpu_s=3.0, memory_bytes=200_000_000)
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def pid(pool: DecoderPool) -> int:
     return pool.process_ids()[0]
 
 
-def decode(pool: DecoderPool, data: bytes = TIFF, request: Request = REQUEST, memory_bytes: int = MEMORY) -> bytes:
-    return pool.decode((data,), request, memory_bytes=memory_bytes).tobytes()
+def decode(pool: DecoderPool, data: bytes = TIFF, request: Request = REQUEST, cost: Cost = COST) -> bytes:
+    return pool.decode((data,), request, cost).tobytes()
 
 
 def test_a_decoder_starts_when_it_is_needed_and_serves_again(pool: DecoderPool) -> None:
@@ -76,10 +77,17 @@ def test_too_much_cpu_time_costs_one_image(pool: DecoderPool, settings: Settings
     assert decode(pool) == photo().tobytes()
 
 
+def test_an_image_that_should_be_cheap_gets_little_cpu_time(pool: DecoderPool, settings: Settings) -> None:
+    settings.INFERENCE_MAX_DECODE_CPU_S = 60.0
+    with pytest.raises(ImageTooExpensiveError, match="signal"):
+        decode(pool, SLOW, SLOW_REQUEST, COST._replace(cpu_s=0.01))
+    assert decode(pool) == photo().tobytes()
+
+
 def test_too_much_memory_costs_one_image(pool: DecoderPool) -> None:
-    data = tiff.strips(10_000, 5000, pixels=bytes(50_000_000))
+    data = tiff.strips(10_000, 10_000, pixels=zlib.compress(bytes(100_000_000)), compression=8)
     with pytest.raises(ImageTooExpensiveError) as caught:
-        decode(pool, data, Request("TIFF", 50_000_000, 1, None), memory_bytes=0)
+        decode(pool, data, Request("TIFF", 100_000_000, 1, None), COST._replace(memory_bytes=0))
     assert "INFERENCE_MAX_DECODE_BYTES" in caught.value.detail
     assert decode(pool) == photo().tobytes()
 

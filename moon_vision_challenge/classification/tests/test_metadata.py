@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def exif(orientation: int) -> bytes:
 
 def icc() -> bytes:
 
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))  # type: ignore[no-untyped-call]
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     return profile.tobytes()
 
 
@@ -70,7 +71,7 @@ def webp(orientation: int, **options: Any) -> bytes:
     return encoded("WEBP", exif=exif(orientation), xmp=SECRET, icc_profile=icc(), **options) + SECRET
 
 
-CASES_WITH_ORIENTATION = {
+CASES_WITH_ORIENTATION: dict[str, Callable[[int], bytes]] = {
     "JPEG": jpeg,
     "progressive JPEG": lambda orientation: jpeg(orientation, progressive=True),
     "JPEG with restarts": lambda orientation: jpeg(orientation, restart_marker_rows=1),
@@ -87,7 +88,7 @@ def decode(data: bytes) -> bytes:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", CASES_WITH_ORIENTATION)
 def test_the_file_says_nothing_more_and_shows_the_same(name: str, orientation: int) -> None:
-    data = CASES_WITH_ORIENTATION[name](orientation)
+    data: bytes = CASES_WITH_ORIENTATION[name](orientation)
     assert SECRET in data
     stripped = without_metadata(images.open_image(data))
     assert SECRET not in stripped

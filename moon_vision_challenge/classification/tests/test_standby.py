@@ -3,9 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -13,6 +12,7 @@ from django.conf import settings
 from redis import Redis
 
 from moon_vision_challenge.classification.queue import broker
+from moon_vision_challenge.classification.queue.reserve import Reserve
 from moon_vision_challenge.classification.queue.standby import Standby
 from moon_vision_challenge.classification.tests.service import Service
 from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
@@ -42,8 +42,17 @@ def killed_redis(service: Service) -> Iterator[None]:
 
 
 def children(service: Service) -> list[psutil.Process]:
-    worker = psutil.Process(service.services.pid("worker"))
-    return [child for child in worker.children() if child.status() != "zombie" and "work_off" in child.cmdline()]
+    """The pool's processes and the one that works without Redis."""
+    return [each for each in psutil.Process(service.services.pid("worker")).children() if each.status() != "zombie"]
+
+
+def reserve_of(service: Service) -> psutil.Process:
+    """It is forked before the pool."""
+    return min(children(service), key=psutil.Process.create_time)
+
+
+def log_of(service: Service) -> str:
+    return service.services.log("worker").read_text()
 
 
 def test_redis_at_its_memory_limit_takes_no_messages() -> None:
@@ -59,7 +68,7 @@ def test_a_worker_continues_from_the_database_while_redis_is_full(service: Servi
         created = service.post("v1")
         assert created.status_code == 201
         assert service.wait_for(created, "done")["label"] == "espresso"
-    wait_for(lambda: not children(service), "the end of the child, as Redis takes messages")
+    wait_for(lambda: "Redis takes messages again" in log_of(service), "the end of its work without Redis")
     assert service.wait_for(service.post("v1"), "done")["status"] == "done"
 
 
@@ -80,44 +89,106 @@ def test_a_worker_continues_from_the_database_while_redis_is_down(service: Servi
         created = service.post("v1")
         assert created.status_code == 201
         assert service.wait_for(created, "done")["label"] == "espresso"
-    wait_for(lambda: not children(service), "the end of the child, as Redis takes messages")
+    wait_for(lambda: "Redis takes messages again" in log_of(service), "the end of its work without Redis")
     assert service.wait_for(service.post("v1"), "done")["status"] == "done"
+
+
+@pytest.mark.e2e
+def test_a_second_outage_is_bridged_too(service: Service) -> None:
+    service.start("worker")
+    for number in (1, 2):
+        with memory_limit():
+            assert service.wait_for(service.post("v1"), "done")["label"] == "espresso"
+        wait_for(lambda: log_of(service).count("Redis takes messages again") == number, "the end of its work", 20)  # noqa: B023
 
 
 @pytest.mark.e2e
 def test_a_worker_that_stops_takes_its_child_with_it(service: Service) -> None:
     service.start("worker")
     with memory_limit():
-        wait_for(lambda: children(service) != [], "the child")
-        (child,) = children(service)
+        assert service.wait_for(service.post("v1"), "done")["status"] == "done"
+        before = children(service)
         service.services.stop("worker")
-        assert not child.is_running()
+        assert not any(child.is_running() for child in before)
 
 
-def test_one_child_runs_at_a_time_and_none_while_redis_takes_messages(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    started = []
+@pytest.mark.e2e
+def test_a_worker_whose_reserve_was_killed_starts_another_process(service: Service) -> None:
+    service.start("worker")
+    reserve_of(service).kill()
+    with memory_limit():
+        assert service.wait_for(service.post("v1"), "done")["label"] == "espresso"
+        assert any("work_off" in child.cmdline() for child in children(service))
+
+
+class FakeReserve(Reserve):
+    """Works until it is told otherwise, or cannot."""
+
+    def __init__(self, *, can_go: bool) -> None:
+        self.can_go = can_go
+        self.went = 0
+
+    def go(self) -> bool:
+        self.went += self.can_go
+        return self.can_go
+
+    def is_working(self) -> bool:
+        return self.went > 0
+
+    def stop(self) -> None:
+        pass
+
+    def join(self) -> None:
+        pass
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that the standby has started."""
+    commands: list[list[str]] = []
 
     class Child(subprocess.Popen[bytes]):
         def __init__(self, command: list[str], **options: int) -> None:
-            started.append(command[2:])
+            commands.append(command[2:])
             super().__init__([sys.executable, "-c", "import time; time.sleep(600)"], **options)  # type: ignore[call-overload]
 
-    def is_working(standby: Standby) -> bool:
-        checks.append(1)
-        return was_working(standby)
-
-    checks: list[int] = []
-    was_working = Standby._is_working
-    monkeypatch.setattr(Standby, "_is_working", is_working)
     monkeypatch.setattr(subprocess, "Popen", Child)
-    answers = iter([True, False, True, False, False])
-    standby = Standby(["inferences", "slow"], check_every_s=0.01, takes_messages=lambda: next(answers, False))
+    return commands
+
+
+class CountingStandby(Standby):
+    checks = 0
+
+    def _is_working(self) -> bool:
+        self.checks += 1
+        return super()._is_working()
+
+
+def run_until(done: Callable[[], bool], reserve: Reserve) -> None:
+    """Redis takes messages once, and then no more. After `done`, ten more checks would start ten more."""
+    answers = iter([True])
+    asked: list[None] = []
+
+    def takes_messages() -> bool:
+        asked.append(None)
+        return next(answers, False)
+
+    standby = CountingStandby(["inferences", "slow"], reserve, check_every_s=0.01, takes_messages=takes_messages)
     standby.start()
-    wait_for(lambda: started != [], "the child")
-    checks.clear()
-    wait_for(lambda: len(checks) > 10, "ten more checks, which would start ten more")
+    wait_for(done, "the child")
+    enough = standby.checks + 10
+    wait_for(lambda: standby.checks > enough, "ten more checks")
     standby.stop()
     standby.join()
+    assert len(asked) == 2  # it is not asked while somebody works
+
+
+def test_the_reserve_goes_once_and_no_other_process_starts(started: list[list[str]]) -> None:
+    reserve = FakeReserve(can_go=True)
+    run_until(lambda: reserve.went > 0, reserve)
+    assert (reserve.went, started) == (1, [])
+
+
+def test_one_process_starts_if_the_reserve_has_ended(started: list[list[str]]) -> None:
+    run_until(lambda: started != [], FakeReserve(can_go=False))
     assert started == [["work_off", f"--parent={os.getpid()}", "inferences", "slow"]]

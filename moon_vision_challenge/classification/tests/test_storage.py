@@ -1,84 +1,40 @@
 """Uploads on a real S3 server: SeaweedFS, from its wheel."""
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import requests
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile
-from django.core.files.storage import storages
+from django.core.files.storage import default_storage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
+from chaos.outages.s3_server import ACCESS_KEY, BUCKET, CLIENT_CONFIG, SECRET_KEY
+from chaos.outages.s3_server import s3_server as server_in
 from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, worker
 from moon_vision_challenge.classification.storage import S3MediaStorage
 from moon_vision_challenge.classification.tests import fake_model_server as fake
-from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
+from moon_vision_challenge.classification.tests.waiting import wait_for
 from moon_vision_challenge.conftest import StartFake
 from moon_vision_challenge.tests.silent_server import SilentServer
 from native.environment import free_port
 
 pytestmark = pytest.mark.django_db
 
-BUCKET, ACCESS_KEY, SECRET_KEY = "uploads", "test-key", "test-secret"
-CLIENT_CONFIG = Config(signature_version="s3v4", retries={"mode": "standard", "total_max_attempts": 1})
-
 
 @pytest.fixture(scope="module")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an S3 server that has an empty bucket."""
-    folder = tmp_path_factory.mktemp("s3")
-    credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
-    identities = [{"name": "test", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List"]}]
-    (folder / "s3.json").write_text(json.dumps({"identities": identities}))
-    names = ("master", "volume", "filer", "s3")
-    ports = {option: free_port() for name in names for option in (f"{name}.port", f"{name}.port.grpc")}
-    command: list[str] = [
-        str(Path(sys.executable).with_name("weed")),
-        "server",
-        f"-dir={folder}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-    ]
-    command += ["-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    command += [f"-{option}={port}" for option, port in ports.items()]
-    url = f"http://127.0.0.1:{ports['s3.port']}"
-    log = folder / "log"
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
-        try:
-            _make_bucket(url, log, server)
-            yield url
-        finally:
-            server.kill()  # it has nothing to save
-
-
-def _make_bucket(url: str, log: Path, server: "subprocess.Popen[bytes]") -> None:
-    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": "us-east-1"}
-    client = boto3.client("s3", endpoint_url=url, config=CLIENT_CONFIG, **keys)
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        try:
-            client.create_bucket(Bucket=BUCKET)
-            client.put_object(Bucket=BUCKET, Key="elsewhere/secret.txt", Body=b"not an upload")
-        except (BotoCoreError, ClientError) as error:
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"SeaweedFS did not start: {error}\n{log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.1)  # between two tries
-        else:
-            return
+    with server_in(tmp_path_factory.mktemp("s3")) as server:
+        yield server.url
 
 
 def use_s3(settings: Settings, endpoint_url: str) -> None:
@@ -161,6 +117,13 @@ def test_an_image_that_s3_does_not_have_raises_file_not_found(inference: Inferen
     inference.image.delete(save=False)
     with pytest.raises(FileNotFoundError):
         inference.image.storage.open("inferences/none.jpg")
+
+
+def test_all_uploads_are_measured(inference: Inference, jpeg: bytes) -> None:
+    before = default_storage.stored_bytes()  # type: ignore[attr-defined]
+    default_storage.save("inferences/2026/01/02/more.jpg", ContentFile(b"more"))
+    assert default_storage.stored_bytes() == before + 4  # type: ignore[attr-defined]
+    assert before >= len(jpeg)
 
 
 def test_a_refused_key_is_an_unavailable_store(inference: Inference, settings: Settings) -> None:

@@ -17,6 +17,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from moon_vision_challenge import __version__
+from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.conftest import StartFake, start_fake
 from moon_vision_challenge.health import checks, sightings, views
@@ -153,6 +154,14 @@ def test_a_database_that_is_away_is_named(client: Client, everything: None) -> N
 
 
 @needs_database
+def test_a_database_that_takes_no_writes_is_named(client: Client, everything: None) -> None:
+    with patch.dict(connections.settings["default"]["OPTIONS"], options="-c default_transaction_read_only=on"):
+        response = client.get("/status?verbose")
+    assert (response.status_code, response.json()["missing"]) == (200, ["database"])
+    assert response.json()["checks"]["database"].startswith("PostgreSQL takes no writes")
+
+
+@needs_database
 def test_a_redis_that_is_away_is_named(client: Client, start_fake: StartFake, settings: Settings) -> None:
     start_fake(AVAILABLE)
     settings.REDIS_URL = f"redis://{NOWHERE}/0"
@@ -208,6 +217,18 @@ def test_a_media_folder_that_cannot_be_written_is_named(
 def test_a_media_folder_below_the_floor_is_named(client: Client, everything: None, settings: Settings) -> None:
     settings.MEDIA_MIN_FREE_BYTES = 1 << 60
     assert client.get("/status?verbose").json()["checks"]["media"] == ("The image store is full. Try again later.")
+
+
+@needs_database
+def test_an_image_store_at_its_bound_is_named(client: Client, everything: None, settings: Settings) -> None:
+    settings.MEDIA_MAX_BYTES = 1000
+    stored_bytes.measure()
+    assert client.get("/status?verbose").json()["media_stored_bytes"] == 0
+    stored_bytes.reserve(1000)
+    views.status_of_all.forget()
+    body = client.get("/status?verbose").json()
+    assert (body["missing"], body["media_stored_bytes"]) == (["media"], 1000)
+    assert body["checks"]["media"] == "The image store holds as much as MEDIA_MAX_BYTES allows."
 
 
 @needs_database

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from onnx import TensorProto, helper
@@ -77,7 +78,7 @@ def server(folder: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def impatient(folder: Path) -> Iterator[Server]:
     """The same server with shorter time limits."""
-    times = {"BODY_TIMEOUT_S": 0.5, "HEADER_TIMEOUT_S": 2}
+    times = {"BODY_TIMEOUT_S": 0.5, "HEADER_TIMEOUT_S": 2, "WRITE_TIMEOUT_S": 1}
     running = start_server(folder, "--rest_api_max_body_bytes=1000000", constants=times)
     with stopped_without_traceback(running):
         yield running
@@ -133,6 +134,40 @@ def test_a_connection_that_is_kept_open_serves_again_and_ends_when_it_is_idle(im
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         connection.sendall(request)
         assert reply(connection).startswith(b"HTTP/1.1 200")
+
+
+ZEROS = b'{"inputs": {"n": [1000000]}}'
+ASKS_FOR_ZEROS = b"POST /v1/models/zeros:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(ZEROS),
+    ZEROS,
+)
+
+
+def slow_reader(server: Server) -> socket.socket:
+    """A client that asks for more than its kernel buffers, and reads nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(DEADLINE_S)
+    client.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
+    client.sendall(ASKS_FOR_ZEROS)
+    return client
+
+
+def connections_of(server: Server) -> int:
+    family = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children()]
+    return sum(each.status == psutil.CONN_ESTABLISHED for process in family for each in process.net_connections("tcp"))
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has this limit")
+def test_clients_that_do_not_read_are_hung_up_on_and_hold_nobody_up(impatient: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(slow_reader(impatient))
+        is_served(impatient)
+        deadline = time.monotonic() + DEADLINE_S
+        while connections_of(impatient) > 1:  # the one of is_served may be kept open
+            assert time.monotonic() < deadline, connections_of(impatient)
+            time.sleep(0.1)
 
 
 def test_a_client_that_hangs_up_in_its_body_leaves_nothing_in_the_log(server: Server) -> None:

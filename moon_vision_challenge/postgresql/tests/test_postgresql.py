@@ -172,6 +172,45 @@ def test_a_probe_of_a_server_that_is_gone_says_so_at_once(proxy: Proxy) -> None:
     assert not isinstance(caught.value, NoAnswerError)
 
 
+def test_a_server_that_takes_no_writes_is_unavailable_and_its_connection_is_given_up(database: DatabaseWrapper) -> None:
+    database.settings_dict["CONN_MAX_AGE"] = 60
+    ask(database, "SELECT set_config('default_transaction_read_only', 'on', false)")
+    error, _ = ask(database, "CREATE TABLE never (id int)")
+    assert "read-only transaction" in str(error)
+    database.close_if_unusable_or_obsolete()
+    assert database.connection is None
+
+
+def test_a_probe_tells_whether_the_server_takes_writes(proxy: Proxy) -> None:
+    assert probe(5)
+    with patch.dict(connections.settings["default"]["OPTIONS"], options="-c default_transaction_read_only=on"):
+        assert not probe(5)
+
+
+def test_a_name_that_cannot_be_looked_up_in_time_counts_as_silence(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(_: float) -> bool:
+        time.sleep(0.2)
+        raise psycopg2.OperationalError("could not translate host name")
+
+    monkeypatch.setattr(hang, "_PROBE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(hang, "probe", late)
+    assert HangDetector._is_silent()
+
+
+def test_it_hangs_for_as_long_as_the_probe_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, release = HangDetector(), threading.Event()
+    monkeypatch.setattr(HangDetector, "_is_silent", lambda _: not release.wait(30))
+    now = time.monotonic()
+    detector.trip()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+    assert detector.is_hanging
+    release.set()
+    monkeypatch.undo()
+    wait_for(lambda: not detector.is_hanging, "the end of the hang")
+
+
 def test_a_hundred_threads_that_wait_start_one_probe(proxy: Proxy) -> None:
     detector = HangDetector()
     all_have_waited = threading.Event()

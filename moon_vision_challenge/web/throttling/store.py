@@ -16,7 +16,7 @@ from redis.connection import Connection
 from redis.exceptions import ConnectionError as DisconnectedError
 from redis.exceptions import NoScriptError, RedisError
 
-from moon_vision_challenge.circuit_breaker import CircuitBreaker
+from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,6 @@ _TIMEOUT_S = 0.5
 _LEASE_S = 300
 """When the place of a request whose process died is free. Longer than any request."""
 _PREFIX = "moon_vision:limit:"
-
-_redis_breaker = CircuitBreaker(open_s=5)
-"""Keeps requests from waiting for Redis' timeout one after the other."""
 
 
 class LimitsUnavailableError(Exception):
@@ -101,17 +98,16 @@ def take(buckets: Sequence[Bucket], concurrency: Concurrency | None = None) -> D
     """
     if not buckets and concurrency is None:
         return Decision(is_allowed=True, retry_after_s=0, states=())
-    if not _redis_breaker.lets_through():
-        raise LimitsUnavailableError
     place = uuid.uuid4().hex if concurrency and not concurrency.looks_only else ""
     keys, arguments = _arguments(buckets, concurrency, place)
     try:
-        refused, wait_us, in_progress, *levels = _call(keys, arguments)
+        with _redis_breaker.call(RedisError):
+            refused, wait_us, in_progress, *levels = _call(keys, arguments)
+    except CircuitOpenError:
+        raise LimitsUnavailableError from None
     except RedisError as error:
         logger.warning("requests are not limited, because Redis is not available: %s", error)
-        _redis_breaker.trip()
         raise LimitsUnavailableError from error
-    _redis_breaker.close()
     states = [
         BucketState(bucket, remaining, math.ceil(full_in_us / 1e6))
         for bucket, remaining, full_in_us in zip(buckets, levels[::2], levels[1::2], strict=True)
@@ -202,3 +198,12 @@ def _new_connection(url: str) -> Connection:
 def _pool(url: str) -> Any:
     """Only reads the URL, with its password, database and TLS: the threads keep their connections."""
     return Redis.from_url(url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S).connection_pool
+
+
+def _probe() -> None:
+    """A write: a Redis at its memory limit refuses those."""
+    Redis(connection_pool=_pool(settings.REDIS_URL)).set(f"{_PREFIX}probe", 1, ex=60)
+
+
+_redis_breaker = CircuitBreaker(open_s=5, probe=_probe)
+"""Keeps requests from waiting for Redis' timeout one after the other."""

@@ -1,0 +1,79 @@
+"""Works off queues by the database alone, while Redis takes no messages. The row is the source of truth."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Collection
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from moon_vision_challenge.classification.queue import broker, sweep, worker
+
+logger = logging.getLogger(__name__)
+
+PAUSE_S = 1.0
+CHECK_EVERY_S = 5.0
+
+
+class DatabaseOnlyWorker:
+    """Belongs to the main thread of a process, and takes over SIGTERM and SIGINT there.
+
+    Args:
+        queues: the queues to work off.
+        parent: a process. When this process has another parent, it ends.
+    """
+
+    def __init__(self, queues: Collection[str], *, parent: int) -> None:
+        self._queues = queues
+        self._parent = parent
+        self._is_stopped = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    @property
+    def must_end(self) -> bool:
+        return self._is_stopped or os.getppid() != self._parent
+
+    def run(self) -> None:
+        """Return when Redis takes messages, or after a signal. What is claimed is finished first."""
+        next_check = 0.0  # time.monotonic(); a Redis that hangs takes a second to ask
+        while not self.must_end:
+            if time.monotonic() >= next_check:
+                if broker.takes_messages():
+                    logger.info("Redis takes messages again")
+                    return
+                next_check = time.monotonic() + CHECK_EVERY_S
+            if not _work_off_if_possible(self._queues):
+                time.sleep(PAUSE_S)  # until something may wait again
+
+    def _stop(self, *_: object) -> None:
+        self._is_stopped = True
+
+
+def _work_off_if_possible(queues: Collection[str]) -> bool:
+    try:
+        return _work_off(queues)
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("the database is not available: %s", error)
+        return False
+    finally:
+        close_old_connections()
+
+
+def _work_off(queues: Collection[str]) -> bool:
+    """One turn in each queue where something waits. Returns whether there was something."""
+    sweep.free_lost_inferences()
+    sweep.move_to_their_queues()
+    waiting = [queue for queue in sweep.find_waiting() if queue in queues]
+    for queue in waiting:
+        # Celery's own bound on a task: the kernel ends this process, the lease expires, and the row is found.
+        signal.setitimer(signal.ITIMER_REAL, settings.CELERY_TASK_TIME_LIMIT)
+        worker.work_off(queue=queue, wake=_wake_nobody)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return bool(waiting)
+
+
+def _wake_nobody(_queue: str, _inference_id: int, _countdown_s: float) -> None:
+    """No message can be sent; the next turn finds what waits."""

@@ -1,0 +1,58 @@
+"""Keeps the image store below MEDIA_MAX_BYTES.
+
+The store is measured after old images have been deleted, every ten minutes. In between, Redis counts what is added, for
+all processes together. While Redis is unavailable, each process counts what it adds itself.
+"""
+
+from django.conf import settings
+from django.core.cache import cache
+from django.core.files.storage import default_storage
+from redis.exceptions import RedisError
+
+from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
+from moon_vision_challenge.classification.exceptions import StorageFullError
+
+_KEY = "media.bytes"
+_breaker = CircuitBreaker(open_s=5)
+
+
+class _LastKnown:
+    size = 0
+    """The last size that Redis told this process, with what the process has added since."""
+
+
+def reserve(size: int) -> None:
+    """Count an upload. Raises StorageFullError if the store would hold more than MEDIA_MAX_BYTES."""
+    if not settings.MEDIA_MAX_BYTES:
+        return
+    if (stored := _add(size)) > settings.MEDIA_MAX_BYTES:
+        _add(-size)
+        raise StorageFullError(f"{stored - size} bytes are stored, and MEDIA_MAX_BYTES is {settings.MEDIA_MAX_BYTES}")
+
+
+def measure() -> None:
+    """Count what the store holds, and forget what has been counted before. Does nothing without a limit."""
+    if settings.MEDIA_MAX_BYTES:
+        cache.set(_KEY, default_storage.stored_bytes(), timeout=None)  # type: ignore[attr-defined]  # ours have it
+
+
+def measure_if_unknown() -> None:
+    """At the first start, and after Redis has lost its data."""
+    if settings.MEDIA_MAX_BYTES and stored() is None:
+        measure()
+
+
+def stored() -> int | None:
+    """Bytes in the store; None if they have not been measured yet. Raises RedisError."""
+    found = cache.get(_KEY)
+    return None if found is None else int(found)
+
+
+def _add(size: int) -> int:
+    """Returns how many bytes are stored with it."""
+    try:
+        with _breaker.call(RedisError):
+            _LastKnown.size = cache.incr(_KEY, size)
+    except (CircuitOpenError, RedisError, ValueError):  # ValueError: they have not been measured yet
+        _LastKnown.size += size
+    return _LastKnown.size
