@@ -4,7 +4,6 @@ from django.urls import include, path, re_path
 from moon_vision_challenge.classification.api.media import uploaded_image
 from moon_vision_challenge.health import views as health
 from moon_vision_challenge.web import error_views
-from moon_vision_challenge.web.throttling import limited
 
 urlpatterns = [
     path("livez", health.livez),
@@ -14,7 +13,7 @@ urlpatterns = [
     path("api/", include("config.api_router")),
     re_path("^api/", error_views.not_found),
     path("admin/", admin.site.urls),
-    path("media/<path:path>", limited(uploaded_image)),
+    path("media/<path:path>", uploaded_image),
 ]
 
 handler400 = error_views.bad_request

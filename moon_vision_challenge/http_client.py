@@ -10,7 +10,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 import certifi
 import idna
@@ -21,6 +21,7 @@ from moon_vision_challenge.public_addresses import is_public
 
 _NOT_PUBLIC = "The URL leads to an address that is not public."
 _BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
+_SLOW_S = 5  # how long a response may be slower than the caller accepts
 _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT in curl.h; PycURL does not name it
 
 
@@ -38,6 +39,10 @@ class DeadlineExceededError(RequestFailedError):
 
 class ResponseTooLargeError(RequestFailedError):
     """The response's body is larger than the caller accepts."""
+
+
+class TooManyRedirectsError(RequestFailedError):
+    """The URL redirects more often than the caller accepts. The text is for the client that gave it."""
 
 
 class RefusedURLError(RequestFailedError):
@@ -163,6 +168,65 @@ def guarded_request(
         ResponseTooLargeError: the response's body is larger than `max_body_bytes`.
         RequestFailedError: the connection failed or broke.
     """
+    response = _send_guarded(
+        url, data, headers=headers, deadline_s=deadline_s, max_body_bytes=max_body_bytes, allow_private=allow_private
+    )
+    return response.status, response.body
+
+
+def guarded_download(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    deadline_s: float,
+    min_bytes_per_s: int,
+    max_body_bytes: int,
+    max_redirects: int,
+    allow_private: bool = False,
+) -> tuple[int, bytes]:
+    """GET a URL that a client gave, and follow its redirects. Each of them is a guarded request.
+
+    `deadline_s` bounds all requests together, `max_body_bytes` the body of each. A response that is slower than
+    `min_bytes_per_s` for a few seconds is given up. Returns the last response's status and body.
+
+    Raises:
+        TooManyRedirectsError: there are more than `max_redirects`.
+        RequestFailedError: as `guarded_request`.
+    """
+    end = time.monotonic() + deadline_s
+    for _ in range(1 + max_redirects):
+        response = _send_guarded(
+            url,
+            None,
+            headers=headers,
+            deadline_s=max(end - time.monotonic(), 0.001),
+            min_bytes_per_s=min_bytes_per_s,
+            max_body_bytes=max_body_bytes,
+            allow_private=allow_private,
+        )
+        if not response.redirect_url:
+            return response.status, response.body
+        url = response.redirect_url
+    raise TooManyRedirectsError(f"The URL redirects more than {max_redirects} times.")
+
+
+class _Response(NamedTuple):
+    status: int
+    body: bytes
+    redirect_url: str
+    """Where the response leads, as an absolute URL; empty if nowhere."""
+
+
+def _send_guarded(
+    url: str,
+    data: bytes | None,
+    *,
+    headers: Mapping[str, str],
+    deadline_s: float,
+    max_body_bytes: int,
+    allow_private: bool,
+    min_bytes_per_s: int = 0,
+) -> _Response:
     target = _read_url(url, allow_private=allow_private)
     head = _Head()
     lines = [f"{name}: {value}" for name, value in headers.items()]
@@ -172,6 +236,8 @@ def guarded_request(
         curl.setopt(pycurl.FRESH_CONNECT, 1)
         curl.setopt(pycurl.FORBID_REUSE, 1)
         curl.setopt(pycurl.TIMEOUT_MS, int(deadline_s * 1000) or 1)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, min_bytes_per_s)  # 0: any speed
+        curl.setopt(pycurl.LOW_SPEED_TIME, _SLOW_S)
         curl.setopt(_QUICK_EXIT, 1)  # without it, close() waits for a lookup that outlives the deadline
         if max_body_bytes:
             curl.setopt(pycurl.MAXFILESIZE_LARGE, max_body_bytes)
@@ -184,7 +250,7 @@ def guarded_request(
             if not head.is_complete:
                 raise _cause(error, curl, guard, deadline_s) from error
             body = b""
-        return curl.getinfo(pycurl.RESPONSE_CODE), body
+        return _Response(curl.getinfo(pycurl.RESPONSE_CODE), body, curl.getinfo(pycurl.REDIRECT_URL) or "")
 
 
 class _Guard:

@@ -1,10 +1,8 @@
 """Django REST framework and the OpenAPI schema."""
 
-from config.settings.environment import env
 from moon_vision_challenge import __version__
 
 # https://www.django-rest-framework.org/api-guide/settings/
-API_ANON_RATE = env.str("API_ANON_RATE", default="32/s")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["moon_vision_challenge.accounts.authentication.CallerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],  # AccessMiddleware has checked the rule of the view
@@ -16,9 +14,6 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "moon_vision_challenge.web.negotiation.ContentNegotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_THROTTLE_CLASSES": ["moon_vision_challenge.web.throttling.AnonThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"anon": API_ANON_RATE, "address": API_ANON_RATE},
-    "NUM_PROXIES": env.int("DJANGO_NUM_PROXIES", default=0),  # proxies in front that write X-Forwarded-For
     "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
 }
@@ -37,5 +32,6 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "moon_vision_challenge.accounts.openapi.add_refusals",
+        "moon_vision_challenge.web.throttling.openapi.add_limits",
     ],
 }

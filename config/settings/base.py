@@ -18,6 +18,7 @@ from config.settings.media import *
 from config.settings.metrics import *
 from config.settings.model_server import *
 from config.settings.queue import *
+from config.settings.rates import *
 
 # Classes that are generic only in Django's stubs, such as ModelAdmin, also accept type arguments at run time.
 django_stubs_ext.monkeypatch()
@@ -63,6 +64,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "moon_vision_challenge.accounts.middleware.AccessMiddleware",
+    "moon_vision_challenge.web.throttling.middleware.LimitsMiddleware",
 ]
 
 TEMPLATES = [
@@ -93,4 +95,7 @@ if CORS_ALLOWED_ORIGINS:
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
     CORS_URLS_REGEX = r"^/api/"
     CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "prefer", "if-none-match")
-    CORS_EXPOSE_HEADERS = ("Location", "Retry-After", "ETag", "Preference-Applied", "WWW-Authenticate")
+    CORS_EXPOSE_HEADERS = (
+        *("Location", "Retry-After", "ETag", "Preference-Applied", "WWW-Authenticate"),
+        *("RateLimit", "RateLimit-Policy"),
+    )

@@ -18,6 +18,11 @@ INFERENCE_MAX_IMAGE_PARTS = env.int("INFERENCE_MAX_IMAGE_PARTS", default=100_000
 INFERENCE_DECODE_MEMORY_BYTES = env.int("INFERENCE_DECODE_MEMORY_BYTES", default=400 * 1024 * 1024)
 INFERENCE_DECODE_WAIT_S = env.float("INFERENCE_DECODE_WAIT_S", default=10.0)
 INFERENCE_DECODER_PROCESSES = env.int("INFERENCE_DECODER_PROCESSES", default=1)  # of each web process and worker
+# `image_url`: the service fetches the image itself, from public addresses. A fetch holds a thread of the web server.
+ALLOW_IMAGE_URLS = env.bool("ALLOW_IMAGE_URLS", default=False)
+IMAGE_URL_TIMEOUT_S = env.float("IMAGE_URL_TIMEOUT_S", default=10.0)  # with all redirects
+IMAGE_URL_MAX_REQUESTS = env.int("IMAGE_URL_MAX_REQUESTS", default=2)  # of a web process; the rest get 503
+IMAGE_URL_ALLOW_PRIVATE_ADDRESSES = env.bool("IMAGE_URL_ALLOW_PRIVATE_ADDRESSES", default=False)
 # base64 turns three bytes into four. 64 KiB are for the other fields and the multipart headers.
 MAX_REQUEST_BODY_BYTES = INFERENCE_MAX_IMAGE_BYTES * 4 // 3 + 64 * 1024
 

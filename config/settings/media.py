@@ -15,6 +15,10 @@ MEDIA_ROOT = env.path("DJANGO_MEDIA_ROOT", default=ROOT_DIR / ".run" / "media")
 MEDIA_MIN_FREE_BYTES = env.int("MEDIA_MIN_FREE_BYTES", default=100 * 1024 * 1024)
 # An upload that would bring all of them above this is answered with 503, too. 0 switches it off.
 MEDIA_MAX_BYTES = env.int("MEDIA_MAX_BYTES", default=0)
+# The address of an image is signed. It is valid for at least this time, and at most for twice as long.
+MEDIA_URL_VALID_S = env.int("MEDIA_URL_VALID_S", default=3600)
+# Images are stored without EXIF, XMP and the like. TIFF, AVIF and HEIC are then refused.
+STRIP_IMAGE_METADATA = env.bool("STRIP_IMAGE_METADATA", default=False)
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "moon_vision_challenge.classification.folder_storage.MediaFolderStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

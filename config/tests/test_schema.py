@@ -30,9 +30,10 @@ def test_the_schema_holds_every_resource(schema: dict[str, Any]) -> None:
     assert {path: set(methods) for path, methods in schema["paths"].items()} == {
         "/api/v0/inferences/": {"post"},
         "/api/v1/inferences/": {"post"},
-        "/api/v1/inferences/{id}/": {"get"},
+        "/api/v1/inferences/{id}/": {"get", "delete"},
         "/api/v1/inferences/{id}/cancel/": {"post"},
         "/api/v1/history/": {"get"},
+        "/api/v1/usage/": {"get"},
         "/api/v1/models/": {"get"},
         "/api/v1/models/{model_type}/": {"get"},
         "/api/v1/models/{model_type}/classes/": {"get"},
@@ -47,7 +48,8 @@ def test_the_schema_holds_every_resource(schema: dict[str, Any]) -> None:
     ],
 )
 def test_multipart_and_json_take_the_same_fields(schema: dict[str, Any], path: str, fields: set[str]) -> None:
-    for content in schema["paths"][path]["post"]["requestBody"]["content"].values():
+    content_types = schema["paths"][path]["post"]["requestBody"]["content"]
+    for content in (content_types["multipart/form-data"], content_types["application/json"]):
         component = content["schema"]["$ref"].rpartition("/")[2]
         assert set(schema["components"]["schemas"][component]["properties"]) >= fields, component
 

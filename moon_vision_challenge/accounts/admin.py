@@ -45,7 +45,7 @@ class ApiTokenForm(forms.ModelForm[ApiToken]):
 
     class Meta:
         model = ApiToken
-        fields = ["owner", "name", "scopes", "expires_at"]
+        fields = ["owner", "name", "scopes", "expires_at", "rate"]
 
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]

@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from moon_vision_challenge.accounts.rates import NO_RATES, CallerRates
+
 ANONYMOUS_OWNER_ID = 0
 """The owner of everything that was made without a token. No sequence gives this id."""
 
@@ -31,6 +33,7 @@ class Caller:
     """None for anonymous callers."""
     token_name: str
     scopes: frozenset[str]
+    rates: CallerRates = NO_RATES
 
     @property
     def is_anonymous(self) -> bool:

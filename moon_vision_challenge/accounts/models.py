@@ -8,6 +8,26 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID, Scope
+from moon_vision_challenge.accounts.rates import CallerRates, parse_rates
+
+
+def check_rates(text: str) -> None:
+    """A validator."""
+    try:
+        parse_rates(text)
+    except ValueError as error:
+        raise ValidationError(f"{error}") from error
+
+
+def rate_field(help_text: str) -> "models.CharField[str, str]":
+    return models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[check_rates],
+        help_text=f"{help_text} Such as 32/s or 100/10s,5000/h. Empty: as in the settings.",
+    )
 
 
 class Owner(models.Model):
@@ -18,6 +38,9 @@ class Owner(models.Model):
     user = models.OneToOneField(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
     # Tokens of an inactive owner are refused
     is_active = models.BooleanField(default=True)
+    rate = rate_field("Requests of all tokens together.")
+    images_rate = rate_field("Images that are stored.")
+    bytes_rate = rate_field("Bytes that are stored.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     def __str__(self) -> str:
@@ -71,6 +94,7 @@ class ApiToken(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    rate = rate_field("Requests of this token, v0 and v1 each.")
     # Rough: written at most every five minutes
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -89,6 +113,11 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def rates(self) -> CallerRates:
+        owner = self.owner
+        return CallerRates(*map(parse_rates, (self.rate, owner.rate, owner.images_rate, owner.bytes_rate)))
 
     @property
     def state(self) -> str:

@@ -132,7 +132,7 @@ class TokenCache:
             self._keep(self._refused, digest, begin)
             self._known.pop(digest, None)
             raise InvalidTokenError
-        caller = Caller(token.owner_id, token.pk, token.name, frozenset(token.scopes))
+        caller = Caller(token.owner_id, token.pk, token.name, frozenset(token.scopes), token.rates)
         known = _Known(caller, token.expires_at, begin)
         self._keep(self._known, digest, known)
         _note_use(token)

@@ -1,5 +1,6 @@
 """Why an image was not classified. Each class is one cause; `retryable` says whether a retry can help."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -67,6 +68,32 @@ class ImageTooExpensiveError(InvalidImageError):
 
     code = "image_too_expensive"
     detail = "This image costs too much to decode."
+
+
+class MetadataNotRemovableError(InvalidImageError):
+    """STRIP_IMAGE_METADATA is on, and the service cannot do it in this format."""
+
+    code = "metadata_not_removable"
+
+    def __init__(self, image_format: str, others: Sequence[str]) -> None:
+        *most, last = others
+        detail = f"This service stores images without metadata, and cannot remove those of the format {image_format}."
+        super().__init__(image_format, detail=f"{detail} Send {', '.join(most)} or {last}.")
+
+
+class ImageNotFetchedError(InvalidImageError):
+    """The image_url is refused, or its server did not send an image."""
+
+    code = "image_not_fetched"
+    detail = "The image could not be fetched from its URL."
+
+
+class ImageFetchBusyError(ClassificationError):
+    """This process fetches as many images from URLs as it may."""
+
+    code = "image_fetch_busy"
+    retryable = True
+    detail = "Too many images are being fetched from URLs. Try again later, or send the image itself."
 
 
 class DecoderBusyError(ClassificationError):

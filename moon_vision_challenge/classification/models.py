@@ -1,16 +1,39 @@
 import uuid
+from typing import Any
 
 from django.db import models
+from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from moon_vision_challenge.accounts.models import OWNER_OPTIONS, Owner
+from moon_vision_challenge.classification import media_urls
 
 
 def image_path(_: "Inference", filename: str) -> str:
-    """Where an uploaded image is stored. Its URL is public, so its name cannot be guessed."""
+    """Where an uploaded image is stored."""
     suffix = filename.rpartition(".")[2]
     return f"inferences/{timezone.now():%Y/%m/%d}/{uuid.uuid4().hex}.{suffix}"
+
+
+class UploadedImage(FieldFile):
+    """Its URL is signed, and expires."""
+
+    instance: "Inference"
+
+    @property
+    def url(self) -> str:
+        self._require_file()  # type: ignore[attr-defined]
+        return media_urls.sign(str(self.name), self.instance.created_at)
+
+
+class UploadedImageField(models.FileField):
+    attr_class = UploadedImage
+
+    def deconstruct(self) -> Any:
+        """As FileField: the column is the same, so this class needs no migration."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.FileField", args, kwargs
 
 
 class Inference(models.Model):
@@ -28,7 +51,7 @@ class Inference(models.Model):
     # The indexes of the history begin with it.
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_index=False, **OWNER_OPTIONS)
     model_type = models.CharField(max_length=100)
-    image = models.FileField(upload_to=image_path, max_length=200)
+    image = UploadedImageField(upload_to=image_path, max_length=200)
     label = models.TextField(blank=True, default="")
     # [{"label": …, "score": …, "class_id": …}]: the most probable classes, best first
     predictions = models.JSONField(default=list, blank=True)

@@ -20,6 +20,7 @@ from moon_vision_challenge.classification.exceptions import (
     InferenceNotPendingError,
 )
 from moon_vision_challenge.classification.images import EncodedImage
+from moon_vision_challenge.classification.images.metadata import without_metadata
 from moon_vision_challenge.classification.models import FINAL_STATUSES, IdempotencyKey, Inference
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
 from moon_vision_challenge.classification.queue import backlog
@@ -89,7 +90,8 @@ def create_inference(
     image.check()
     backlog.check_capacity()
     connection.ensure_connection()  # files must not pile up while PostgreSQL is unavailable
-    inference.image = ContentFile(image.data, name=f"image.{image.suffix}")
+    data = without_metadata(image) if settings.STRIP_IMAGE_METADATA else image.data
+    inference.image = ContentFile(data, name=f"image.{image.suffix}")
     try:
         _insert(inference, key)
     except (OperationalError, InterfaceError):

@@ -7,9 +7,7 @@ from typing import Any
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from django.conf import settings
 from django.core.files.base import File
-from django.utils.encoding import filepath_to_uri
 from storages.backends.s3 import S3Storage
 
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
@@ -22,7 +20,7 @@ _NOT_ASKED = "S3 does not answer, so it is not asked"
 
 
 class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no types
-    """An upload's URL is the service's own, and stays the same; who asks there is sent on to a presigned URL."""
+    """An upload's URL is the service's own (media_urls.py). It redirects to a presigned URL."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -35,12 +33,14 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         with self._call():
             self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
 
-    def url(self, name: str) -> str:
-        return settings.MEDIA_URL + filepath_to_uri(name)
-
-    def presigned_url(self, name: str) -> str:
-        """Where S3 itself gives the file to anybody who has this URL, for `querystring_expire` seconds."""
-        return str(super().url(name))
+    def presigned_url(self, name: str, *, valid_s: int, media_type: str, disposition: str) -> str:
+        """Where S3 itself gives the file to anybody who has this URL, for `valid_s` seconds."""
+        parameters = {
+            "ResponseContentType": media_type,
+            "ResponseContentDisposition": disposition,
+            "ResponseCacheControl": f"private, max-age={valid_s}",
+        }
+        return str(super().url(name, parameters=parameters, expire=valid_s))
 
     def stored_bytes(self) -> int:
         """The size of all files, from a list of them. Raises StorageUnavailableError."""

@@ -1,5 +1,6 @@
 """docs/api.md shows what the API does: its commands run, and it lists what the OpenAPI schema and the errors list."""
 
+import json
 import re
 import subprocess
 import sys
@@ -24,8 +25,11 @@ PAGE = "docs/api.md"
 
 @pytest.mark.django_db(transaction=True)
 def test_the_commands_answer_what_is_shown(service: Service) -> None:
-    at_once, with_scores, through_queue, and_wait, get, cancel, history, model, readyz = blocks(PAGE, "sh")
-    label, scores, row, model_shown, ready, *_errors = blocks(PAGE, "json")
+    as_body, at_once, with_scores, through_queue, and_wait, get, cancel, history, model, usage, readyz = blocks(
+        PAGE, "sh"
+    )
+    body_label, label, scores, row, model_shown, usage_shown, ready, *_errors = blocks(PAGE, "json")
+    assert_as_shown(curl(as_body, service), body_label, service)
     assert_as_shown(curl(at_once, service), label, service)
     assert_as_shown(curl(with_scores, service), scores, service)
     created = curl(through_queue, service)
@@ -38,6 +42,9 @@ def test_the_commands_answer_what_is_shown(service: Service) -> None:
     assert (waited_for["status"], waited_for["label"]) == ("done", "espresso")
     assert [one["id"] for one in curl(history, service)["results"]] == [waited_for["id"]]
     assert_as_shown(curl(model, service), model_shown, service)
+    used, shown = curl(usage, service), json.loads(usage_shown)
+    assert used.keys() == shown.keys()
+    assert used["limits"][0].keys() == shown["limits"][0].keys()
     operator = tokens.create_token(owner=Owner.objects.create(name="ops"), name="ops", scopes=list(Scope), actor="test")
     assert_as_shown(curl(readyz.replace("$TOKEN", operator[1]), service), ready, service)
 

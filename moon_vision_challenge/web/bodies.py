@@ -1,7 +1,8 @@
 """Reads the body of a request, according to its Content-Encoding."""
 
 import zlib
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any
 
 from django.conf import settings
 
@@ -23,6 +24,12 @@ def read_body(stream: IO[bytes], content_encoding: str = "") -> bytes:
     if encoding not in _WINDOW_BITS:
         raise UnsupportedEncodingError(encoding, ["gzip", "deflate"])
     return _inflate(body, encoding)
+
+
+def encoding_of(parser_context: Mapping[str, Any] | None) -> str:
+    """The Content-Encoding of the request that DRF gives to a parser."""
+    request = (parser_context or {}).get("request")
+    return request.META.get("HTTP_CONTENT_ENCODING", "") if request else ""
 
 
 def _inflate(body: bytes, encoding: str) -> bytes:

@@ -10,7 +10,6 @@ from django.views.decorators.csrf import csrf_exempt
 
 from moon_vision_challenge.accounts.access import PUBLIC, access
 from moon_vision_challenge.web.errors import error_body
-from moon_vision_challenge.web.throttling import limited
 
 
 def _is_admin(request: HttpRequest) -> bool:
@@ -38,7 +37,6 @@ def permission_denied(request: HttpRequest, exception: Exception | None = None) 
 
 @access(PUBLIC)
 @csrf_exempt
-@limited
 def not_found(request: HttpRequest, exception: Exception | None = None, **_: Any) -> HttpResponseBase:
     if _is_admin(request):
         return defaults.page_not_found(request, exception or Exception())

@@ -15,7 +15,8 @@ class ContentNegotiation(DefaultContentNegotiation):
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         media_type = request.content_type.partition(";")[0].strip().lower()
-        return next((parser for parser in parsers if parser.media_type == media_type), None)
+        any_subtype = media_type.partition("/")[0] + "/*"
+        return next((parser for parser in parsers if parser.media_type in (media_type, any_subtype)), None)
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

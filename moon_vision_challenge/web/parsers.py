@@ -14,7 +14,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from rest_framework.parsers import BaseParser
 
 from moon_vision_challenge.web.base64_text import decode_base64
-from moon_vision_challenge.web.bodies import read_body
+from moon_vision_challenge.web.bodies import encoding_of, read_body
 from moon_vision_challenge.web.errors import MalformedBodyError, echo
 
 _MAX_PARTS = 20
@@ -58,7 +58,7 @@ class FormDataParser(BaseParser):
         content_type = media_type or ""
         boundary = parse_options_header(content_type)[1].get("boundary", "").encode("latin-1", "replace")
         fields: MultiValueDict[str, Any] = MultiValueDict()
-        body = read_body(stream, _content_encoding(parser_context))
+        body = read_body(stream, encoding_of(parser_context))
         try:
             # Latin-1 has a character for every byte, so a file name in any encoding is accepted.
             with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS, header_charset="latin-1") as parser:
@@ -156,7 +156,7 @@ class ORJSONParser(BaseParser):
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """Raises MalformedBodyError, and what `read_body` raises."""
-        body = read_body(stream, _content_encoding(parser_context)).removeprefix(codecs.BOM_UTF8)
+        body = read_body(stream, encoding_of(parser_context)).removeprefix(codecs.BOM_UTF8)
         # Checked before parsing: each value takes many times its bytes in memory. An image in base64 has neither.
         brackets = body.count(b"[") + body.count(b"{")
         if brackets + body.count(b",") > _MAX_JSON_VALUES:
@@ -187,8 +187,3 @@ def _is_deeper(value: Any, depth: int) -> bool:
         return False
     inner = value.values() if isinstance(value, dict) else value
     return depth == 0 or any(_is_deeper(each, depth - 1) for each in inner)
-
-
-def _content_encoding(parser_context: Mapping[str, Any] | None) -> str:
-    request = (parser_context or {}).get("request")
-    return request.META.get("HTTP_CONTENT_ENCODING", "") if request else ""

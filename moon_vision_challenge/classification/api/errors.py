@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from moon_vision_challenge.classification import exceptions
+from moon_vision_challenge.classification.api.serializers import image_source
 from moon_vision_challenge.web.errors import MalformedBodyError, echo, error_body, shorten
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ _STATUS: dict[type, int] = {
     exceptions.VersionNotSelectableError: status.HTTP_400_BAD_REQUEST,
     exceptions.QueueFullError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.InvalidPredictionError: status.HTTP_502_BAD_GATEWAY,
+    exceptions.ImageFetchBusyError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.DecoderBusyError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.ModelServerUnavailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
     exceptions.ModelNotAvailableError: status.HTTP_503_SERVICE_UNAVAILABLE,
@@ -35,7 +37,8 @@ _STATUS: dict[type, int] = {
 
 _RETRY_AFTER_S = 5
 _UNSUPPORTED = (
-    "The Content-Type {} is not supported. Send multipart/form-data, or application/json with the image in base64."
+    "The Content-Type {} is not supported. Send multipart/form-data, application/json with the image in base64, "
+    "or the image alone as image/jpeg, image/png, ... or application/octet-stream."
 )
 
 
@@ -49,7 +52,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     match exc:
         case exceptions.InvalidImageError():
             logger.info("invalid image: %s", exc)
-            exc = ValidationError({"image": [exc.detail]})
+            exc = ValidationError({image_source(context["request"].data): [exc.detail]})
         case exceptions.ClassificationError():
             logger.warning("%s: %s", type(exc).__name__, exc)
             return _error(status_of(exc), exc.detail, exc.code, retry_after_s=exc.retry_after_s)

@@ -6,10 +6,10 @@ import re
 from django.conf import settings
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle
 
 from moon_vision_challenge.accounts.caller import caller_of
 from moon_vision_challenge.classification.services import Idempotency
+from moon_vision_challenge.web.client_address import client_address
 
 _MAX_KEY_LENGTH = 255
 
@@ -32,7 +32,7 @@ def _key_scope(request: Request) -> str:
     caller = caller_of(request)
     if not caller.is_anonymous:
         return f"owner:{caller.owner_id}"
-    return hashlib.sha256(BaseThrottle().get_ident(request).encode()).hexdigest()
+    return hashlib.sha256(client_address(request.META).encode()).hexdigest()
 
 
 def read_wait_s(request: Request) -> int | None:

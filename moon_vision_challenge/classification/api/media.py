@@ -4,21 +4,62 @@ import re
 
 from django.conf import settings
 from django.core.files.storage import storages
-from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views.static import serve
 
 from moon_vision_challenge.accounts.access import PUBLIC, access
+from moon_vision_challenge.classification import media_urls
+from moon_vision_challenge.classification.images import formats
+from moon_vision_challenge.web.errors import error_body
 
 # The names that `image_path` gives. Other paths never reach the storage: some would cause a file system error.
 _STORED = re.compile(r"inferences/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_HEADERS = {
+    # Should a browser take an image for a page after all, the page can do nothing.
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @access(PUBLIC)
 def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
-    """Serve an uploaded image unchanged. Its name is secret: anyone with the name may see the image."""
+    """Serve an uploaded image unchanged. The signature in its address is the permission."""
     if not _STORED.fullmatch(path):
-        raise Http404
-    if settings.MEDIA_BACKEND == "s3":
-        return HttpResponseRedirect(storages["default"].presigned_url(path))  # type: ignore[attr-defined]  # S3MediaStorage has it
-    return serve(request, path, document_root=settings.MEDIA_ROOT)
+        return _refuse(404, "This address does not exist.", "not_found")
+    try:
+        valid_s = media_urls.check(path, request.GET.get("expires", ""), request.GET.get("signature", ""))
+    except media_urls.AddressExpiredError:
+        detail = "This address has expired. Get the inference again: its `image` is a new address."
+        return _refuse(403, detail, "media_url_expired")
+    except media_urls.BadSignature:
+        detail = "This address is incomplete or has been changed. Copy all of `image` from the inference."
+        return _refuse(404, detail, "not_found")
+    return _redirect(path, valid_s) if settings.MEDIA_BACKEND == "s3" else _serve(request, path, valid_s)
+
+
+def _serve(request: HttpRequest, path: str, valid_s: int) -> HttpResponseBase:
+    response = serve(request, path, document_root=settings.MEDIA_ROOT)
+    for name, value in _HEADERS.items():
+        response[name] = value
+    response["Cache-Control"] = f"private, max-age={valid_s}"
+    if response.status_code == 200:
+        response["Content-Type"] = formats.media_type_of(path)
+        response["Content-Disposition"] = _disposition(path)
+    return response
+
+
+def _redirect(path: str, valid_s: int) -> HttpResponseBase:
+    valid_s = min(valid_s, storages["default"].querystring_expire)  # type: ignore[attr-defined]
+    url = storages["default"].presigned_url(  # type: ignore[attr-defined]
+        path, valid_s=valid_s, media_type=formats.media_type_of(path), disposition=_disposition(path)
+    )
+    return HttpResponseRedirect(url, headers={"Cache-Control": f"private, max-age={valid_s}"})
+
+
+def _disposition(path: str) -> str:
+    return f'inline; filename="{path.rpartition("/")[2]}"'
+
+
+def _refuse(status: int, detail: str, code: str) -> JsonResponse:
+    return JsonResponse(error_body(detail, code), status=status, headers={"Cache-Control": "no-store"})

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
@@ -24,7 +25,16 @@ def _field_errors(name: str, fields: Iterable[str]) -> serializers.Serializer[An
     return inline_serializer(name, sentences)
 
 
-_INPUT_FIELDS = ("model_type", "image", "version", "version_label", "top_k", "webhook_url", "non_field_errors")
+_INPUT_FIELDS = (
+    "model_type",
+    "image",
+    "version",
+    "version_label",
+    "top_k",
+    "webhook_url",
+    "image_url",
+    "non_field_errors",
+)
 BAD_INPUT = {
     400: OpenApiResponse(
         _field_errors("FieldErrors", _INPUT_FIELDS),
@@ -33,7 +43,7 @@ BAD_INPUT = {
     ),
     408: OpenApiResponse(Error, description="The request arrived too slowly."),
     413: OpenApiResponse(Error, description="The image is too large."),
-    415: OpenApiResponse(Error, description="The body is neither multipart/form-data nor application/json."),
+    415: OpenApiResponse(Error, description="The Content-Type is not one of those listed."),
     **TOO_MANY_REQUESTS,
 }
 MODEL_SERVER_ERRORS = {
@@ -46,13 +56,19 @@ NOT_FOUND = {404: OpenApiResponse(Error, description="The inference does not exi
 
 
 def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-    """A request with an image: a file in multipart/form-data, or the same fields in JSON with the image as text."""
+    """A request with an image: a file in multipart/form-data, text in JSON with the same fields, or the whole body."""
     fields = {name: field for name, field in serializer_class._declared_fields.items() if not field.read_only}
     fields["image"] = serializers.CharField(
         help_text="The file in base64, or as a data URI: data:image/jpeg;base64,..."
     )
     as_text = inline_serializer(serializer_class.__name__.replace("Serializer", "AsText"), fields)
-    return {"multipart/form-data": serializer_class, "application/json": as_text}
+    body = OpenApiTypes.BINARY
+    return {
+        "multipart/form-data": serializer_class,
+        "application/json": as_text,
+        "image/*": body,
+        "application/octet-stream": body,
+    }
 
 
 BAD_QUERY = {
@@ -73,6 +89,12 @@ QUEUE_ERRORS = {
     503: OpenApiResponse(Error, description="The queue is full, or the database is not available." + _RETRY_AFTER)
 }
 
+MODEL_TYPE_OF_BODY = OpenApiParameter(
+    "model_type", description="Required if the body is the image itself (`image/*`, `application/octet-stream`)."
+)
+WEBHOOK_URL_OF_BODY = OpenApiParameter(
+    "webhook_url", OpenApiTypes.URI, description="As in the form, if the body is the image itself."
+)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", location="header", description="A repeated POST with the same key creates one inference."
 )

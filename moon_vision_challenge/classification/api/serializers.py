@@ -1,6 +1,7 @@
 """Shapes of requests and responses."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import InvalidImageError
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.remote_image import fetch_image
 from moon_vision_challenge.web.base64_text import decode_base64
 from moon_vision_challenge.web.errors import RequestTooLargeError, echo
 from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_url
@@ -60,7 +62,13 @@ class ImageUploadField(SingleField, serializers.FileField):
     }
 
     def to_internal_value(self, data: Any) -> images.EncodedImage:
-        content = self._decode_base64(data) if isinstance(data, str) else super().to_internal_value(data).read()
+        match data:
+            case bytes():  # the body of the request
+                content = data
+            case str():
+                content = self._decode_base64(data)
+            case _:
+                content = super().to_internal_value(data).read()
         if not content:
             self.fail("empty")
         if len(content) > settings.INFERENCE_MAX_IMAGE_BYTES:
@@ -108,7 +116,46 @@ class ModelTypeField(SingleField, serializers.ChoiceField):
         return type(self)(**self._kwargs)  # type: ignore[attr-defined]  # the stubs leave it out
 
 
-class ClassificationSerializer(serializers.Serializer[Any]):
+IMAGE_URL = "image_url"
+
+
+def image_source(data: Any) -> str:
+    """The field in which the request names its image."""
+    return IMAGE_URL if isinstance(data, Mapping) and IMAGE_URL in data else "image"
+
+
+class ImageSerializer(serializers.Serializer[Any]):
+    """Takes an image, or its URL. `image_url` is not declared: a field that most requests lack costs all of them."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if image_source(data) == IMAGE_URL:
+            return self._read_with_url(data)
+        return super().to_internal_value(data)
+
+    def _read_with_url(self, data: Mapping[str, Any]) -> Any:
+        """Validate the other fields first: a request that is refused anyway fetches nothing."""
+        url = data[IMAGE_URL]
+        if not settings.ALLOW_IMAGE_URLS:
+            self._refuse_url("This service does not fetch images from URLs. Send the image itself.")
+        if data.get("image") not in (None, ""):
+            self._refuse_url("Send either image or image_url, not both.")
+        if not isinstance(url, str) or not url.strip():
+            self._refuse_url("Send a URL that begins with https:// or http://.")
+        self.fields["image"].required = False
+        values = super().to_internal_value({name: data[name] for name in data if name != "image"})
+        try:
+            values["image"] = self.fields["image"].run_validation(fetch_image(url.strip()))
+        except RequestTooLargeError as error:
+            self._refuse_url(str(error.detail))
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({IMAGE_URL: error.detail}) from error
+        return values
+
+    def _refuse_url(self, sentence: str) -> NoReturn:
+        raise serializers.ValidationError({IMAGE_URL: [sentence]})
+
+
+class ClassificationSerializer(ImageSerializer):
     """v0: takes an image, returns its label."""
 
     default_error_messages = _NOT_AN_OBJECT
@@ -136,7 +183,7 @@ class InferenceErrorSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
-class InferenceSerializer(serializers.Serializer[Inference]):
+class InferenceSerializer(ImageSerializer):
     """v1: takes an image, returns the row that will hold its label.
 
     Not a ModelSerializer: deriving the fields from the model for each request costs as much as decoding the image.

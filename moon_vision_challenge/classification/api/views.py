@@ -15,7 +15,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from moon_vision_challenge.accounts.caller import Scope, caller_of
-from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification import media_urls, services, tasks
 from moon_vision_challenge.classification.api import headers, schema
 from moon_vision_challenge.classification.api.query import (
     ClassificationQuerySerializer,
@@ -28,6 +28,12 @@ from moon_vision_challenge.classification.api.serializers import (
     LabelSerializer,
 )
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.web.image_body import BinaryBodyParser, ImageBodyParser, read_fields
+from moon_vision_challenge.web.parsers import FormDataParser, ORJSONParser
+from moon_vision_challenge.web.throttling.middleware import charge
+from moon_vision_challenge.web.throttling.policies import Scope as RateScope
+
+_PARSERS = (FormDataParser, ORJSONParser, ImageBodyParser, BinaryBodyParser)
 
 
 class InferenceV0ViewSet(GenericViewSet[Inference]):
@@ -35,16 +41,18 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
 
     access: ClassVar = {"create": Scope.CLASSIFY}
     serializer_class = ClassificationSerializer
+    rate_scope = RateScope.V0
+    parser_classes = _PARSERS
 
     @extend_schema(
         operation_id="classify",
         summary="Classify an image",
         request=schema.image_request(ClassificationSerializer),
-        parameters=[ClassificationQuerySerializer],
+        parameters=[schema.MODEL_TYPE_OF_BODY, ClassificationQuerySerializer],
         responses={200: LabelSerializer, **schema.BAD_INPUT, **schema.MODEL_SERVER_ERRORS},
     )
     def create(self, request: Request) -> Response:
-        serializer = self.get_serializer(data=request.data)
+        serializer = self.get_serializer(data=read_fields(request))
         serializer.is_valid(raise_exception=True)
         query = read_query(request, ClassificationQuerySerializer)
         found = services.classify_image(
@@ -69,6 +77,8 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         "destroy": Scope.CLASSIFY,
     }
     serializer_class = InferenceSerializer
+    rate_scope = RateScope.CREATE
+    parser_classes = _PARSERS
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[Inference]:
@@ -80,6 +90,8 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         summary="Create an inference",
         request=schema.image_request(InferenceSerializer),
         parameters=[
+            schema.MODEL_TYPE_OF_BODY,
+            schema.WEBHOOK_URL_OF_BODY,
             VersionQuerySerializer,
             schema.IDEMPOTENCY_KEY,
             schema.PREFER,
@@ -98,9 +110,10 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
     )
     def create(self, request: Request) -> Response:
         idempotency = headers.read_idempotency_key(request)
-        serializer = self.get_serializer(data=request.data)
+        serializer = self.get_serializer(data=read_fields(request))
         serializer.is_valid(raise_exception=True)
         query = read_query(request, VersionQuerySerializer)
+        charge(request, stored_bytes=len(serializer.validated_data["image"].data))
         inference, is_new = services.create_inference(
             model_type=serializer.validated_data["model_type"],
             image=serializer.validated_data["image"],
@@ -180,7 +193,9 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         if is_granted:
             response["Preference-Applied"] = f"wait={wait_s}"
         if inference.finished_at:
-            response["ETag"] = f'"{inference.pk}-{inference.finished_at.timestamp():.6f}"'
+            # The address of the image changes with its window.
+            version = f"{inference.finished_at.timestamp():.6f}-{media_urls.window_of(inference.created_at)}"
+            response["ETag"] = f'"{inference.pk}-{version}"'
         else:
             response["Retry-After"] = "1"
         return response

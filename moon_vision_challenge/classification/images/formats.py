@@ -19,6 +19,9 @@ SUFFIXES = {
 }
 """The name of a format that can be accepted → the suffix of a stored file."""
 
+_MEDIA_TYPES = {suffix: f"image/{name.lower()}" for name, suffix in SUFFIXES.items()}
+"""The suffix of a stored file → the type that browsers expect."""
+
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -85,6 +88,11 @@ def identify(data: bytes) -> str:
     if name not in SUFFIXES or name not in settings.INFERENCE_IMAGE_FORMATS:
         _refuse(name or _name_other(data))
     return name
+
+
+def media_type_of(name: str) -> str:
+    """The Content-Type of a stored file. Its suffix was chosen by its format."""
+    return _MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
 
 
 def _by_brand(brands: bytes) -> str | None:

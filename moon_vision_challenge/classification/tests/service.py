@@ -25,6 +25,7 @@ class Service:
             "DJANGO_SETTINGS_MODULE": "config.settings.test",
             "DJANGO_MEDIA_ROOT": str(media_root),
             "API_ANON_RATE": "1000/s",
+            "API_ANON_READ_RATE": "1000/s",
             "CELERY_WORKER_CONCURRENCY": "1",
             "INFERENCE_SWEEP_S": "1",
         }

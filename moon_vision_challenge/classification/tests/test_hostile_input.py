@@ -7,9 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from pytest_django import Settings
 from rest_framework.test import APIClient
-
-from moon_vision_challenge.web.throttling import AnonThrottle
 
 pytestmark = pytest.mark.django_db
 
@@ -62,8 +61,8 @@ TIMES = [
 
 
 @pytest.fixture(autouse=True)
-def _no_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AnonThrottle, "allow_request", lambda *_: True)
+def _no_rate_limit(settings: Settings) -> None:
+    settings.API_ANON_RATE = settings.API_ANON_READ_RATE = ()
 
 
 def check(response: Any) -> None:

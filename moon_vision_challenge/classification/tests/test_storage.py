@@ -71,12 +71,15 @@ def test_the_worker_reads_from_s3_what_web_put_there(
 def test_the_url_of_an_upload_is_stable_and_leads_to_a_presigned_one(
     inference: Inference, client: APIClient, jpeg: bytes
 ) -> None:
-    assert inference.image.url == f"/media/{inference.image.name}"
+    assert inference.image.url.startswith(f"/media/{inference.image.name}?expires=")
     redirect = client.get(inference.image.url)
     assert redirect.status_code == 302
     assert "X-Amz-Signature=" in redirect["Location"]
     reply = requests.get(redirect["Location"], timeout=60)
     assert (reply.status_code, reply.content, reply.headers["Content-Type"]) == (200, jpeg, "image/jpeg")
+    assert reply.headers["Content-Disposition"].startswith("inline")
+    assert redirect["Cache-Control"] == reply.headers["Cache-Control"] == "private, max-age=60"
+    assert client.get(f"/media/{inference.image.name}").status_code == 404
 
 
 def test_s3_refuses_a_url_without_its_signature(inference: Inference, client: APIClient) -> None:

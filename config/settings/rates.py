@@ -1,0 +1,22 @@
+"""How much callers may use, counted in Redis for all processes together: docs/api.md, "Rate limits".
+
+Rates are COUNT/PERIOD, and a list of them applies together: 32/s,5000/h. Empty: not limited. v0 and creating rows are
+counted apart, each with the whole rate.
+"""
+
+from config.settings.environment import env
+from moon_vision_challenge.accounts.rates import parse_rates
+
+API_ANON_RATE = parse_rates(env.str("API_ANON_RATE", default="32/s"))  # without a token: from one address
+API_ANON_READ_RATE = parse_rates(env.str("API_ANON_READ_RATE", default="200/s"))
+API_TOKEN_RATE = parse_rates(env.str("API_TOKEN_RATE", default="100/s"))
+API_TOKEN_READ_RATE = parse_rates(env.str("API_TOKEN_READ_RATE", default="500/s"))
+API_OWNER_RATE = parse_rates(env.str("API_OWNER_RATE", default="200/s"))  # with all tokens of an owner together
+API_OWNER_IMAGES = parse_rates(env.str("API_OWNER_IMAGES", default=""))  # images that an owner stores
+API_OWNER_BYTES = parse_rates(env.str("API_OWNER_BYTES", default=""))  # their bytes
+API_LOGIN_RATE = parse_rates(env.str("API_LOGIN_RATE", default="10/m"))  # attempts to log in to the admin
+API_MAX_CONCURRENT_REQUESTS = env.int("API_MAX_CONCURRENT_REQUESTS", default=0)  # of an owner, or an address; 0: any
+API_LIMITS_FAIL_CLOSED = env.bool("API_LIMITS_FAIL_CLOSED", default=False)  # while Redis is unavailable
+# Whose X-Forwarded-For is believed: the last NUM_PROXIES entries, and those of proxies in these networks
+NUM_PROXIES = env.int("DJANGO_NUM_PROXIES", default=0)
+TRUSTED_PROXIES = env.list("DJANGO_TRUSTED_PROXIES", default=[])

@@ -1,0 +1,44 @@
+"""Rates as settings write them: `32/s`, or several that all apply: `32/s,5000/h`."""
+
+import re
+from typing import NamedTuple
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_RATE = re.compile(r"\s*([0-9]+)\s*/\s*([0-9]*)\s*([smhd])[a-z]*\s*", re.ASCII)
+
+
+class Rate(NamedTuple):
+    """`quota` units at once, and again over each `window_s`: a bucket of this size that fills up in this time."""
+
+    quota: int
+    window_s: int
+
+
+def parse_rates(text: str) -> tuple[Rate, ...]:
+    """Read `COUNT/PERIOD[,COUNT/PERIOD...]`. A period is s, m, h, or d, or a number of them, as 10s. Empty: no limit.
+
+    Raises ValueError.
+    """
+    return tuple(_parse(part) for part in text.split(",")) if text.strip() else ()
+
+
+class CallerRates(NamedTuple):
+    """The rates of a token and its owner that replace those of the settings. Empty: those of the settings."""
+
+    token: tuple[Rate, ...] = ()
+    owner: tuple[Rate, ...] = ()
+    owner_images: tuple[Rate, ...] = ()
+    owner_bytes: tuple[Rate, ...] = ()
+
+
+NO_RATES = CallerRates()
+
+
+def _parse(text: str) -> Rate:
+    found = _RATE.fullmatch(text)
+    quota, count, unit = (int(found[1]), int(found[2] or 1), found[3]) if found else (0, 0, "s")
+    if not quota or not count:
+        raise ValueError(
+            f"{text.strip()!r} is not a rate. Write COUNT/PERIOD, as in 32/s, 100/10s, 5000/h, or 20000/d."
+        )
+    return Rate(quota, count * _UNITS_S[unit])

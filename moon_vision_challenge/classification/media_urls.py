@@ -1,0 +1,65 @@
+"""Addresses of uploaded images. Each is signed, and whoever has it may see the image until it expires.
+
+Time is divided into windows of MEDIA_URL_VALID_S, which begin when the row was created. Within a window the address
+stays the same, and it is valid until the end of the next one.
+"""
+
+import time
+from datetime import datetime
+
+from django.conf import settings
+from django.core.signing import BadSignature, Signer
+from django.utils.encoding import filepath_to_uri
+
+_SALT = "moon_vision_challenge.media"
+clock = time.time
+
+
+class AddressExpiredError(Exception):
+    """The address was valid once."""
+
+
+def sign(name: str, created_at: datetime | None) -> str:
+    """The address of a file: a path with a query."""
+    expires = _expires_at(created_at)
+    signature = _signer().signature(_signed(name, f"{expires}"))
+    return f"{settings.MEDIA_URL}{filepath_to_uri(name)}?expires={expires}&signature={signature}"
+
+
+def window_of(created_at: datetime | None) -> int:
+    """The number of the row's current window. Clocks may differ, so a row from the future is in its first one."""
+    begin = created_at.timestamp() if created_at else 0
+    return max(0, int((clock() - begin) // settings.MEDIA_URL_VALID_S))
+
+
+def check(name: str, expires: str, signature: str) -> int:
+    """How many seconds the address is still valid.
+
+    The comparison takes constant time, and accepts signatures by the SECRET_KEY_FALLBACKS.
+
+    Raises:
+        BadSignature: the address is incomplete, or not one that this service gave.
+        AddressExpiredError: it was valid once.
+    """
+    signer = _signer()
+    signer.unsign(f"{_signed(name, expires)}{signer.sep}{signature}")
+    left_s = int(expires) - int(clock())
+    if left_s <= 0:
+        raise AddressExpiredError
+    return left_s
+
+
+def _expires_at(created_at: datetime | None) -> int:
+    begin = int(created_at.timestamp()) if created_at else 0
+    return begin + 1 + (window_of(created_at) + 2) * int(settings.MEDIA_URL_VALID_S)
+
+
+def _signed(name: str, expires: str) -> str:
+    return f"{expires} {name}"
+
+
+def _signer() -> Signer:
+    return Signer(salt=_SALT)  # made each time: the keys are settings
+
+
+__all__ = ["AddressExpiredError", "BadSignature", "check", "sign", "window_of"]
