@@ -27,7 +27,7 @@ _S_PER_PIXEL = 8e-9
 _S_PER_CHUNK = 10e-6
 _INTERLACED = 1.25
 _S_PER_DEEP_PIXEL = 12e-9
-"""To combine the high and the low bytes of colours of 16 bits. Pillow decodes such an image twice."""
+"""To combine the high and the low bytes of 16 bits. Pillow decodes colours twice for that."""
 
 
 def scan(data: bytes, counter: PartCounter) -> Structure:
@@ -67,7 +67,9 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
     if interlace:
         cpu_s *= _INTERLACED
     if depth == 16 and colour in (_RGB, _RGBA):
-        cpu_s = 2 * cpu_s + width * height * _S_PER_DEEP_PIXEL
+        cpu_s *= 2
+    if depth == 16 and colour != _GREY:
+        cpu_s += width * height * _S_PER_DEEP_PIXEL
     memory = _memory(width, height, depth, colour, orientation or 1)
     kept = (_SIGNATURE, view[8:33], palette or b"", *pixels, _END)
     return Structure("PNG", width, height, cpu_s, memory, orientation=orientation or 1, parts=kept)
