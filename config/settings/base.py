@@ -97,5 +97,5 @@ if CORS_ALLOWED_ORIGINS:
     CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "prefer", "if-none-match")
     CORS_EXPOSE_HEADERS = (
         *("Location", "Retry-After", "ETag", "Preference-Applied", "WWW-Authenticate"),
-        *("RateLimit", "RateLimit-Policy"),
+        *("RateLimit", "RateLimit-Policy", "X-Request-ID"),
     )
