@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.core.files.base import ContentFile
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
+from psycopg2.errors import UniqueViolation
 
 from moon_vision_challenge.accounts import audit
 from moon_vision_challenge.accounts.caller import Caller
@@ -98,10 +99,17 @@ def create_inference(
         raise  # the connection may have been lost after the commit: the row then exists and needs its file
     except Exception as error:
         inference.image.delete(save=False)  # no file without its row
-        # One of several equal, simultaneous requests has created the row.
-        if key and isinstance(error, IntegrityError) and (earlier := _find_earlier(key)):
-            return earlier, False
-        raise
+        if idempotency is None or not isinstance(error.__cause__, UniqueViolation):
+            raise
+        # One of several equal, simultaneous requests has created the row. It is found now, or was deleted since.
+        return create_inference(
+            owner_id=owner_id,
+            model_type=model_type,
+            image=image,
+            version=version,
+            idempotency=idempotency,
+            webhook_url=webhook_url,
+        )
     return inference, True
 
 

@@ -5,8 +5,8 @@ from rest_framework.test import APIClient
 
 from moon_vision_challenge.accounts import tokens
 from moon_vision_challenge.accounts.models import Owner
-from moon_vision_challenge.classification import tasks
-from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification.models import IdempotencyKey, Inference
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.racing import race
 from moon_vision_challenge.classification.tests.test_services import stored_files
@@ -79,6 +79,24 @@ def new_token(owner: str, name: str = "ci") -> str:
 def test_a_bad_key_is_400_by_its_name(client: APIClient, jpeg: bytes, key: str) -> None:
     response = post(client, jpeg, key)
     assert (response.status_code, list(response.json())) == (400, ["Idempotency-Key"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_is_deleted_while_its_key_is_used_again_makes_a_new_one(
+    client: APIClient, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = post(client, jpeg, "k-1").json()["id"]
+    looked_up = []
+
+    def find_earlier(key: IdempotencyKey) -> None:
+        looked_up.append(key)
+        if len(looked_up) == 2:  # after the first insertion has failed
+            Inference.objects.filter(pk=first).delete()
+
+    monkeypatch.setattr(services, "_find_earlier", find_earlier)
+    second = post(client, jpeg, "k-1")
+    assert (second.status_code, Inference.objects.count(), len(stored_files())) == (201, 1, 2)
+    assert second.json()["id"] != first
 
 
 @pytest.mark.django_db
