@@ -80,7 +80,8 @@ def check_contract(v0: str, v1: str) -> None:
     status, row = post_photo(v1)
     expect("v1 puts into the queue", (status, row.get("status"), row.get("label")), (201, "pending", ""))
     wait_for(v1, [row["id"]])
-    with urllib.request.urlopen(row["image"], timeout=TIMEOUT_S, context=_unverified) as reply:
+    image = urllib.request.Request(row["image"], headers=AUTHORIZATION)
+    with urllib.request.urlopen(image, timeout=TIMEOUT_S, context=_unverified) as reply:
         expect("the image comes back as it was", reply.read(), PHOTO.read_bytes())
     expect("an unknown id", ask("GET", f"{v1}999999999/")[0], 404)
     print("the API keeps its contract")
