@@ -30,6 +30,8 @@ def shown_default(call: ast.Call) -> str:
     default = next((keyword.value for keyword in call.keywords if keyword.arg == "default"), None)
     if default is None:
         return "required"
+    if isinstance(default, ast.Name):  # another setting
+        return f"`{default.id}`"
     names: dict[str, Any] = {**vars(base), "ROOT_DIR": Path()}
     value = eval(compile(ast.Expression(default), PAGE, "eval"), names)
     text = ",".join(value) if isinstance(value, list) else str(value)

@@ -107,6 +107,8 @@ def test_of_large_pictures_only_some_are_in_memory_at_once(
 def test_a_batch_is_bounded_and_takes_the_rows_that_waited_longest(jpeg: bytes, settings: Settings) -> None:
     settings.INFERENCE_BATCH_SIZE = 3
     rows = [create(jpeg) for _ in range(5)]
+    for waited_s, row in enumerate(reversed(rows)):  # one transaction gives all of them the same time
+        Inference.objects.filter(pk=row.pk).update(available_at=timezone.now() - timedelta(seconds=waited_s))
     assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [row.pk for row in rows[:3]]
     assert [row.pk for row in worker.claim_batch(queue=QUEUE)] == [row.pk for row in rows[3:]]
     assert worker.claim_batch(queue=QUEUE) == []
