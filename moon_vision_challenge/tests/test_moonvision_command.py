@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -155,9 +156,10 @@ def test_an_address_without_a_scheme_is_told(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.e2e
 def test_the_package_installs_alone(service: Service, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "client", tmp_path / "client")  # the build writes into its sources
     venv, uv = tmp_path / "venv", [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", str(venv)], check=True)
-    subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(venv), str(ROOT / "client")], check=True)
+    subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(venv), str(tmp_path / "client")], check=True)
     moonvision = [venv / "bin" / "moonvision", "classify", "samples/coffee.jpg", "--model", MODEL, "--url", service.url]
     assert b"espresso" in subprocess.check_output([str(each) for each in moonvision], cwd=ROOT)
 

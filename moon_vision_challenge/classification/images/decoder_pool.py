@@ -54,6 +54,11 @@ class Cost(NamedTuple):
     memory_bytes: int
 
 
+def cpu_limit_s(cost: Cost) -> float:
+    """The CPU time after which the kernel ends a decode."""
+    return float(min(settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK, cost.cpu_s * _SLOW_MACHINE + _SLACK_S))
+
+
 class DecoderPool:
     """At most INFERENCE_DECODER_PROCESSES decoders, for the threads of one process."""
 
@@ -157,7 +162,7 @@ class _Decoder:
 
     def ask(self, parts: Parts, request: dict[str, Any], cost: Cost) -> Image.Image | None:
         most_s = settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK
-        cpu_s = min(most_s, cost.cpu_s * _SLOW_MACHINE + _SLACK_S)
+        cpu_s = cpu_limit_s(cost)
         size = sum(map(len, parts))
         request |= {
             "size": size,
