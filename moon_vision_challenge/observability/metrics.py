@@ -16,7 +16,7 @@ from moon_vision_challenge.observability import sample_files
 
 logger = logging.getLogger(__name__)
 
-if settings.configured and settings.METRICS_DIR:  # a decoder process has no settings, and counts nothing
+if settings.METRICS_DIR:
     try:
         sample_files.use_folder(Path(settings.METRICS_DIR))
     except OSError as error:

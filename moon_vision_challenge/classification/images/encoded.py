@@ -14,7 +14,6 @@ from moon_vision_challenge.classification.images import bmp, formats, gif, iso_m
 from moon_vision_challenge.classification.images.budget import memory
 from moon_vision_challenge.classification.images.decoder_pool import Cost, decoders, too_much_memory, too_much_time
 from moon_vision_challenge.classification.images.structure import STORED_RGB_BYTES, PartCounter, Parts, Structure
-from moon_vision_challenge.observability import metrics
 
 _SCANNERS: dict[str, Callable[[bytes, PartCounter], Structure]] = {
     "JPEG": jpeg.scan,
@@ -110,6 +109,9 @@ class EncodedImage:
         return self.structure.parts or (self.data,)
 
     def _decode(self, min_side: int | None) -> Image.Image:
+        # Not above: a decoder process imports this package, too. It has no settings, and counts nothing.
+        from moon_vision_challenge.observability import metrics  # noqa: PLC0415
+
         request = self._request(min_side)
         with metrics.decode_seconds.labels(self.format).time():
             if self._is_isolated(min_side):
