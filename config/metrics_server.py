@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moon_vision_challenge.http_server.limits import Limits
-from moon_vision_challenge.http_server.supervisor import CannotListenError, Supervisor, listen
+from moon_vision_challenge.http_server.supervisor import serve
 from moon_vision_challenge.http_server.worker import Service
 
 MAX_BODY_BYTES = 1024
@@ -19,12 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=9000, help="(default: %(default)s)")
     options = parser.parse_args(argv)
-    try:
-        listener = listen(options.host, options.port)
-    except CannotListenError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return Supervisor(load, listener, processes=1).run()
+    return serve(load, options.host, options.port, processes=1)
 
 
 def load() -> Service:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from moon_vision_challenge.http_server.limits import Limits
 from moon_vision_challenge.http_server.request import Request
-from moon_vision_challenge.http_server.supervisor import CannotListenError, Supervisor, listen
+from moon_vision_challenge.http_server.supervisor import serve
 from moon_vision_challenge.http_server.worker import Service
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     options = parse(argv)
-    try:
-        listener = listen(options.host, options.port)
-    except CannotListenError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    supervisor = Supervisor(lambda: load(threads=options.threads), listener, processes=options.workers)
-    return supervisor.run(options.reload_paths if options.reload else ())
+    return serve(
+        lambda: load(threads=options.threads),
+        options.host,
+        options.port,
+        processes=options.workers,
+        reload_paths=options.reload_paths if options.reload else (),
+    )
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

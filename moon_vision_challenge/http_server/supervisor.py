@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +46,18 @@ def listen(host: str, port: int) -> socket.socket:
             raise CannotListenError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
         stack.pop_all()
     return listener
+
+
+def serve(
+    load: Callable[[], Service], host: str, port: int, *, processes: int, reload_paths: Sequence[Path] = ()
+) -> int:
+    """Listen and serve until SIGTERM or SIGINT. Returns the exit code. Standard error says if the port is taken."""
+    try:
+        listener = listen(host, port)
+    except CannotListenError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return Supervisor(load, listener, processes=processes).run(reload_paths)
 
 
 @dataclass
