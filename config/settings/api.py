@@ -31,7 +31,6 @@ SPECTACULAR_SETTINGS = {
     "SECURITY": [{"apiToken": []}],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "moon_vision_challenge.accounts.openapi.add_refusals",
-        "moon_vision_challenge.web.throttling.openapi.add_limits",
+        "moon_vision_challenge.web.openapi.add_refusals_and_limits",
     ],
 }

@@ -63,7 +63,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "moon_vision_challenge.accounts.middleware.AccessMiddleware",
+    "moon_vision_challenge.web.access.AccessMiddleware",
     "moon_vision_challenge.web.throttling.middleware.LimitsMiddleware",
 ]
 

@@ -1,7 +1,7 @@
-"""Who calls: owners, their API tokens, and what each route requires.
+"""Callers: owners, their API tokens, and what each route requires.
 
-AccessMiddleware handles each request before its view. It finds the caller (`caller.py`), and refuses the request if
-the caller may not use the route (`access.py`). A route without a rule is refused.
+AccessMiddleware (`web/access.py`) handles each request before its view. It finds the caller (`caller.py`), and refuses
+the request if the caller may not use the route (`access.py`). A route without a rule is refused.
 
 For other apps:
 

@@ -10,9 +10,9 @@ from moon_vision_challenge import __version__
 from moon_vision_challenge.accounts.access import PUBLIC, access
 from moon_vision_challenge.accounts.caller import Scope
 from moon_vision_challenge.accounts.errors import AccessRefusedError
-from moon_vision_challenge.accounts.middleware import authenticate
 from moon_vision_challenge.health.checks import PENDING, READINESS, STATUS
 from moon_vision_challenge.health.prober import Prober, Report
+from moon_vision_challenge.web.access import authenticate
 
 readiness = Prober(READINESS)
 status_of_all = Prober(STATUS)

@@ -10,6 +10,7 @@ from moon_vision_challenge.accounts.access import OWN_LOGIN, PUBLIC, Rule, check
 from moon_vision_challenge.accounts.caller import Caller, anonymous, set_caller
 from moon_vision_challenge.accounts.errors import AccessRefusedError, InvalidTokenError, MissingRuleError
 from moon_vision_challenge.accounts.token_cache import tokens
+from moon_vision_challenge.web.errors import error_body
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,7 @@ class AccessMiddleware:
         except AccessRefusedError as error:
             if isinstance(error, MissingRuleError):
                 logger.error("%s declares no access rule, so requests are refused", error.view)
-            body = {"detail": error.detail, "code": error.code}
-            return JsonResponse(body, status=error.status, headers=error.headers)
+            return JsonResponse(error_body(error.detail, error.code), status=error.status, headers=error.headers)
         return None
 
 
