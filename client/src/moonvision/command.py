@@ -5,14 +5,14 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
 from moonvision import images, outputs, settings
@@ -142,18 +142,8 @@ def _format_name(options: argparse.Namespace) -> str:
     return str(suffix)
 
 
-class _Advance:
-    """Call it after each image."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
-
-    def __call__(self) -> None:
-        self._progress.advance(self._task)
-
-
-def _progress(total: int, done: int, *, is_quiet: bool) -> AbstractContextManager[Any]:
-    """A bar with the rate and the remaining time, on standard error, if that is a terminal."""
+def _progress(total: int, done: int, *, is_quiet: bool) -> AbstractContextManager[Callable[[], object]]:
+    """Yields what to call after each image. On a terminal, shows a bar with the rate and the remaining time."""
     console = Console(stderr=True)
     if is_quiet or not console.is_terminal or total < 2:
         return nullcontext(lambda: None)
@@ -161,10 +151,11 @@ def _progress(total: int, done: int, *, is_quiet: bool) -> AbstractContextManage
 
 
 @contextmanager
-def _bar(console: Console, total: int, done: int) -> Iterator[_Advance]:
+def _bar(console: Console, total: int, done: int) -> Iterator[Callable[[], object]]:
     columns = (BarColumn(), MofNCompleteColumn(), _RateColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        yield _Advance(progress, progress.add_task("", total=total, completed=done))
+        task = progress.add_task("", total=total, completed=done)
+        yield lambda: progress.advance(task)
 
 
 class _RateColumn(ProgressColumn):
