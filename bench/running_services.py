@@ -29,7 +29,7 @@ def service(*names: str, env: Mapping[str, str] | None = None) -> Iterator[Servi
         "REDIS_URL": "",
         "TF_SERVING_URL": "",
         "WEB_PORT": str(free_port()),
-        "API_ANON_RATE": "1000000/s",  # requests are counted as usual, and none is refused
+        "API_ANON_RATE": "1000000/s",  # high enough to refuse nothing; requests are still counted
         "API_ANON_READ_RATE": "1000000/s",
         **(env or {}),
     }

@@ -55,7 +55,7 @@ def lzw_bomb(width: int, height: int) -> bytes:
 
 
 def planes(samples: int, side: int = 64) -> bytes:
-    """Each sample in strips of its own."""
+    """Stores each sample in separate strips."""
     more: list[Tag] = [(258, _SHORT, [8] * samples), (277, _SHORT, [samples]), (284, _SHORT, [2])]
     more += [(273, _LONG, [_PIXELS_AT] * samples), (279, _LONG, [side * side] * samples)]
     return strips(side, side, *more, (262, _SHORT, [2 if samples >= 3 else 1]), pixels=bytes(side * side))

@@ -88,7 +88,7 @@ def _created(url: str) -> str:
 
 
 class Clients:
-    """Ask everything again and again for `duration_s`, each question in threads of its own."""
+    """Repeat every question for `duration_s`. Each one has separate threads."""
 
     def __init__(self, asked: Mapping[str, Question], duration_s: float) -> None:
         self.answers = {name: Answers() for name in asked}

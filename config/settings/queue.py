@@ -40,8 +40,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # its length shows whether a worker will wake. Webhook receivers may be slow, so webhooks have a separate worker.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue(INFERENCE_QUEUE), Queue("webhooks")]
 CELERY_TASK_ROUTES = {"moon_vision_challenge.webhooks.tasks.*": {"queue": "webhooks"}}
-# Below the lease, so that a worker that hangs is stopped before its rows go to another one. There is no soft limit: its
-# exception would look like a failure of the current image, although the rows only need another attempt.
+# Shorter than the lease: a worker that hangs is stopped before another worker gets its rows. There is no soft limit:
+# its exception would look like a failure of the current image, although the rows only need another attempt.
 CELERY_TASK_TIME_LIMIT = INFERENCE_LEASE_S * 0.75
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,  # seconds; above the time limit, or Redis redelivers a running task

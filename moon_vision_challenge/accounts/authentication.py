@@ -1,4 +1,4 @@
-"""How DRF's views learn who calls."""
+"""Tells DRF's views who the caller is."""
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request

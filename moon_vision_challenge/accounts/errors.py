@@ -67,7 +67,7 @@ class TokensUnavailableError(AccessRefusedError):
 
 
 class TooManyUnknownTokensError(AccessRefusedError):
-    """Clients send so many unknown tokens that no others are looked up for now."""
+    """Clients send too many unknown tokens. For a moment, the service looks up no token that it does not know."""
 
     status = 503
     code = "authentication_busy"

@@ -1,4 +1,4 @@
-"""The page that Prometheus reads: the sum of what all processes have counted, and what the service is now."""
+"""The page that Prometheus reads: what all processes have counted, and the current state of the service."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

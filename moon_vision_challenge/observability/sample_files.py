@@ -1,9 +1,8 @@
 """The files in which each process counts, and which outlive it. One exporter reads them all.
 
-`prometheus_client` has a mode for several processes: each writes to memory-mapped files, and whoever is scraped adds
-them up. Left alone, the files of ended processes stay for ever, and its process ids repeat in other containers.
-Therefore each process here has a random name, holds a lock as long as it lives, and the exporter adds the files of
-those that have ended to a single one.
+`prometheus_client` has a mode for several processes: each writes to memory-mapped files, and the scraped process adds
+them up. By itself, it keeps the files of ended processes forever, and two containers may use the same process id. Here,
+each process has a random name and holds a lock while it runs, and the exporter merges the files of ended processes.
 https://prometheus.github.io/client_python/multiprocess/
 """
 
@@ -96,7 +95,7 @@ def use_folder(folder: Path) -> None:
 
 
 def collect(folder: Path) -> Iterable[Metric]:
-    """The sum over all processes, alive and ended. Shortens the folder first."""
+    """The sum over all processes, running and ended. Merges the files of ended processes first."""
     with _exclusive(folder):
         _fold_ended(folder)
         files = [str(path) for kind in KINDS for path in folder.glob(f"{kind}_*.db")]

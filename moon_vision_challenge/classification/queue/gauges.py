@@ -1,4 +1,4 @@
-"""What waits in the queue, for Prometheus. PostgreSQL is asked once for all scrapers."""
+"""The state of the queue for Prometheus. All scrapers share one query."""
 
 import logging
 import math

@@ -29,7 +29,7 @@ needs_database = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def disk(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """A file system of its own, which holds the uploads."""
+    """A separate file system, which holds the uploads."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]

@@ -99,7 +99,7 @@ def verdict(data: bytes, min_side: int | None) -> str:
 
 
 DEEP = ("PNG, I;16", "TIFF, I;16", "TIFF, I", "TIFF, F")
-"""Pillow clips them. Their rule has tests of its own, in test_images.py."""
+"""Pillow clips them. test_images.py tests their rule."""
 
 
 @pytest.mark.parametrize(
