@@ -5,12 +5,12 @@ line of JSON, then the pixels: RGB, row by row.
 """
 
 import json
-import math
 import os
 import resource
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +23,7 @@ from moon_vision_challenge.classification.images.decoder_pool import OUT_OF_MEMO
 
 
 def main() -> None:
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent. This process ends when its pipe closes.
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -49,16 +50,16 @@ def _prepare_libraries() -> None:
 
 
 def _answer(request: dict[str, Any], data: bytes, answers: BinaryIO) -> None:
-    _limit(cpu_s=request.pop("cpu_s"), memory_bytes=request.pop("memory_bytes"))
     wants_pixels = request.pop("wants_pixels")
-    try:
-        image = pixels.decode(data, pixels.Request(**request))
-    except InvalidImageError as error:
-        _tell(answers, error=type(error).__name__, text=str(error), detail=error.detail)
-        return
-    _tell(answers, width=image.width, height=image.height)
-    if wants_pixels:
-        _write_pixels(image, answers)
+    with _limits(cpu_s=request.pop("cpu_s"), memory_bytes=request.pop("memory_bytes")):
+        try:
+            image = pixels.decode(data, pixels.Request(**request))
+        except InvalidImageError as error:
+            _tell(answers, error=type(error).__name__, text=str(error), detail=error.detail)
+            return
+        _tell(answers, width=image.width, height=image.height)
+        if wants_pixels:
+            _write_pixels(image, answers)
 
 
 def _tell(answers: BinaryIO, **message: Any) -> None:
@@ -71,14 +72,20 @@ def _write_pixels(image: Image.Image, answers: BinaryIO) -> None:
         answers.write(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
 
 
-def _limit(*, cpu_s: float, memory_bytes: int) -> None:
-    """Limit the process from now on. The kernel ends it (SIGXCPU) or refuses it memory (MemoryError)."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    end_s = math.ceil(used.ru_utime + used.ru_stime + cpu_s)
-    resource.setrlimit(resource.RLIMIT_CPU, (end_s, resource.RLIM_INFINITY))
+@contextmanager
+def _limits(*, cpu_s: float, memory_bytes: int) -> Iterator[None]:
+    """Limit one image. The kernel ends the process (SIGPROF) or refuses it memory (MemoryError).
+
+    RLIMIT_CPU would count from the start of the process, by a clock that getrusage does not show: the two drift apart.
+    """
+    inherited = resource.getrlimit(resource.RLIMIT_AS)
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
     if sys.platform == "linux":
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, inherited[1]))
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    resource.setrlimit(resource.RLIMIT_AS, inherited)
 
 
 def _offer_to_the_oom_killer() -> None:

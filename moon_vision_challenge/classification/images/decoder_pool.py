@@ -37,7 +37,7 @@ _SLACK_BYTES = 64 * 1024 * 1024
 _COPIES = 4
 """How often libraries copy the file."""
 _SLOW_MACHINE = 3
-_SLACK_S = 1.0
+_SLACK_S = 1.5
 """What an image may take beyond its estimate, on a machine that is slower than the one in docs/images.md."""
 _WALL_FACTOR = 10
 """How much longer than the limit of CPU time a decode may last, on a machine that is busy with other work."""
@@ -213,7 +213,7 @@ class _Decoder:
     def _why_it_died(self, cpu_limit_s: float) -> InvalidImageError:
         self._process.kill()
         code = self._process.wait()
-        if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        if code in (-signal.SIGPROF, -signal.SIGKILL):
             return too_much_time(f"the decoder was ended by signal {-code}", cpu_limit_s)
         if code == OUT_OF_MEMORY:
             return too_much_memory("the decoder had no more memory")

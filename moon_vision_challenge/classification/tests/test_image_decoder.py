@@ -84,6 +84,18 @@ def test_an_image_that_should_be_cheap_gets_little_cpu_time(pool: DecoderPool, s
     assert decode(pool) == photo().tobytes()
 
 
+def test_the_cpu_time_of_earlier_images_is_not_charged(pool: DecoderPool) -> None:
+    half_a_second = jpeg.empty_scans(150, 4000, 3000)
+    for _ in range(6):
+        decode(pool, half_a_second, SLOW_REQUEST, COST._replace(cpu_s=0.1))
+    assert len(pool.process_ids()) == 1
+
+
+def test_an_idle_decoder_has_no_limits(pool: DecoderPool) -> None:
+    decode(pool)
+    assert psutil.Process(pid(pool)).rlimit(psutil.RLIMIT_AS)[0] == psutil.RLIM_INFINITY
+
+
 def test_too_much_memory_costs_one_image(pool: DecoderPool) -> None:
     data = tiff.strips(10_000, 10_000, pixels=zlib.compress(bytes(100_000_000)), compression=8)
     with pytest.raises(ImageTooExpensiveError) as caught:
