@@ -81,7 +81,7 @@ class SecretOnceMixin:
 class ApiTokenAdmin(SecretOnceMixin, admin.ModelAdmin[ApiToken]):
     form = ApiTokenForm
     explanation = "The API token."
-    list_display = ["name", "owner", "prefix", "scopes", "state", "expires_at", "last_used_at"]
+    list_display = ["name", "owner", "prefix", "scopes", "state", "rate", "expires_at", "last_used_at"]
     list_filter = ["owner"]
     list_select_related = ["owner"]
     search_fields = ["name", "owner__name", "prefix"]
@@ -96,7 +96,12 @@ class ApiTokenAdmin(SecretOnceMixin, admin.ModelAdmin[ApiToken]):
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: forms.ModelForm[ApiToken], change: bool) -> None:  # noqa: ARG002
         token, secret = tokens.create_token(
-            owner=obj.owner, name=obj.name, scopes=obj.scopes, expires_at=obj.expires_at, actor=actor_of(request)
+            owner=obj.owner,
+            name=obj.name,
+            scopes=obj.scopes,
+            expires_at=obj.expires_at,
+            rate=obj.rate,
+            actor=actor_of(request),
         )
         obj.pk, obj.prefix = token.pk, token.prefix
         request.__dict__["new_secret"] = secret

@@ -7,6 +7,7 @@ from django.test import Client
 
 from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID
 from moon_vision_challenge.accounts.models import ApiToken, Owner
+from moon_vision_challenge.accounts.rates import Rate
 from moon_vision_challenge.accounts.tests.conftest import ClientOf, NewToken
 from moon_vision_challenge.webhooks.models import WebhookSecret
 
@@ -41,9 +42,15 @@ def test_a_new_token_is_shown_once_and_works(admin: Client, client_of: ClientOf)
     assert text not in str(admin.cookies)
 
 
+def test_a_new_token_keeps_its_rate(admin: Client) -> None:
+    add(admin, rate="5/s")
+    assert ApiToken.objects.get().rates.token == (Rate(5, 1),)
+
+
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
+        ({"rate": "fast"}, "rate"),
         ({"scopes": []}, "scopes"),
         ({"scopes": ["all"]}, "scopes"),
         ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00:00"}, "expires_at"),

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from moon_vision_challenge.accounts import secret
 from moon_vision_challenge.accounts.models import ApiToken, Owner
+from moon_vision_challenge.accounts.rates import Rate
 from moon_vision_challenge.accounts.token_cache import TokenCache
 from moon_vision_challenge.webhooks.models import WebhookSecret
 
@@ -28,12 +29,14 @@ def actions(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 
 def test_a_new_token_is_alone_on_standard_output_and_works() -> None:
-    out, err = run("create_api_token", "ci", "--owner", "alice", "--scopes", "read", "--expires", "90d")
+    out, err = run(
+        "create_api_token", "ci", "--owner", "alice", "--scopes", "read", "--expires", "90d", "--rate", "5/s"
+    )
     assert secret.is_well_formed(out.strip())
     assert out.count("\n") == 1
     assert "alice" in err
     caller = TokenCache().find_caller(out.strip())
-    assert (caller.token_name, list(caller.scopes)) == ("ci", ["read"])
+    assert (caller.token_name, list(caller.scopes), caller.rates.token) == ("ci", ["read"], (Rate(5, 1),))
     token = ApiToken.objects.get()
     assert token.owner.name == "alice"
     assert token.expires_at
@@ -61,6 +64,7 @@ def test_an_owner_has_several_tokens_and_a_name_is_free_again_after_a_revocation
         (["x", "--scopes", "all"], "Unknown scopes: 'all'"),
         (["x", "--scopes", ""], "Unknown scopes"),
         (["x", "--expires", "soon"], "is not a time"),
+        (["x", "--rate", "fast"], "is not a rate"),
         (["x" * 101], "at most 100 characters"),
     ],
 )

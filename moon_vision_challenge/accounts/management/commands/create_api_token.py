@@ -26,6 +26,7 @@ class Command(BaseCommand):
             help=f"separated by commas: {', '.join(Scope)}; by default, %(default)s",
         )
         parser.add_argument("--expires", type=duration, help="when it ends, such as 90d or 12h; by default, never")
+        parser.add_argument("--rate", default="", help="such as 5/s or 5/s,1000/d; by default, that of API_TOKEN_RATE")
 
     def handle(self, *, name: str, owner: str | None, scopes: str, **options: Any) -> None:
         wanted = {scope.strip() for scope in scopes.split(",") if scope.strip()}
@@ -40,6 +41,7 @@ class Command(BaseCommand):
                     actor=actor(),
                     scopes=wanted,
                     expires_at=timezone.now() + expires_in if expires_in else None,
+                    rate=options["rate"],
                 )
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
