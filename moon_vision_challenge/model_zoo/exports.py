@@ -13,9 +13,16 @@ from moon_vision_challenge.model_zoo.errors import AddError
 MAX_BYTES = 20_000_000_000  # of what a tarball holds
 _TARBALLS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _LABEL_FILES = ("labels.txt", "labels.json", "classes.txt", "class_names.txt", "class_indices.json", "synset.txt")
-# Suffix → how to get a file that can be served
+_ONNX_ANEW = "Export ONNX of the model that it was made from"
+# Name or suffix → how to get a file that can be served
 _OTHERS = {
+    "model.json": (  # TensorFlow.js
+        "In Teachable Machine: Export Model, TensorFlow, SavedModel. "
+        "Elsewhere: `tensorflowjs_converter --input_format=tfjs_layers_model --output_format=keras_saved_model`"
+    ),
+    "pytorch_model.bin": "`optimum-cli export onnx --model FOLDER OUTPUT`",
     ".pt": "In Ultralytics: `yolo export model=FILE format=onnx`. In PyTorch: `torch.onnx.export`",
+    ".pt2": "In PyTorch: `torch.onnx.export`",
     ".pth": "In PyTorch: `torch.onnx.export`",
     ".ckpt": "In PyTorch: `torch.onnx.export`",
     ".safetensors": "`optimum-cli export onnx --model FOLDER OUTPUT`",
@@ -25,9 +32,16 @@ _OTHERS = {
     ".tflite": "Export a SavedModel of the model that it was made from",
     ".pkl": "`skl2onnx.to_onnx`",
     ".joblib": "`skl2onnx.to_onnx`",
-    ".mlmodel": "Export ONNX of the model that it was made from",
+    ".mlmodel": _ONNX_ANEW,
+    ".mlpackage": _ONNX_ANEW,
+    ".engine": _ONNX_ANEW,  # TensorRT
+    ".xml": _ONNX_ANEW,  # OpenVINO
     ".zip": "Unpack it, and name the folder",
 }
+
+
+def _how_else(path: Path) -> str | None:
+    return _OTHERS.get(path.name) or _OTHERS.get(path.suffix.lower())
 
 
 class Export(NamedTuple):
@@ -75,20 +89,26 @@ def find_export(path: Path) -> Iterator[Export]:
     elif path.is_dir():
         yield _in_folder(path, path.resolve().name)
     elif path.suffix == ".onnx":
-        yield Export(path, (path.parent,), path.stem if path.stem != "model" else path.resolve().parent.name)
+        yield _of_onnx_file(path)
     elif path.name == "saved_model.pb":
         yield Export(path.parent, (path.parent, path.parent.parent), path.resolve().parent.name)
     else:
-        how = _OTHERS.get(path.suffix.lower(), "Export the model as ONNX or as a SavedModel")
+        how = _how_else(path) or "Export the model as ONNX or as a SavedModel"
         raise AddError(f"{path} is neither ONNX nor a SavedModel. {how}, and add that.")
+
+
+def _of_onnx_file(path: Path) -> Export:
+    folder = path.resolve().parent
+    is_inner = folder.name == "onnx"  # as in repositories of Hugging Face: their other files are one folder above
+    folders = (path.parent, folder.parent) if is_inner else (path.parent,)
+    return Export(path, folders, path.stem if path.stem != "model" else folders[-1].resolve().name)
 
 
 def _in_folder(folder: Path, name: str) -> Export:
     models = sorted({*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx"), *folder.glob("*/*.onnx")})
     saved = sorted({one.parent for depth in ("", "*/", "*/*/") for one in folder.glob(f"{depth}saved_model.pb")})
     if not models and not saved:
-        other = next((one for one in sorted(folder.rglob("*")) if one.suffix in _OTHERS), None)
-        how = f" {_OTHERS[other.suffix]}, and add that." if other else ""
+        how = next((f" {how}, and add that." for one in sorted(folder.rglob("*")) if (how := _how_else(one))), "")
         raise AddError(f"{folder} holds neither an ONNX file nor a SavedModel.{how}")
     preferred = [one for one in models if one.name == "model.onnx"]
     if len(candidates := preferred or models or saved) > 1:
