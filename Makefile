@@ -91,11 +91,13 @@ chaos: ## Kill services at random while posting inferences, and check that nothi
 
 ##@ Models
 
+TF_VENV := .run/tf-venv
+# A SavedModel tries a photo in TensorFlow, if it is installed.
 add_model: ## Serve your own classifier: make add_model ARGS="export.onnx --labels labels.txt --photo cat.jpg"
-	@native/bootstrap.sh native && exec $(PY) -m moon_vision_challenge.model_zoo add $(ARGS)
+	@native/bootstrap.sh native && exec $(if $(wildcard $(TF_VENV)/bin/python),$(TF_VENV)/bin/python,$(PY)) \
+		-m moon_vision_challenge.model_zoo add $(ARGS)
 
 # TensorFlow has its own environment: the services never import it, except the model server when it is installed there.
-TF_VENV := .run/tf-venv
 TF_INSTALL = native/bootstrap.sh native && \
 	{ test -x $(TF_VENV)/bin/python || .venv/bin/uv venv --quiet --clear --python .venv/bin/python $(TF_VENV); } && \
 	.venv/bin/uv pip install --python $(TF_VENV)/bin/python --require-hashes -r requirements/tensorflow.txt

@@ -17,7 +17,7 @@ derive production base.in
 derive model_server model_server.in
 derive model_zoo model_zoo.in
 derive tensorflow tensorflow.in model_server.in model_zoo.in
-derive exports exports.in tensorflow.in model_server.in model_zoo.in
+derive exports exports.in tensorflow.in model_server.in model_zoo.in --constraint=tensorflow.txt
 derive docs docs.in
 compile uv.in --output-file=uv.txt "$@"
 compile redis.in --output-file=redis.txt "$@"

@@ -10,15 +10,12 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from PIL import Image
+from typing import Any
 
 from moon_vision_challenge.model_io import answers, inputs
-from moon_vision_challenge.model_io.answers import OutputForm
 from moon_vision_challenge.model_io.declaration import FIELDS, Declaration, declare
-from moon_vision_challenge.model_io.errors import AnswerError, DeclarationError
-from moon_vision_challenge.model_io.inputs import FLOATS, InputForm
+from moon_vision_challenge.model_io.errors import DeclarationError
+from moon_vision_challenge.model_io.inputs import FLOATS
 from moon_vision_challenge.model_io.presets import preset_names
 from moon_vision_challenge.model_zoo.add_arguments import add_parser, is_interactive, read_size
 from moon_vision_challenge.model_zoo.class_file import class_text, with_class
@@ -30,17 +27,9 @@ from moon_vision_challenge.model_zoo.models_config import is_listed, with_model
 from moon_vision_challenge.model_zoo.onnx_file import OnnxFile
 from moon_vision_challenge.model_zoo.recognition import Recognised, read_labels_file, recognise
 from moon_vision_challenge.model_zoo.saved_model_file import inspect_saved_model
+from moon_vision_challenge.model_zoo.trial import Forms, try_photo
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # what the dispatcher accepts as a model_type
-_TOP = 5
-
-
-class Forms(NamedTuple):
-    """What the model takes and returns, as far as this is known without TensorFlow."""
-
-    input: InputForm | None
-    """None: the graph takes encoded images."""
-    output: OutputForm
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,7 +58,7 @@ def _add(export: Export, arguments: argparse.Namespace) -> None:
         raise AddError(f"The name {name!r} cannot be used: use ASCII letters, digits, '_', '-' and '.' (--name).")
     declared, forms = _complete(export, inspected, recognised, arguments)
     if (photo := arguments.photo or _ask_photo(arguments)) is not None:
-        _try_photo(photo, onnx_file, declared, forms)
+        try_photo(photo, onnx_file or export.model, declared, forms)
     if not arguments.yes and is_interactive() and input("Add it? [Y/n] ").strip().lower() not in ("", "y", "yes"):
         raise AddError("You said no.")
     _install(export, onnx_file, name, declared, arguments)
@@ -147,42 +136,21 @@ def _ask(problem: str, field: str, said: dict[str, Any], preset: str | None) -> 
 def _forms(inspected: Inspected, declared: Declaration) -> Forms:
     preferred = ["raw", "predict_images", "serving_default"]
     others = [name for name in inspected.signatures if name not in preferred]
-    signatures = [inspected.signatures[name] for name in [*preferred, *others] if name in inspected.signatures]
-    for signature in signatures:
-        if len(signature.inputs) == 1 and (found := _form(signature, declared)) is not None:
+    signatures = {name: inspected.signatures[name] for name in [*preferred, *others] if name in inspected.signatures}
+    for name, signature in signatures.items():
+        if len(signature.inputs) == 1 and (found := _form(name, signature, declared)) is not None:
             return found
-    shown = "; ".join(", ".join(one.inputs) for one in signatures)
+    shown = "; ".join(", ".join(one.inputs) for one in signatures.values())
     raise AddError(f"The model does not take one image, but {shown}. Write a Classificator with hooks of your own.")
 
 
-def _form(signature: Signature, declared: Declaration) -> Forms | None:
+def _form(name: str, signature: Signature, declared: Declaration) -> Forms | None:
     [tensor] = signature.inputs.values()
     if tensor.dtype == "DT_STRING":
-        return Forms(None, answers.read_output(signature.outputs, declared))
+        return Forms(name, None, answers.read_output(signature.outputs, declared))
     if not inputs.takes_image(tensor, declared):
         return None
-    return Forms(inputs.read_input(tensor, declared), answers.read_output(signature.outputs, declared))
-
-
-def _try_photo(path: Path, onnx_file: OnnxFile | None, declared: Declaration, forms: Forms) -> None:
-    try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-        pixels = None if forms.input is None else inputs.prepare(rgb, forms.input, declared)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise AddError(f"{path} cannot be read as a picture: {error}.") from error
-    if onnx_file is None or pixels is None:
-        why = "a SavedModel runs in TensorFlow" if onnx_file is None else "the model decodes pictures itself"
-        print(f"{path}: not tried, because {why}, and this command does not. Send it once the model is served.")
-        return
-    row = onnx_file.run(pixels)
-    try:
-        found = answers.decode(row[forms.output.name], forms.output, declared, _TOP)
-    except (AnswerError, KeyError) as error:
-        raise AddError(f"The model's answer cannot be read: {error}.") from error
-    print(f"{path}: {answers.label_of(found, declared)}")
-    for one in found:
-        print(f"  {'' if one.score is None else format(one.score, '.4f'):>8}  {one.label}")
+    return Forms(name, inputs.read_input(tensor, declared), answers.read_output(signature.outputs, declared))
 
 
 def _install(
