@@ -21,6 +21,7 @@ from moon_vision_challenge.classification.tests.pictures import photo
 from moon_vision_challenge.classification.tests.service import Service
 from moon_vision_challenge.postgresql import hang
 from moon_vision_challenge.tests.dns_server import DNSServer, Resolve, dns_server
+from moon_vision_challenge.tests.peer import Peer, StartPeer
 from native.services import Services
 
 StartFake = Callable[[Answer], FakeModelServer]
@@ -72,6 +73,12 @@ def start_fake(settings: Settings) -> Iterator[StartFake]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def start_peer() -> Iterator[StartPeer]:
+    with ExitStack() as stack:
+        yield lambda *args, **kwargs: stack.enter_context(Peer(*args, **kwargs))
 
 
 @pytest.fixture(scope="session")

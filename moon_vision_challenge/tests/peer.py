@@ -84,6 +84,9 @@ class Peer:
         return self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
 
+StartPeer = Callable[..., Peer]
+
+
 def _read_request(stream: socket.socket) -> bytes:
     received = b""
     while b"\r\n\r\n" not in received:

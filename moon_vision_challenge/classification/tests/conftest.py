@@ -3,7 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from moon_vision_challenge.classification import tasks
+from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests.adding import Add, adding
+from moon_vision_challenge.classification.tests.rows import create
 
 
 @pytest.fixture
@@ -11,3 +14,16 @@ def add(tmp_path: Path) -> Iterator[Add]:
     """Add an export as a user does, serve it, and return the classificator that was written."""
     with adding(tmp_path) as run:
         yield run
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ids that would have been sent to the queue; the real queue is in test_queue.py."""
+    ids: list[int] = []
+    monkeypatch.setattr(tasks, "enqueue_inference", lambda inference: ids.append(inference.pk))
+    return ids
+
+
+@pytest.fixture
+def inference(jpeg: bytes) -> Inference:
+    return create(jpeg)

@@ -13,14 +13,14 @@ from django.test import Client
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification import services
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.folder_storage import MediaFolderStorage
 from moon_vision_challenge.classification.models import IdempotencyKey, Inference
 from moon_vision_challenge.classification.queue import batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
-from moon_vision_challenge.classification.tests.test_services import stored_files
+from moon_vision_challenge.classification.tests.rows import stored_files
 from moon_vision_challenge.conftest import StartFake
 from moon_vision_challenge.webhooks import delivery, outbox
 from moon_vision_challenge.webhooks.models import WebhookDelivery
@@ -32,9 +32,8 @@ STATUS = Inference.STATUS
 
 
 @pytest.fixture
-def created(client: APIClient, jpeg: bytes, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Inference:
+def created(client: APIClient, jpeg: bytes, settings: Settings, sent: list[int]) -> Inference:
     """A row with everything that a row can have."""
-    monkeypatch.setattr(tasks, "enqueue_inference", lambda _: None)
     settings.WEBHOOK_SECRET = "whsec_" + "A" * 32
     body = {"model_type": "resnet", "image": pictures.upload(jpeg), "webhook_url": "https://example.com/"}
     response = client.post(URL, body, headers={"Idempotency-Key": "k-1"})

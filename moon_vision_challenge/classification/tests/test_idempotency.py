@@ -5,25 +5,19 @@ from rest_framework.test import APIClient
 
 from moon_vision_challenge.accounts import tokens
 from moon_vision_challenge.accounts.models import Owner
-from moon_vision_challenge.classification import services, tasks
+from moon_vision_challenge.classification import services
 from moon_vision_challenge.classification.models import IdempotencyKey, Inference
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.posting import V1
 from moon_vision_challenge.classification.tests.racing import race
-from moon_vision_challenge.classification.tests.test_services import stored_files
+from moon_vision_challenge.classification.tests.rows import stored_files
 
-URL = "/api/v1/inferences/"
-
-
-@pytest.fixture(autouse=True)
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    ids: list[int] = []
-    monkeypatch.setattr(tasks, "enqueue_inference", lambda inference: ids.append(inference.pk))
-    return ids
+pytestmark = pytest.mark.usefixtures("sent")
 
 
 def post(client: APIClient, data: bytes, key: str, model_type: str = "resnet", **headers: str) -> Any:
     body = {"model_type": model_type, "image": pictures.upload(data)}
-    return client.post(URL, body, headers={"Idempotency-Key": key, **headers})
+    return client.post(V1, body, headers={"Idempotency-Key": key, **headers})
 
 
 @pytest.mark.django_db
@@ -65,7 +59,7 @@ def test_anonymous_callers_at_two_addresses_share_no_key(client: APIClient, jpeg
     responses = []
     for address in ("192.0.2.1", "192.0.2.2"):
         body = {"model_type": "resnet", "image": pictures.upload(jpeg)}
-        responses.append(client.post(URL, body, headers={"Idempotency-Key": "k-1"}, REMOTE_ADDR=address))
+        responses.append(client.post(V1, body, headers={"Idempotency-Key": "k-1"}, REMOTE_ADDR=address))
     assert [response.status_code for response in responses] == [201, 201]
 
 
@@ -102,7 +96,7 @@ def test_a_row_that_is_deleted_while_its_key_is_used_again_makes_a_new_one(
 @pytest.mark.django_db
 def test_without_a_key_every_post_is_a_row(client: APIClient, jpeg: bytes) -> None:
     for _ in range(2):
-        client.post(URL, {"model_type": "resnet", "image": pictures.upload(jpeg)})
+        client.post(V1, {"model_type": "resnet", "image": pictures.upload(jpeg)})
     assert Inference.objects.count() == 2
 
 

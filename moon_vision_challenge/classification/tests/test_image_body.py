@@ -7,22 +7,15 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.posting import V0, V1
 from moon_vision_challenge.conftest import StartFake
 
-V0 = "/api/v0/inferences/"
-V1 = "/api/v1/inferences/"
+pytestmark = pytest.mark.usefixtures("sent")
+
 QUERY = "?model_type=efficientnet_lite0"
-
-
-@pytest.fixture(autouse=True)
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    ids: list[int] = []
-    monkeypatch.setattr(tasks, "enqueue_inference", lambda inference: ids.append(inference.pk))
-    return ids
 
 
 def post(

@@ -1,7 +1,5 @@
 """`image_url`: the service fetches the image. The servers are real, on loopback."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import Any
 
@@ -9,30 +7,20 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge import http_client
-from moon_vision_challenge.classification import remote_image, tasks
+from moon_vision_challenge.classification import remote_image
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.posting import V0, V1
 from moon_vision_challenge.conftest import StartFake
+from moon_vision_challenge.http_client import guarded
 from moon_vision_challenge.tests.dns_server import Resolve
-from moon_vision_challenge.tests.peer import Peer
-
-V0 = "/api/v0/inferences/"
-V1 = "/api/v1/inferences/"
-StartPeer = Callable[..., Peer]
+from moon_vision_challenge.tests.peer import Peer, StartPeer
 
 
 @pytest.fixture(autouse=True)
-def _allowed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def _allowed(settings: Settings, sent: list[int]) -> None:
     settings.ALLOW_IMAGE_URLS = settings.IMAGE_URL_ALLOW_PRIVATE_ADDRESSES = True
-    monkeypatch.setattr(tasks, "enqueue_inference", lambda _: None)
-
-
-@pytest.fixture
-def start_peer() -> Iterator[StartPeer]:
-    with ExitStack() as stack:
-        yield lambda *args, **kwargs: stack.enter_context(Peer(*args, **kwargs))
 
 
 def ok(content: bytes) -> bytes:
@@ -166,7 +154,7 @@ def test_the_target_of_a_redirect_is_judged_as_the_url_itself(
     outer = start_peer(redirect(location.format(port=inner.port)), addresses=("127.0.0.2",))
     resolve(["127.0.0.2"])
     public = ip_address("127.0.0.2")
-    monkeypatch.setattr(http_client, "is_public", lambda address: ip_address(address) == public)
+    monkeypatch.setattr(guarded, "is_public", lambda address: ip_address(address) == public)
     assert_names_the_field(post(client, V0, f"http://photos.example:{outer.port}/"), words)
     assert (len(outer.requests), inner.connections) == (1, [])
 

@@ -8,12 +8,12 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import media_urls, tasks
+from moon_vision_challenge.classification import media_urls
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.posting import V1
 
-V1 = "/api/v1/inferences/"
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent")]
 
 
 class Clock:
@@ -21,11 +21,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "enqueue_inference", lambda _: None)
 
 
 @pytest.fixture

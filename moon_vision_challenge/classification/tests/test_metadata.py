@@ -12,7 +12,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from chaos.corpus import CASES, Case, Verdict
-from moon_vision_challenge.classification import images, tasks
+from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.exceptions import InvalidImageError
 from moon_vision_challenge.classification.images.metadata import without_metadata
 from moon_vision_challenge.classification.models import Inference
@@ -161,9 +161,8 @@ def test_whatever_is_accepted_is_stripped_or_refused(case: Case) -> None:
 
 
 @pytest.fixture
-def _stripping(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def _stripping(settings: Settings, sent: list[int]) -> None:
     settings.STRIP_IMAGE_METADATA = True
-    monkeypatch.setattr(tasks, "enqueue_inference", lambda _: None)
 
 
 @pytest.mark.django_db
@@ -187,8 +186,8 @@ def test_a_format_that_cannot_be_stripped_is_refused_by_name(client: APIClient, 
 
 
 @pytest.mark.django_db
-def test_the_bytes_are_the_original_ones_by_default(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "enqueue_inference", lambda _: None)
+@pytest.mark.usefixtures("sent")
+def test_the_bytes_are_the_original_ones_by_default(client: APIClient) -> None:
     data = jpeg(6)
     client.post("/api/v1/inferences/", {"model_type": "resnet", "image": pictures.upload(data)})
     assert Inference.objects.get().image.read() == data

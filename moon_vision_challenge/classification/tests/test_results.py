@@ -1,53 +1,20 @@
 """Whatever a hook returns or raises: what leaves the classificator can be stored and sent, or one error says why."""
 
 import asyncio
-import enum
-import json
 import types
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from PIL import Image
 
 from moon_vision_challenge.classification import abstract_classificator
-from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError
 from moon_vision_challenge.classification.results import contained
+from moon_vision_challenge.classification.tests.hooks import HOOKS, IMAGE, Colour, Unshowable, raising, returning
 from moon_vision_challenge.classification.tests.test_dispatchers import Complete
 from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH
 
-IMAGE = Image.new("RGB", (1, 1))
 Prediction: Any = abstract_classificator.Prediction  # the tests put in what its types forbid
-
-
-class Colour(str, enum.Enum):  # noqa: UP042  # whose str() is not its value
-    RED = "red"
-
-
-class Unshowable:
-    def __repr__(self) -> str:
-        raise SystemExit("not even this")
-
-
-def returning(hook: str, value: Any) -> Complete:
-    def returns(*_: Any) -> Any:
-        return value
-
-    made: Complete = type("Returning", (Complete,), {hook: returns, "__module__": __name__})()
-    return made
-
-
-def raising(hook: str, error: BaseException) -> Complete:
-    def raises(*_: Any) -> Any:
-        raise error
-
-    made: Complete = type("Raising", (Complete,), {hook: raises, "__module__": __name__})()
-    return made
 
 
 @pytest.mark.parametrize(
@@ -83,7 +50,7 @@ NO_LABELS = [
 @pytest.mark.parametrize("top_k", [0, 2])
 def test_what_is_not_a_label_is_an_error_that_names_the_class_and_the_value(label: Any, top_k: int) -> None:
     for one in (returning("decode_predictions", label), returning("predict_batch", [label, "b"])):
-        with pytest.raises(InvalidPredictionError, match=r"test_results.Returning returned .*: a label must") as caught:
+        with pytest.raises(InvalidPredictionError, match=r"hooks.Returning returned .*: a label must") as caught:
             one.classify([IMAGE, IMAGE], top_k=top_k)
         assert len(str(caught.value)) < 400
         assert len(caught.value.detail) < 400
@@ -159,9 +126,6 @@ def test_tuples_and_arrays_of_labels_are_lists(labels: Any) -> None:
     assert [one.label for one in returning("predict_batch", labels).classify([IMAGE, IMAGE])] == ["a", "b"]
 
 
-HOOKS = ["preprocess_input", "process_prediction", "decode_predictions", "decode_scores", "process_batch"]
-
-
 @pytest.mark.parametrize("hook", [*HOOKS, "predict_batch"])
 @pytest.mark.parametrize(
     "error",
@@ -201,96 +165,3 @@ def test_deep_recursion_in_a_hook_fails_its_image_only() -> None:
 
     with pytest.raises(InvalidPredictionError, match="Endless raised RecursionError"):
         Endless().predict(IMAGE)
-
-
-class Score(float):
-    """A subclass, as some libraries return."""
-
-
-class Row(NamedTuple):
-    label: str
-    score: float
-
-
-LABELS = st.text(st.characters(), max_size=20) | st.sampled_from(["cat", "\0", "\ud800", "x" * 2000, Colour.RED])
-NUMBERS = st.integers() | st.floats() | st.decimals() | st.fractions() | st.complex_numbers() | st.booleans()
-SCALARS = st.one_of(
-    hnp.arrays(
-        hnp.scalar_dtypes() | hnp.byte_string_dtypes() | hnp.unicode_string_dtypes(), hnp.array_shapes(min_dims=0)
-    ),
-    hnp.scalar_dtypes().flatmap(hnp.from_dtype),
-    st.builds(np.ma.masked_array, st.lists(st.floats(), max_size=3), mask=st.booleans()),
-    st.builds(Score, st.floats()),
-)
-OBJECTS = st.sampled_from([None, object(), int, Complete, np.ma.masked, ..., NotImplemented])
-LEAVES = st.one_of(LABELS, NUMBERS, SCALARS, OBJECTS, st.binary(max_size=9), st.dates(), st.uuids())
-PREDICTIONS = st.builds(
-    Prediction, LABELS | SCALARS | LEAVES, st.none() | st.floats(0, 1) | LEAVES, st.none() | st.integers(0, 9) | LEAVES
-)
-
-
-def collections(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    many = st.lists(inner, max_size=3)
-    return st.one_of(
-        many, many.map(tuple), many.map(iter), many.map(lambda items: (item for item in items)),
-        many.map(lambda items: dict(enumerate(items))), st.builds(Row, LABELS, inner), st.sets(LABELS, max_size=3),
-    )  # fmt: skip
-
-
-ANYTHING = st.recursive(LEAVES | PREDICTIONS, collections, max_leaves=6)
-PAIRS = st.tuples(LEAVES, LEAVES).map(list)
-RETURNED = {
-    "decode_predictions": LABELS | ANYTHING,
-    "decode_scores": st.lists(PREDICTIONS, max_size=4) | ANYTHING,
-    "predict_batch": PAIRS | ANYTHING,
-}
-
-
-def storable(found: Sequence[Classification]) -> bool:
-    for one in found:
-        json.loads(json.dumps([one.label, *one.predictions], allow_nan=False).encode("utf-8"))
-        assert type(one.label) is str
-        assert len(one.label) <= LABEL_MAX_LENGTH
-        assert "\0" not in one.label
-        one.label.encode()
-        assert all(type(prediction) is Prediction for prediction in one.predictions)
-    return True
-
-
-def classify(one: Complete, top_k: int) -> bool:
-    """Whether it answered."""
-    refused: InvalidPredictionError | None = None
-    found: Sequence[Classification] = ()
-    try:
-        found = one.classify([IMAGE, IMAGE], top_k=top_k)
-    except InvalidPredictionError as error:
-        refused = error
-    if refused is None:
-        return storable(found)
-    json.dumps(refused.detail).encode()
-    assert len(str(refused)) < 400
-    return False
-
-
-@pytest.mark.parametrize("hook", RETURNED)
-@given(data=st.data(), top_k=st.integers(0, 4))
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-def test_only_storable_values_leave_a_hook(hook: str, data: st.DataObject, top_k: int) -> None:
-    event(f"{hook} answers: {classify(returning(hook, data.draw(RETURNED[hook])), top_k)}")
-
-
-EXCEPTIONS = [
-    *(SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError, RecursionError, asyncio.CancelledError),
-    *(BaseException, StopIteration, StopAsyncIteration, ValueError, OSError, Exception, Warning, AssertionError),
-]
-
-
-@pytest.mark.parametrize("hook", [*HOOKS, "predict_batch"])
-@given(kind=st.sampled_from(EXCEPTIONS), arguments=st.lists(ANYTHING, max_size=2))
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_exception_of_a_hook_ends_the_process(hook: str, kind: type[BaseException], arguments: list[Any]) -> None:
-    images = [IMAGE] if hook == "process_prediction" else [IMAGE, IMAGE]
-    error = kind(*arguments)
-    with pytest.raises(Exception) as caught:  # noqa: PT011  # the test is that it is not a BaseException
-        raising(hook, error).classify(images, top_k=1)
-    assert caught.value is error or isinstance(caught.value, InvalidPredictionError)

@@ -1,9 +1,7 @@
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import DatabaseError, OperationalError, connection
 from pytest_django import DjangoAssertNumQueries
 
@@ -11,20 +9,11 @@ from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import UnreadableImageError
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import backlog
-from moon_vision_challenge.classification.tests.test_worker import create
+from moon_vision_challenge.classification.tests.rows import stored_files
 
 pytestmark = pytest.mark.django_db
 
 STATUS = Inference.STATUS
-
-
-@pytest.fixture
-def inference(jpeg: bytes) -> Inference:
-    return create(jpeg)
-
-
-def stored_files() -> list[Path]:
-    return [path for path in Path(django_settings.MEDIA_ROOT).rglob("*") if path.is_file()]
 
 
 def test_a_new_inference_is_pending_and_keeps_the_bytes_unchanged(inference: Inference, jpeg: bytes) -> None:

@@ -6,22 +6,16 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.classification.labels import IMAGENET_LABELS
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.posting import V0, V1
 from moon_vision_challenge.classification.tests.service import PHOTO
 from moon_vision_challenge.conftest import StartFake
 
-V0 = "/api/v0/inferences/"
-V1 = "/api/v1/inferences/"
-
-
-@pytest.fixture(autouse=True)
-def _no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "enqueue_inference", lambda _: None)
+pytestmark = pytest.mark.usefixtures("sent")
 
 
 def post(client: APIClient, url: str, data: bytes = PHOTO, model_type: str = "efficientnet_lite0") -> Any:

@@ -17,8 +17,11 @@ from moon_vision_challenge.model_server.tests.conftest import (
     save_model,
     start_server,
 )
-from moon_vision_challenge.model_server.tests.fidelity import PREDICT, REQUESTS, Predict, Request
+from moon_vision_challenge.model_server.tests.fidelity.predict import FORMATS, Predict
+from moon_vision_challenge.model_server.tests.fidelity.requests import REQUESTS, Request
+from moon_vision_challenge.model_server.tests.fidelity.values import VALUES
 
+PREDICT = [*FORMATS, *VALUES]
 TYPES = {
     "float": TensorProto.FLOAT,
     "double": TensorProto.DOUBLE,

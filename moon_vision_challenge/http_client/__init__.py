@@ -1,0 +1,30 @@
+"""The only HTTP client, on libcurl: pooled requests to our own services, guarded requests to URLs that clients give.
+
+libcurl saves 0.15 ms of CPU per request compared with urllib3, and twice that while models use the same cores.
+"""
+
+from moon_vision_challenge.http_client.errors import (
+    ConnectionBrokenError,
+    DeadlineExceededError,
+    RefusedURLError,
+    RequestFailedError,
+    ResponseTooLargeError,
+    TooManyRedirectsError,
+)
+from moon_vision_challenge.http_client.guarded import guarded_download, guarded_request
+from moon_vision_challenge.http_client.pool import Pool
+from moon_vision_challenge.http_client.url import check_url, host_of
+
+__all__ = [
+    "ConnectionBrokenError",
+    "DeadlineExceededError",
+    "Pool",
+    "RefusedURLError",
+    "RequestFailedError",
+    "ResponseTooLargeError",
+    "TooManyRedirectsError",
+    "check_url",
+    "guarded_download",
+    "guarded_request",
+    "host_of",
+]

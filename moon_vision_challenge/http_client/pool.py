@@ -1,0 +1,106 @@
+"""Requests to our own services, over connections that stay open."""
+
+import ctypes
+import functools
+import os
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import pycurl
+import requests
+
+from moon_vision_challenge.http_client.errors import (
+    ConnectionBrokenError,
+    DeadlineExceededError,
+    RequestFailedError,
+)
+from moon_vision_challenge.http_client.handle import QUICK_EXIT, new_handle, set_body
+
+_BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
+
+
+class Pool:
+    """Sends requests to our own services over connections that stay open.
+
+    Threads may share a pool. Each takes a libcurl handle, with its connections, for the duration of a request.
+    """
+
+    def __init__(self, headers: Sequence[str]) -> None:
+        """`headers` are lines such as `Content-Type: application/json`; every request has them."""
+        self._headers = headers
+        self._idle: deque[pycurl.Curl] = deque()
+        # Two processes that share a socket get each other's responses. A Celery worker forks after it has sent
+        # requests: it runs Django's checks first.
+        os.register_at_fork(after_in_child=self._leave_to_the_parent)
+
+    def request(self, url: str, data: bytes | None, *, connect_timeout_s: float, timeout_s: float) -> tuple[int, bytes]:
+        """POST `data` to the URL, or GET the URL if there is none. `timeout_s` bounds everything together.
+
+        The request must be idempotent: if its connection breaks before any of the response arrives, as when the server
+        is replaced, it is sent once more, over a new connection to what the name resolves to then.
+
+        Returns the response's status and body.
+
+        Raises:
+            DeadlineExceededError: the request was sent, and the response is not complete within `timeout_s`.
+            RequestFailedError: the connection failed or broke.
+        """
+        deadline = time.monotonic() + timeout_s
+        try:
+            return self._send(url, data, connect_timeout_s, timeout_s)
+        except ConnectionBrokenError:
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0:
+                raise
+            return self._send(url, data, connect_timeout_s, remaining_s, is_fresh=True)
+
+    def _send(
+        self, url: str, data: bytes | None, connect_timeout_s: float, timeout_s: float, *, is_fresh: bool = False
+    ) -> tuple[int, bytes]:
+        try:
+            curl = self._idle.pop()
+        except IndexError:
+            curl = self._new_handle()
+        try:
+            curl.setopt(pycurl.URL, _quoted(url))
+            curl.setopt(pycurl.FRESH_CONNECT, is_fresh)
+            curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout_s * 1000) or 1)
+            curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000) or 1)  # 0 would mean no limit
+            set_body(curl, data)
+            body = curl.perform_rb()
+            return curl.getinfo(pycurl.RESPONSE_CODE), body
+        except pycurl.error as error:
+            raise _error_class(curl, error.args[0])(f"{url}: {error}") from error
+        finally:
+            curl.setopt(pycurl.POSTFIELDS, b"")  # or the handle would keep the data
+            self._idle.append(curl)
+
+    def _leave_to_the_parent(self) -> None:
+        """Forget the parent's handles without freeing them.
+
+        libcurl would wait for the thread that looked a name up, and a fork copies no threads.
+        """
+        for curl in self._idle:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(curl))
+        self._idle.clear()
+
+    def _new_handle(self) -> pycurl.Curl:
+        curl = new_handle(self._headers)
+        curl.setopt(pycurl.DNS_CACHE_TIMEOUT, 0)  # a recreated container has another address
+        curl.setopt(QUICK_EXIT, 1)  # without it, a timeout waits for the lookup to end
+        # One system call each for a request with an image and for its response.
+        curl.setopt(pycurl.UPLOAD_BUFFERSIZE, 512 * 1024)
+        curl.setopt(pycurl.BUFFERSIZE, 128 * 1024)
+        return curl
+
+
+def _error_class(curl: pycurl.Curl, code: int | str) -> type[RequestFailedError]:
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        was_sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0  # otherwise, connecting took too long
+        return DeadlineExceededError if was_sent else RequestFailedError
+    has_response = curl.getinfo(pycurl.HEADER_SIZE) > 0
+    return ConnectionBrokenError if code in _BROKEN and not has_response else RequestFailedError
+
+
+_quoted = functools.lru_cache(requests.utils.requote_uri)  # libcurl takes ASCII only, and nothing that must be quoted

@@ -1,0 +1,27 @@
+"""Requests whose cost does not depend on a model, and the limits that their answers tell."""
+
+from typing import Any
+
+from rest_framework.test import APIClient
+
+V0 = "/api/v0/inferences/"
+V1 = "/api/v1/inferences/"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def post(client: APIClient, url: str = V0, **headers: Any) -> Any:
+    """A request that the view refuses: what it costs does not depend on a model."""
+    return client.post(url, {}, format="json", **headers)
+
+
+def fields(response: Any, name: str = "RateLimit") -> dict[str, dict[str, str]]:
+    """The items of a structured list (RFC 9651), with their parameters."""
+    items = [item.split(";") for item in response[name].split(", ")]
+    return {first.strip('"'): dict(each.split("=") for each in rest) for first, *rest in items}
