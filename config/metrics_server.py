@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moon_vision_challenge.http_server.limits import Limits
+from moon_vision_challenge.http_server.service import Service
 from moon_vision_challenge.http_server.supervisor import serve
-from moon_vision_challenge.http_server.worker import Service
 
 MAX_BODY_BYTES = 1024
 MAX_CONNECTIONS = 50

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from moon_vision_challenge.http_server.limits import Limits
 from moon_vision_challenge.http_server.request import Request
+from moon_vision_challenge.http_server.service import Service
 from moon_vision_challenge.http_server.supervisor import serve
-from moon_vision_challenge.http_server.worker import Service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

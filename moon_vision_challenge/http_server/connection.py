@@ -4,14 +4,12 @@ import asyncio
 import enum
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from .exchange import Exchange, Part, refusal_part
 from .reader import RequestReader
-from .request import RefusedError, Request, base_environ
-
-if TYPE_CHECKING:
-    from .worker import Worker
+from .request import RefusedError, Request, base_environ, overloaded, too_slow
+from .runner import Runner
 
 WRITE_BUFFER_BYTES = 64 * 1024
 
@@ -26,14 +24,27 @@ class State(enum.Enum):
     CLOSING = enum.auto()  # the last bytes of the answer are on their way
 
 
+class Register(Protocol):
+    """The connections of a process."""
+
+    def add(self, connection: "Connection") -> bool:
+        """False if there is no room: the maximum number of connections have a request in progress."""
+
+    def remove(self, connection: "Connection") -> None: ...
+
+    def shed_one(self) -> None:
+        """Refuse the slowest of the bodies that are being read."""
+
+
 class Connection(asyncio.Protocol):
     """The transport calls it with what arrives, the worker with the time."""
 
-    def __init__(self, worker: "Worker") -> None:
-        self._worker = worker
-        self._limits = worker.limits
+    def __init__(self, runner: Runner, register: Register) -> None:
+        self._runner = runner
+        self._register = register
+        self._limits = runner.limits
         self._transport: asyncio.Transport
-        self._reader = RequestReader(worker.limits, worker.count_body, worker.too_large)
+        self._reader = RequestReader(runner.limits, runner.count_body, runner.too_large)
         self._waiting: deque[Request | RefusedError] = deque()  # pipelined
         self._current = Request()
         self._exchange: Exchange | None = None
@@ -46,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._window_end = 0.0
         self._window_start_bytes = 0
         self.state = State.NEW
-        self.deadline = worker.now() + self._limits.head_timeout_s
+        self.deadline = runner.now() + self._limits.head_timeout_s
 
     # Called by the transport
 
@@ -55,22 +66,22 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         client = transport.get_extra_info("peername") or ("", 0)
         server = transport.get_extra_info("sockname") or ("", 0)
-        self._base = base_environ(client[:2], server[:2], is_multiprocess=self._worker.is_multiprocess)
-        if not self._worker.add(self):
-            self._refuse(_overloaded("Too many connections are open."))
+        self._base = base_environ(client[:2], server[:2], is_multiprocess=self._runner.is_multiprocess)
+        if not self._register.add(self):
+            self._refuse(overloaded("Too many connections are open."))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         self._is_deaf = True
         self._reader.discard()
         for waiting in self._waiting:
             if isinstance(waiting, Request):
-                self._worker.release(waiting)
+                self._runner.release(waiting)
         self._waiting.clear()
         self._take_held_back()
         if self._exchange and not self._is_in_thread:
-            self._worker.run(self._exchange.close)
+            self._runner.run(self._exchange.close)
             self._finish_exchange()
-        self._worker.remove(self)
+        self._register.remove(self)
 
     def data_received(self, data: bytes) -> None:
         if self.state is State.DRAINING:
@@ -81,7 +92,7 @@ class Connection(asyncio.Protocol):
             pass
         elif self.state is State.ANSWERING:
             self._held_back += data
-            self._worker.count_body(len(data))
+            self._runner.count_body(len(data))
             self._transport.pause_reading()
         else:
             self._feed(data)
@@ -93,7 +104,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._is_write_paused = True
         if self.state is not State.CLOSING:
-            self.deadline = self._worker.now() + self._limits.write_timeout_s
+            self.deadline = self._runner.now() + self._limits.write_timeout_s
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
@@ -106,28 +117,28 @@ class Connection(asyncio.Protocol):
         if self.state is State.BODY and now >= self._window_end:
             received = self._reader.body_bytes - self._window_start_bytes
             if received < self._limits.min_body_bytes_per_s * self._limits.rate_window_s:
-                self._refuse(_too_slow("The body arrived too slowly."))
+                self._refuse(too_slow("The body arrived too slowly."))
                 return
             self._start_window(now)
         if now < self.deadline:
             return
         if self.state is State.HEAD:
-            self._refuse(_too_slow("The request's head did not arrive in time."))
+            self._refuse(too_slow("The request's head did not arrive in time."))
         elif self.state is State.BODY:
-            self._refuse(_too_slow("The body did not arrive in time."))
+            self._refuse(too_slow("The body did not arrive in time."))
         elif self.state is not State.ANSWERING or self._is_write_paused:
             self._transport.abort()
 
     def shed(self) -> None:
         """Refuse this upload, because all bodies together take too much memory."""
-        self._refuse(_overloaded("Too many uploads are in progress."))
+        self._refuse(overloaded("Too many uploads are in progress."))
 
     def stop(self) -> None:
         """The process ends: finish requests, and close connections without one."""
         if self.state is State.IDLE:
             self._transport.close()
         elif self.state is State.NEW:
-            self.deadline = min(self.deadline, self._worker.now() + self._limits.sweep_interval_s)
+            self.deadline = min(self.deadline, self._runner.now() + self._limits.sweep_interval_s)
 
     def close(self) -> None:
         """Close at once, whatever is in progress."""
@@ -150,8 +161,8 @@ class Connection(asyncio.Protocol):
             self._advance()
         elif not self._is_deaf:
             self._expect_more()
-            if self.state is State.BODY and self._worker.body_bytes > self._limits.max_body_memory_bytes:
-                self._worker.shed_one()
+            if self.state is State.BODY and self._runner.body_bytes > self._limits.max_body_memory_bytes:
+                self._register.shed_one()
 
     def _expect_more(self) -> None:
         """The deadline of the request that has begun, or of the next one."""
@@ -160,7 +171,7 @@ class Connection(asyncio.Protocol):
         )
         if state is self.state:
             return
-        now = self._worker.now()
+        now = self._runner.now()
         if state is State.BODY:
             self.deadline = now + self._limits.body_timeout_s
             self._start_window(now)
@@ -200,12 +211,12 @@ class Connection(asyncio.Protocol):
             return
         if self._has_ended:
             self._close_when_written()
-        elif self._worker.is_stopping:
+        elif self._runner.is_stopping:
             self.stop()
 
     def _take_held_back(self) -> bytes:
         data, self._held_back = self._held_back, b""
-        self._worker.count_body(-len(data))
+        self._runner.count_body(-len(data))
         return data
 
     # Answers
@@ -213,23 +224,22 @@ class Connection(asyncio.Protocol):
     def _answer(self, request: Request) -> None:
         self.state = State.ANSWERING
         self._current = request
-        immediate = self._worker.immediate_answer(request)
-        self._exchange = Exchange(immediate or self._worker.application, request, self._base, self._worker)
-        if immediate:
+        self._exchange, is_immediate = self._runner.exchange(request, self._base)
+        if is_immediate:
             self._deliver(self._exchange.start())
         else:
             self._run(self._exchange.start)
 
     def _run(self, step: Callable[[], Part]) -> None:
         self._is_in_thread = True
-        self._worker.submit(step, self._deliver, self._current)
+        self._runner.submit(step, self._deliver, self._current)
 
     def _deliver(self, part: Part) -> None:
         """Back in the loop, with the next bytes of the answer."""
         self._is_in_thread = False
         if self._transport.is_closing():  # nobody reads it any more
             if self._exchange and not part.is_last:
-                self._worker.run(self._exchange.close)
+                self._runner.run(self._exchange.close)
             self._finish_exchange()
             return
         self._transport.write(part.data)
@@ -241,7 +251,7 @@ class Connection(asyncio.Protocol):
             self._advance()
 
     def _finish_exchange(self) -> None:
-        self._worker.release(self._current)
+        self._runner.release(self._current)
         self._exchange = None
 
     def _refuse(self, refused: RefusedError) -> None:
@@ -249,7 +259,7 @@ class Connection(asyncio.Protocol):
         if self._is_deaf:
             return
         self._is_deaf = True
-        refused.more_headers = self._worker.refusal_headers(self._reader.incomplete)
+        refused.more_headers = self._runner.refusal_headers(self._reader.incomplete)
         self._reader.discard()
         if self.state is State.ANSWERING or self._waiting:
             self._waiting.append(refused)
@@ -257,9 +267,9 @@ class Connection(asyncio.Protocol):
             self._refuse_now(refused)
 
     def _refuse_now(self, refused: RefusedError) -> None:
-        self._transport.write(refusal_part(refused, self._worker.date).data)
+        self._transport.write(refusal_part(refused, self._runner.date).data)
         self.state = State.DRAINING
-        self.deadline = self._worker.now() + self._limits.drain_timeout_s
+        self.deadline = self._runner.now() + self._limits.drain_timeout_s
         self._transport.resume_reading()
         self._transport.write_eof()
 
@@ -267,13 +277,5 @@ class Connection(asyncio.Protocol):
         """Let the client read the whole answer before the connection closes, if it does so in time."""
         self._is_deaf = True
         self.state = State.CLOSING
-        self.deadline = self._worker.now() + self._limits.write_timeout_s
+        self.deadline = self._runner.now() + self._limits.write_timeout_s
         self._transport.close()
-
-
-def _too_slow(detail: str) -> RefusedError:
-    return RefusedError(408, "request_timeout", detail + " Send it faster, or in smaller parts.")
-
-
-def _overloaded(detail: str) -> RefusedError:
-    return RefusedError(503, "overloaded", detail + " Try again later.", retry_after_s=5)

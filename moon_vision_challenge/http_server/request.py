@@ -20,6 +20,14 @@ class RefusedError(Exception):
         super().__init__(detail)
 
 
+def too_slow(detail: str) -> RefusedError:
+    return RefusedError(408, "request_timeout", detail + " Send it faster, or in smaller parts.")
+
+
+def overloaded(detail: str) -> RefusedError:
+    return RefusedError(503, "overloaded", detail + " Try again later.", retry_after_s=5)
+
+
 def malformed(detail: str) -> RefusedError:
     return RefusedError(400, "malformed_request", detail)
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .limits import Limits
-from .worker import Service, Worker, freeze
+from .service import Service
+from .worker import Worker, freeze
 
 logger = logging.getLogger(__name__)
 

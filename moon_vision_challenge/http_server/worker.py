@@ -7,22 +7,14 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import TYPE_CHECKING
 
 import uvloop
 
 from .connection import Connection, State
-from .exchange import Part
-from .limits import Limits
-from .request import RefusedError, Request
-from .threads import Threads
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+from .runner import Runner
+from .service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -30,25 +22,8 @@ logger = logging.getLogger(__name__)
 YIELD_S = 0.005
 ACCEPT_PAUSE_S = 0.2
 ACCEPT_AT_ONCE = 16
-LARGE_BODY_BYTES = 1024 * 1024
 WARN_INTERVAL_S = 60
 EVICTABLE = (State.NEW, State.IDLE, State.HEAD, State.DRAINING)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """What is served, and how."""
-
-    application: "WSGIApplication"
-    limits: Limits = field(default_factory=Limits)
-    threads: int = 4
-    immediate: Mapping[bytes, "WSGIApplication"] = field(default_factory=dict)
-    """Path → an application that answers GET immediately, in the event loop, even if all threads are busy."""
-    reserved: frozenset[bytes] = frozenset()
-    """Paths with a dedicated thread."""
-    refusal_headers: Callable[[Request], bytes] = lambda _: b""
-    """More headers, as whole lines, for an answer of the server's own. The request may be incomplete."""
-    too_large: str = "The request's body is too large. At most {limit:,} bytes are accepted."
 
 
 class Worker:
@@ -59,20 +34,12 @@ class Worker:
 
         `parent`: the process to end with. It may be gone already, so this process cannot ask who it was.
         """
-        self.limits = service.limits
-        self.application = service.application
-        self.refusal_headers = service.refusal_headers
-        self.is_multiprocess = len(counts) > 1
-        self.is_stopping = False
-        self.body_bytes = 0
-        self.date = b""
         self._service = service
+        self._limits = service.limits
         self._listener = listener
         self._counts = counts
         self._number = number
         self._connections: dict[Connection, None] = {}  # the oldest first
-        self._threads = Threads(service.threads, "request")
-        self._reserved = Threads(1, "reserved")
         self._accepting: set[asyncio.Task[object]] = set()
         self._warned_at = -float(WARN_INTERVAL_S)
         self._parent = parent
@@ -83,7 +50,8 @@ class Worker:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.now = self._loop.time
+        self._now = self._loop.time
+        self._runner = Runner(self._service, self._loop, is_multiprocess=len(self._counts) > 1)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
@@ -107,7 +75,7 @@ class Worker:
 
     def _pause_accepting(self, seconds: float, *, and_accept: bool = False) -> None:
         def resume() -> None:
-            if not self.is_stopping:
+            if not self._runner.is_stopping:
                 self._loop.add_reader(self._listener, self._on_readable)
                 if and_accept:
                     self._accept_one()
@@ -122,13 +90,15 @@ class Worker:
         except (BlockingIOError, ConnectionAbortedError):
             return False
         except OSError as error:  # usually because no file descriptor is left
-            self.warn(f"cannot accept connections: {error}")
+            self._warn(f"cannot accept connections: {error}")
             self._pause_accepting(ACCEPT_PAUSE_S)
             return False
         accepted.settimeout(0)
         with suppress(OSError):  # the client is already gone
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: Connection(self), accepted))
+        task = self._loop.create_task(
+            self._loop.connect_accepted_socket(lambda: Connection(self._runner, self), accepted)
+        )
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
         self._count()
@@ -137,9 +107,9 @@ class Worker:
     def add(self, connection: Connection) -> bool:
         """False if there is no room: the maximum number of connections have a request in progress."""
         self._connections[connection] = None
-        if len(self._connections) <= self.limits.max_connections:
+        if len(self._connections) <= self._limits.max_connections:
             return True
-        self.warn(f"{self.limits.max_connections} connections are open, closing those that have been idle longest")
+        self._warn(f"{self._limits.max_connections} connections are open, closing those that have been idle longest")
         for other in self._connections:
             if other.state in EVICTABLE and other is not connection:
                 other.close()
@@ -156,54 +126,22 @@ class Worker:
     def shed_one(self) -> None:
         """Refuse the slowest of the bodies that are being read."""
         reading = [connection for connection in self._connections if connection.state is State.BODY]
-        self.warn("the bodies of requests use up their memory, refusing the slowest upload")
+        self._warn("the bodies of requests use up their memory, refusing the slowest upload")
         min(reading, key=lambda connection: connection.deadline).shed()
 
-    # Requests
-
-    def immediate_answer(self, request: Request) -> "WSGIApplication | None":
-        return self._service.immediate.get(request.target) if request.method in (b"GET", b"HEAD") else None
-
-    def submit(self, step: Callable[[], Part], deliver: Callable[[Part], None], request: Request) -> None:
-        """Run `step` in a thread, and `deliver` what it returns in the loop."""
-        call_soon_threadsafe = self._loop.call_soon_threadsafe
-
-        def job() -> None:
-            call_soon_threadsafe(deliver, step())
-
-        path = request.target.partition(b"?")[0]
-        (self._reserved if path in self._service.reserved else self._threads).submit(job)
-
-    def run(self, job: Callable[[], None]) -> None:
-        self._threads.submit(job)
-
-    def count_body(self, size: int) -> None:
-        self.body_bytes += size
-
-    def release(self, request: Request) -> None:
-        """Its body is no longer needed."""
-        self.count_body(-request.body_size)
-        if request.body_size > LARGE_BODY_BYTES:
-            self.run(_collect)
-        request.body_size = 0
-
-    def too_large(self) -> RefusedError:
-        detail = self._service.too_large.format(limit=self.limits.max_body_bytes)
-        return RefusedError(413, "request_too_large", detail)
-
-    def warn(self, message: str) -> None:
+    def _warn(self, message: str) -> None:
         """Log one line per minute, so that clients cannot fill the log."""
-        if self.now() > self._warned_at + WARN_INTERVAL_S:
-            self._warned_at = self.now()
+        if self._now() > self._warned_at + WARN_INTERVAL_S:
+            self._warned_at = self._now()
             logger.warning("%s", message)
 
     # Time
 
     async def _sweep(self, stop: asyncio.Event) -> None:
-        interval_s = self.limits.sweep_interval_s
+        interval_s = self._limits.sweep_interval_s
         while True:
-            self.date = formatdate(time.time(), usegmt=True).encode()
-            now = self.now()
+            self._runner.date = formatdate(time.time(), usegmt=True).encode()
+            now = self._now()
             for connection in list(self._connections):
                 connection.check_deadline(now)
             if os.getppid() != self._parent:  # nothing would restart or stop this process
@@ -211,7 +149,7 @@ class Worker:
             await asyncio.sleep(interval_s)
 
     async def _stop(self) -> None:
-        self.is_stopping = True
+        self._runner.is_stopping = True
         self._loop.remove_reader(self._listener)
         while self._accept_one():
             pass
@@ -220,18 +158,13 @@ class Worker:
         self._listener.close()
         for connection in list(self._connections):
             connection.stop()
-        end = self.now() + self.limits.stop_timeout_s
-        while self._connections and self.now() < end:
+        end = self._now() + self._limits.stop_timeout_s
+        while self._connections and self._now() < end:
             await asyncio.sleep(0.02)
         if self._connections:
             logger.warning("%d requests were not answered before the process had to stop", len(self._connections))
         for connection in list(self._connections):
             connection.close()
-
-
-def _collect() -> None:
-    """Free what a large upload leaves in reference cycles: the collector counts objects, not their size."""
-    gc.collect()
 
 
 def freeze() -> None:

@@ -18,6 +18,7 @@ from native.environment import free_port
 
 HANGS_UP = b""
 RESETS = b"reset"
+SILENT_S = 600.0
 
 Reply = bytes | float
 """What a connection gets: bytes, or this many seconds of silence and then the end."""
@@ -29,7 +30,11 @@ class ReplacedPeer(Peer):
     def __init__(self, *replies: Reply, **options: tuple[str, ...]) -> None:
         super().__init__(**options)  # type: ignore[arg-type]  # only `addresses`
         self._replies = iter(replies)
-        self.released = Event()
+        self._is_over = Event()
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        super().__exit__(*error)
 
     def _serve(self, connection: socket.socket) -> None:
         reply = next(self._replies, OK)
@@ -38,7 +43,7 @@ class ReplacedPeer(Peer):
             connection.close()
             return
         if isinstance(reply, float):
-            self.released.wait(reply)
+            self._is_over.wait(reply)
         self._response = reply if isinstance(reply, bytes) else HANGS_UP
         super()._serve(connection)
 
@@ -55,7 +60,7 @@ def start_peer() -> Iterator[StartPeer]:
 
 @pytest.fixture
 def post() -> Post:
-    return partial(Pool([]).request, data=b'{"instances": []}', connect_timeout_s=1, timeout_s=20)
+    return partial(Pool([]).request, data=b'{"instances": []}', connect_timeout_s=60, timeout_s=60)
 
 
 @pytest.mark.parametrize("first", [HANGS_UP, RESETS], ids=["hangs up", "resets"])
@@ -84,24 +89,23 @@ def test_a_request_that_was_answered_in_part_is_not_sent_again(start_peer: Start
 
 
 def test_a_request_that_is_late_is_not_sent_again(start_peer: StartPeer, post: Post) -> None:
-    peer = start_peer(1.0)
+    peer = start_peer(SILENT_S)
     with pytest.raises(DeadlineExceededError):
         post(peer.url, timeout_s=0.2)
     assert len(peer.connections) == 1
 
 
 def test_both_tries_have_one_deadline(start_peer: StartPeer, post: Post) -> None:
-    peer = start_peer(0.5, 10.0)
+    peer = start_peer(0.5, SILENT_S)
     begin = time.monotonic()
     with pytest.raises(DeadlineExceededError):
         post(peer.url, timeout_s=1.0)
-    assert time.monotonic() - begin < 5
-    peer.released.set()
+    assert time.monotonic() - begin < SILENT_S / 10
 
 
 def test_a_server_that_refuses_is_asked_twice_and_no_more() -> None:
     with pytest.raises(ConnectionBrokenError):
-        Pool([]).request(f"http://127.0.0.1:{free_port()}/", b"", connect_timeout_s=1, timeout_s=20)
+        Pool([]).request(f"http://127.0.0.1:{free_port()}/", b"", connect_timeout_s=60, timeout_s=60)
 
 
 def test_a_server_that_is_replaced_at_its_port_costs_no_request(post: Post) -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PHOTO_FILE = ROOT / "samples" / "coffee.jpg"
 EXPECTED = {"label": "espresso"}
-TIMEOUT_S = 30
+TIMEOUT_S = 300
 
 
 def v0(service: Service) -> str:
@@ -230,7 +230,7 @@ def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> No
     }
     answer = requests.get(service.url + path, headers={"Origin": origin}, timeout=TIMEOUT_S)
     assert "Access-Control-Allow-Origin" not in answer.headers
-    service.start("web", DJANGO_CORS_ALLOWED_ORIGINS=origin, WEB_BODY_TIMEOUT_S="2", WEB_HEAD_TIMEOUT_S="2")
+    service.start("web", DJANGO_CORS_ALLOWED_ORIGINS=origin, WEB_BODY_TIMEOUT_S="2")
     for url in (v0(service), service.url + path):
         allowed = requests.options(url, headers=preflight, timeout=TIMEOUT_S).headers
         assert allowed["Access-Control-Allow-Origin"] == origin

@@ -13,6 +13,7 @@ from moon_vision_challenge.classification.exceptions import (
     UnsupportedFormatError,
 )
 from moon_vision_challenge.classification.images import decoder_pool
+from moon_vision_challenge.classification.tests.corpus import in_tiers, kind, share
 
 _VERDICTS: dict[type[InvalidImageError], Verdict] = {
     UnsupportedFormatError: Verdict.UNSUPPORTED,
@@ -47,7 +48,13 @@ def test_the_corpus_is_large_and_each_name_is_unique() -> None:
     assert {case.verdict for case in CASES} == set(Verdict)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_make_test_runs_a_share_of_every_kind() -> None:
+    fast = share(CASES)
+    assert {kind(case) for case in fast} == {kind(case) for case in CASES}
+    assert len(fast) < len(CASES) / 4
+
+
+@pytest.mark.parametrize("case", in_tiers(CASES))
 def test_a_picture_gets_its_verdict_from_v0_and_from_v1(case: Case) -> None:
     data = case.make()
     assert [judge(data, only_check=True), judge(data, only_check=False)] == [case.verdict] * 2

@@ -34,6 +34,8 @@ from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.exceptions import ImageTooExpensiveError
 from moon_vision_challenge.classification.images import pixels
 
+pytestmark = pytest.mark.e2e
+
 SCALE = 10
 MAX_RATIO = 1.5
 TURNS = 5

@@ -132,14 +132,17 @@ def test_threads_share_the_decoders(pool: DecoderPool) -> None:
 
 
 def test_a_request_without_a_free_decoder_is_told_to_retry(pool: DecoderPool, settings: Settings) -> None:
-    settings.INFERENCE_DECODE_WAIT_S, settings.INFERENCE_MAX_DECODE_CPU_S = 0.1, 1.0
     decode(pool)
+    decoder = psutil.Process(pid(pool))
     with ThreadPoolExecutor(1) as threads:
-        slow = threads.submit(decode, pool, SLOW, SLOW_REQUEST)
+        decoder.suspend()
+        slow = threads.submit(decode, pool)
         wait_for(lambda: not pool.process_ids(), "the decoder to be taken")
+        settings.INFERENCE_DECODE_WAIT_S = 0.1
         with pytest.raises(DecoderBusyError):
             decode(pool)
-        slow.exception()
+        decoder.resume()
+        assert slow.result(LIMIT_S) == photo().tobytes()
     assert decode(pool) == photo().tobytes()
 
 

@@ -12,6 +12,7 @@ from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.posting import V0, V1
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 from moon_vision_challenge.conftest import StartFake
 from moon_vision_challenge.http_client import guarded
 from moon_vision_challenge.tests.dns_server import Resolve
@@ -202,14 +203,14 @@ def test_more_bytes_than_an_image_may_have_are_not_read(
     endless = b"%x\r\n%b\r\n" % (len(block), block) if b"chunked" in head else block
     peer = start_peer(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n", endless=endless)
     assert_names_the_field(post(client, V0, peer.url), "too large")
-    assert peer.hung_up.wait(30)
+    assert peer.hung_up.wait(LIMIT_S)
 
 
 def test_a_server_that_stalls_is_given_up(client: APIClient, start_peer: StartPeer, settings: Settings) -> None:
     settings.IMAGE_URL_TIMEOUT_S = 0.2
     peer = start_peer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", holds=True)
     assert_names_the_field(post(client, V0, peer.url), "within 0.2 s")
-    assert peer.hung_up.wait(30)
+    assert peer.hung_up.wait(LIMIT_S)
 
 
 def test_redirects_share_one_deadline(client: APIClient, start_peer: StartPeer, settings: Settings) -> None:

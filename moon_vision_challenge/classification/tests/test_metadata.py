@@ -17,6 +17,7 @@ from moon_vision_challenge.classification.exceptions import InvalidImageError
 from moon_vision_challenge.classification.images.metadata import without_metadata
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.classification.tests.corpus import in_tiers
 
 SECRET = b"52.5200N 13.4050E"
 STRIPPED = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -143,10 +144,7 @@ def test_an_animation_keeps_its_frames(image_format: str) -> None:
             assert after.tobytes() == before.tobytes()
 
 
-SOUND = [case for case in CASES if case.verdict is Verdict.ACCEPTED]
-
-
-@pytest.mark.parametrize("case", SOUND, ids=[case.name for case in SOUND])
+@pytest.mark.parametrize("case", in_tiers([case for case in CASES if case.verdict is Verdict.ACCEPTED]))
 def test_whatever_is_accepted_is_stripped_or_refused(case: Case) -> None:
     """Smaller than in the corpus of hostile files: those that are decoded within a moment."""
     image = images.open_image(case.make())

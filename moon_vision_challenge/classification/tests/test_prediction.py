@@ -41,7 +41,7 @@ class AsksItself(Complete):
         return [image.width]
 
     def process_prediction(self, input_vector: Any) -> dict[str, Any]:
-        response = requests.post(self.model_url, json={"instances": input_vector}, timeout=5)
+        response = requests.post(self.model_url, json={"instances": input_vector}, timeout=60)
         response.raise_for_status()
         body: dict[str, Any] = response.json()
         return body

@@ -99,7 +99,7 @@ def test_a_second_outage_is_bridged_too(service: Service) -> None:
     for number in (1, 2):
         with memory_limit():
             assert service.wait_for(service.post("v1"), "done")["label"] == "espresso"
-        wait_for(lambda: log_of(service).count("Redis takes messages again") == number, "the end of its work", 20)  # noqa: B023
+        wait_for(lambda: log_of(service).count("Redis takes messages again") == number, "the end of its work")  # noqa: B023
 
 
 @pytest.mark.e2e

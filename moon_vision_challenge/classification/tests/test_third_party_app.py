@@ -29,7 +29,7 @@ class BirdClassificator(Classificator):
         return [list(image.resize((1, 1)).getpixel((0, 0)))]
 
     def process_prediction(self, input_vector: Any) -> Dict:
-        response = requests.post(self.model_url, json={{'instances': input_vector}}, timeout=5)
+        response = requests.post(self.model_url, json={{'instances': input_vector}}, timeout=60)
         response.raise_for_status()
         return response.json()
 

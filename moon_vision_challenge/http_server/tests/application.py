@@ -16,8 +16,8 @@ from urllib.parse import parse_qs
 
 from moon_vision_challenge.http_server import worker
 from moon_vision_challenge.http_server.limits import Limits
+from moon_vision_challenge.http_server.service import Service
 from moon_vision_challenge.http_server.supervisor import Supervisor, listen
-from moon_vision_challenge.http_server.worker import Service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

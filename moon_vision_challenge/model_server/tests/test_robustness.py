@@ -68,7 +68,7 @@ def server(folder: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def impatient(folder: Path) -> Iterator[Server]:
     """The same server with shorter time limits."""
-    times = {"BODY_TIMEOUT_S": 0.5, "HEADER_TIMEOUT_S": 2, "WRITE_TIMEOUT_S": 1}
+    times = {"BODY_TIMEOUT_S": 3, "HEADER_TIMEOUT_S": 3, "WRITE_TIMEOUT_S": 1}
     running = start_server(folder, "--rest_api_max_body_bytes=1000000", constants=times)
     with stopped_without_traceback(running):
         yield running

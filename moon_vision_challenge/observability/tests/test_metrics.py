@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from moon_vision_challenge.classification.queue.gauges import GAUGES, QueueGauges
 from moon_vision_challenge.classification.tests.service import MODEL, Service
-from moon_vision_challenge.classification.tests.waiting import wait_for
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 from moon_vision_challenge.observability import metrics
 from moon_vision_challenge.observability.tests.test_monitoring_files import MADE_BY_THE_EXPORTER
 from native.environment import ROOT
@@ -34,7 +34,7 @@ def counted(service: Service, tmp_path: Path) -> Iterator[Service]:
 
 
 def scrape(service: Service) -> Samples:
-    page = requests.get(f"http://127.0.0.1:{service.services.env['METRICS_PORT']}/metrics", timeout=30)
+    page = requests.get(f"http://127.0.0.1:{service.services.env['METRICS_PORT']}/metrics", timeout=LIMIT_S)
     page.raise_for_status()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -102,9 +102,9 @@ def test_a_client_cannot_make_label_values(counted: Service) -> None:
     counted.start("web")
     counted.start("metrics")
     for number in range(5):
-        requests.get(f"{counted.url}/nothing/{number}", timeout=30)
-        requests.get(f"{counted.url}{V1}{number + 1000}/", timeout=30)
-        requests.request("PURGE", f"{counted.url}{V0}", timeout=30)
+        requests.get(f"{counted.url}/nothing/{number}", timeout=LIMIT_S)
+        requests.get(f"{counted.url}{V1}{number + 1000}/", timeout=LIMIT_S)
+        requests.request("PURGE", f"{counted.url}{V0}", timeout=LIMIT_S)
         counted.post("v0", model_type=f"model{number}")
     labels = {label for _, labels in scrape(counted) for label in labels}
     assert not [label for name, label in labels if name != "le" and re.search(r"nothing|\d{4}|METHOD|model\d", label)]
@@ -114,8 +114,8 @@ def test_a_client_cannot_make_label_values(counted: Service) -> None:
 def test_the_page_is_at_its_path_only(counted: Service) -> None:
     counted.start("metrics")
     base = f"http://127.0.0.1:{counted.services.env['METRICS_PORT']}"
-    assert requests.get(f"{base}/", timeout=30).status_code == 404
-    assert "moon_vision_build_info" in requests.get(f"{base}/metrics", timeout=30).text
+    assert requests.get(f"{base}/", timeout=LIMIT_S).status_code == 404
+    assert "moon_vision_build_info" in requests.get(f"{base}/metrics", timeout=LIMIT_S).text
 
 
 @pytest.mark.django_db

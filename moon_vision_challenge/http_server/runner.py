@@ -1,0 +1,73 @@
+"""Runs the requests of one process: in its threads, or immediately in the event loop."""
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .exchange import Exchange, Part
+from .request import RefusedError, Request
+from .service import Service
+from .threads import Threads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+LARGE_BODY_BYTES = 1024 * 1024
+
+
+class Runner:
+    """All connections of a process share it."""
+
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop, *, is_multiprocess: bool) -> None:
+        self.limits = service.limits
+        self.refusal_headers = service.refusal_headers
+        self.is_multiprocess = is_multiprocess
+        self.is_stopping = False
+        self.body_bytes = 0
+        self.date = b""
+        self.now = loop.time
+        self._loop = loop
+        self._service = service
+        self._threads = Threads(service.threads, "request")
+        self._reserved = Threads(1, "reserved")
+
+    def exchange(self, request: Request, base: "WSGIEnvironment") -> tuple[Exchange, bool]:
+        """And whether it must start in the event loop, without a thread."""
+        immediate = self._immediate_application(request)
+        return Exchange(immediate or self._service.application, request, base, self), immediate is not None
+
+    def _immediate_application(self, request: Request) -> "WSGIApplication | None":
+        return self._service.immediate.get(request.target) if request.method in (b"GET", b"HEAD") else None
+
+    def submit(self, step: Callable[[], Part], deliver: Callable[[Part], None], request: Request) -> None:
+        """Run `step` in a thread, and `deliver` what it returns in the loop."""
+        call_soon_threadsafe = self._loop.call_soon_threadsafe
+
+        def job() -> None:
+            call_soon_threadsafe(deliver, step())
+
+        path = request.target.partition(b"?")[0]
+        (self._reserved if path in self._service.reserved else self._threads).submit(job)
+
+    def run(self, job: Callable[[], None]) -> None:
+        self._threads.submit(job)
+
+    def count_body(self, size: int) -> None:
+        self.body_bytes += size
+
+    def release(self, request: Request) -> None:
+        """Its body is no longer needed."""
+        self.count_body(-request.body_size)
+        if request.body_size > LARGE_BODY_BYTES:
+            self.run(_collect)
+        request.body_size = 0
+
+    def too_large(self) -> RefusedError:
+        detail = self._service.too_large.format(limit=self.limits.max_body_bytes)
+        return RefusedError(413, "request_too_large", detail)
+
+
+def _collect() -> None:
+    """Free what a large upload leaves in reference cycles: the collector counts objects, not their size."""
+    gc.collect()

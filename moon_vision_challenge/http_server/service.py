@@ -1,0 +1,27 @@
+"""What a server serves, and how."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .limits import Limits
+from .request import Request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What is served, and how."""
+
+    application: "WSGIApplication"
+    limits: Limits = field(default_factory=Limits)
+    threads: int = 4
+    immediate: Mapping[bytes, "WSGIApplication"] = field(default_factory=dict)
+    """Path → an application that answers GET immediately, in the event loop, even if all threads are busy."""
+    reserved: frozenset[bytes] = frozenset()
+    """Paths with a dedicated thread."""
+    refusal_headers: Callable[[Request], bytes] = lambda _: b""
+    """More headers, as whole lines, for an answer of the server's own. The request may be incomplete."""
+    too_large: str = "The request's body is too large. At most {limit:,} bytes are accepted."
