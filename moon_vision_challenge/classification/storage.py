@@ -63,7 +63,11 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
     def _open(self, name: str, mode: str = "rb") -> "File[bytes]":
         with self._call():
             file: File[bytes] = super()._open(name, mode)
-            file.file  # noqa: B018  # fetched now: a later read cannot fail
+            try:
+                file.file  # noqa: B018  # fetched now: a later read cannot fail
+            except BaseException:
+                file.close()  # what has arrived of it
+                raise
             return file
 
     def delete(self, name: str) -> None:
