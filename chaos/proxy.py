@@ -16,6 +16,8 @@ class Manner(Enum):
     """Connections are accepted and stay open, and nothing comes through, as from a process that is stopped."""
     SLOW = "slow"
     """Everything is `delay_s` late."""
+    DRIPS = "drips"
+    """Its answers come byte by byte, one each `drip_s`."""
     WRONG = "wrong"
     """It answers with bytes that are not part of the protocol."""
 
@@ -26,9 +28,10 @@ _GARBAGE = b"\x00\xffgarbage, not a protocol\r\n\r\n" * 4
 class Proxy:
     """Listens on `port` of 127.0.0.1 until it is closed."""
 
-    def __init__(self, host: str, port: int, delay_s: float = 0.1) -> None:
+    def __init__(self, host: str, port: int, delay_s: float = 0.1, drip_s: float = 0.5) -> None:
         self._target = (host, port)
         self._delay_s = delay_s
+        self._drip_s = drip_s
         self._flows = threading.Event()
         self._open: set[socket.socket] = set()
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -87,12 +90,23 @@ class Proxy:
                 self._flows.wait()
                 if self._manner is Manner.SLOW:
                     time.sleep(self._delay_s)
-                sink.sendall(_GARBAGE if is_answer and self._manner is Manner.WRONG else data)
+                if is_answer and self._manner is Manner.DRIPS:
+                    self._drip(data, sink)
+                else:
+                    sink.sendall(_GARBAGE if is_answer and self._manner is Manner.WRONG else data)
         except OSError:
             pass  # one side has hung up, so that the other one is told
         for each in (source, sink):
             _shut(each)
             self._open.discard(each)
+
+    def _drip(self, data: bytes, sink: socket.socket) -> None:
+        for number in range(len(data)):
+            if self._manner is not Manner.DRIPS:
+                sink.sendall(data[number:])
+                return
+            sink.sendall(data[number : number + 1])
+            time.sleep(self._drip_s)
 
 
 def _shut(connection: socket.socket) -> None:

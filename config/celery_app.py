@@ -11,6 +11,7 @@ from celery.signals import (
     celeryd_after_setup,
     heartbeat_sent,
     worker_init,
+    worker_process_shutdown,
     worker_shutdown,
     worker_shutting_down,
 )
@@ -58,6 +59,14 @@ def stand_by(**_: object) -> None:
     worker_shutting_down.connect(lambda **_: standby.stop(), weak=False)
     worker_shutdown.connect(lambda **_: standby.join(), weak=False)
     standby.start()
+
+
+@worker_process_shutdown.connect
+def send_traces(**_: object) -> None:
+    """Celery's processes end without exit handlers."""
+    from moon_vision_challenge.observability import tracing  # reads the settings
+
+    tracing.flush()
 
 
 @worker_init.connect

@@ -49,6 +49,7 @@ def load(*, threads: int) -> Service:
 
     from config.wsgi import application
     from moon_vision_challenge.health.views import livez
+    from moon_vision_challenge.observability import tracing
 
     logging.captureWarnings(capture=True)
     if settings.MEDIA_BACKEND == "s3":
@@ -73,6 +74,7 @@ def load(*, threads: int) -> Service:
         immediate={b"/livez": json_answer(livez(HttpRequest()).content)},
         reserved=frozenset({b"/readyz", b"/status"}),
         refusal_headers=allow_origins(settings.CORS_ALLOWED_ORIGINS, getattr(settings, "CORS_EXPOSE_HEADERS", ())),
+        finish=tracing.flush,
         too_large=f"The image is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted.",
     )
 

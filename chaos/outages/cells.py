@@ -52,7 +52,7 @@ def _of_services(stage: Stage) -> Iterator[Cell]:
     for name in URLS:
         yield Cell(name, "gone", _strike(faults.kill, name), _strike(_start, name))
         yield Cell(name, "hangs", _strike(faults.halt, name), _strike(faults.resume, name))
-        yield from _slow_and_wrong(name)
+        yield from _on_the_wire(name)
         if name == "postgres":
             yield from _of_postgres(stage)
         if name == "redis":
@@ -60,8 +60,9 @@ def _of_services(stage: Stage) -> Iterator[Cell]:
     yield Cell("model_server", "replaced", _replace, lambda _: None, every_s=REPLACE_EVERY_S)
 
 
-def _slow_and_wrong(name: str) -> Iterator[Cell]:
+def _on_the_wire(name: str) -> Iterator[Cell]:
     yield Cell(name, "slow", _set(name, Manner.SLOW), _set(name, Manner.SOUND))
+    yield Cell(name, "drips", _set(name, Manner.DRIPS), _set(name, Manner.SOUND))
     yield Cell(name, "wrong", _set(name, Manner.WRONG), _set(name, Manner.SOUND))
 
 
@@ -81,7 +82,7 @@ def _of_s3(stage: Stage) -> Iterator[Cell]:
     server = stage.s3
     yield Cell("s3", "gone", lambda _: server.kill(), lambda _: server.start())
     yield Cell("s3", "hangs", lambda _: server.halt(), lambda _: server.resume())
-    yield from _slow_and_wrong("s3")
+    yield from _on_the_wire("s3")
     if "s3" in stage.disks:
         disk = stage.disks["s3"]
         yield Cell("s3", "full", lambda _: disk.fill(), lambda _: disk.empty())

@@ -2,11 +2,13 @@
 
 from config.settings.environment import env
 from moon_vision_challenge.postgresql.options import connection_options
+from moon_vision_challenge.postgresql.url import read_url
+from moon_vision_challenge.redis_url import checked_redis_url
 
 # PostgreSQL, in every environment. Requests run without a transaction, because v0 does not use the database.
 # https://docs.djangoproject.com/en/5.2/ref/databases/#persistent-database-connections
 # The limits are in seconds. 0 turns one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
-_database = env.db("DATABASE_URL")
+_database = read_url(env.str("DATABASE_URL"))
 _database_options = connection_options(
     _database.pop("OPTIONS", {}),
     connect_timeout_s=env.float("DATABASE_CONNECT_TIMEOUT_S", default=3),
@@ -27,7 +29,8 @@ DATABASES = {
 }
 
 # Redis: the cache in which all processes count requests, and, unless CELERY_BROKER_URL is set, Celery's broker.
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+# rediss:// verifies the server's certificate; ?ssl_ca_certs=FILE in the URL names an authority other than the system's.
+REDIS_URL = checked_redis_url("REDIS_URL", env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"))
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",

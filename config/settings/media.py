@@ -37,9 +37,10 @@ if MEDIA_BACKEND == "s3":
             # For a server other than Amazon's. Clients are redirected there: they and the service must reach it.
             "endpoint_url": env.str("DJANGO_MEDIA_S3_ENDPOINT_URL", default="") or None,
             "querystring_expire": env.int("DJANGO_MEDIA_S3_URL_EXPIRES_S", default=300),
+            "deadline_s": env.float("DJANGO_MEDIA_S3_TIMEOUT_S", default=15.0),
             "client_config": Config(
                 signature_version="s3v4",
-                connect_timeout=1,  # seconds
+                connect_timeout=1,  # seconds; as the next, for each wait
                 read_timeout=5,  # seconds
                 retries={"mode": "standard", "total_max_attempts": 2},
                 request_checksum_calculation="when_required",  # many other servers do not support more

@@ -2,6 +2,10 @@
 
 from config.settings.base import *
 from config.settings.environment import env
+from config.settings.logs import LOG_FORMAT, LOGGING
+
+if not LOG_FORMAT:
+    LOGGING["handlers"]["stderr"]["formatter"] = "json"
 
 # https://docs.djangoproject.com/en/5.2/topics/security/
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

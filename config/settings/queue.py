@@ -4,6 +4,7 @@ from kombu import Queue
 
 from config.settings.databases import REDIS_URL
 from config.settings.environment import env
+from moon_vision_challenge.redis_url import checked_broker_url
 
 # The queue of v1
 INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
@@ -26,7 +27,8 @@ WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", de
 
 # Celery
 # https://docs.celeryq.dev/en/stable/userguide/configuration.html
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)  # another user of Redis, with other rights
+# Another user of Redis, with other rights
+CELERY_BROKER_URL = checked_broker_url("CELERY_BROKER_URL", env.str("CELERY_BROKER_URL", default=REDIS_URL))
 if CELERY_BROKER_URL.startswith("rediss:"):
     # Without it, kombu does not verify the server's certificate. ?ssl_ca_certs=FILE in the URL names another authority.
     CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "required"}

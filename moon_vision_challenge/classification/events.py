@@ -1,7 +1,11 @@
 """The events that consumers receive by webhook."""
 
 from collections.abc import Iterable
+from functools import partial
 
+from django.db import transaction
+
+from moon_vision_challenge.classification import journal
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.observability import metrics
 from moon_vision_challenge.webhooks import outbox
@@ -13,6 +17,7 @@ def announce_final(inferences: Iterable[Inference]) -> None:
     outbox.announce([_event(each) for each in final if each.webhook_url])
     for each in final:
         metrics.inferences.labels(each.model_type, each.status).inc()
+        transaction.on_commit(partial(journal.ended, each))
 
 
 def _event(inference: Inference) -> outbox.Event:
@@ -23,4 +28,12 @@ def _event(inference: Inference) -> outbox.Event:
         "status": str(inference.status),
         "error": inference.error,
     }
-    return outbox.Event(inference.webhook_url, f"inference.{inference.status}", inference.pk, data, inference.owner_id)
+    return outbox.Event(
+        url=inference.webhook_url,
+        type=f"inference.{inference.status}",
+        subject_id=inference.pk,
+        data=data,
+        owner_id=inference.owner_id,
+        request_id=inference.request_id,
+        traceparent=inference.traceparent,
+    )

@@ -81,6 +81,10 @@ class Inference(models.Model):
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     webhook_url = models.URLField(max_length=2000, blank=True, default="")
+    # The request that created it, and its position in a trace (the header `traceparent`): for logs and traces.
+    # The database has defaults, because an older release omits them.
+    request_id = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    traceparent = models.CharField(max_length=55, blank=True, default="", db_default="", editable=False)
 
     class Meta:
         constraints = [

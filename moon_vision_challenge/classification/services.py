@@ -27,6 +27,7 @@ from moon_vision_challenge.classification.prediction import NEWEST, VersionChoic
 from moon_vision_challenge.classification.queue import backlog
 from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
+from moon_vision_challenge.observability import log_context
 from moon_vision_challenge.webhooks import outbox
 
 STATUS = Inference.STATUS
@@ -80,6 +81,8 @@ def create_inference(
         version_label=version.label,
         webhook_url=webhook_url,
         owner_id=owner_id,
+        request_id=log_context.current().request_id,
+        traceparent=log_context.current().traceparent,
     )
     key = None
     if idempotency:

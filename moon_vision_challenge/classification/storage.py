@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from django.core.files.base import File
 from storages.backends.s3 import S3Storage
@@ -13,6 +14,7 @@ from storages.backends.s3 import S3Storage
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+from moon_vision_challenge.classification.s3_deadline import DeadlineExceededError, deadline
 
 _LATE_S = 1.0
 _MAX_LATE = 2
@@ -22,8 +24,12 @@ _NOT_ASKED = "S3 does not answer, so it is not asked"
 class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no types
     """An upload's URL is the service's own (media_urls.py). It redirects to a presigned URL."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, deadline_s: float = 15, list_deadline_s: float = 75, **options: Any) -> None:
+        """`deadline_s` bounds a call as a whole, and `list_deadline_s` the list of all files."""
+        # The deadline is that of the calling thread.
+        super().__init__(**options, transfer_config=TransferConfig(use_threads=False))
+        self._deadline_s = deadline_s
+        self._list_deadline_s = list_deadline_s
         self._breaker = CircuitBreaker(open_s=5, probe=self._probe)
         self._pending: list[float] = []
         """When each of the calls that are not answered yet began; of time.monotonic()."""
@@ -44,7 +50,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
 
     def stored_bytes(self) -> int:
         """The size of all files, from a list of them. Raises StorageUnavailableError."""
-        with self._call():
+        with self._call(self._list_deadline_s):
             pages = self.bucket.meta.client.get_paginator("list_objects_v2")
             found = pages.paginate(Bucket=self.bucket_name, Prefix=f"{self.location}/")
             return sum(int(each["Size"]) for page in found for each in page.get("Contents", []))
@@ -57,7 +63,11 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
     def _open(self, name: str, mode: str = "rb") -> "File[bytes]":
         with self._call():
             file: File[bytes] = super()._open(name, mode)
-            file.file  # noqa: B018  # fetched now: a later read cannot fail
+            try:
+                file.file  # noqa: B018  # fetched now: a later read cannot fail
+            except BaseException:
+                file.close()  # what has arrived of it
+                raise
             return file
 
     def delete(self, name: str) -> None:
@@ -65,7 +75,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
             super().delete(name)
 
     @contextmanager
-    def _call(self) -> Iterator[None]:
+    def _call(self, deadline_s: float | None = None) -> Iterator[None]:
         """A store that hangs may hold two threads of the web server, not all of them."""
         if self._are_two_late():
             raise StorageUnavailableError(_NOT_ASKED)
@@ -73,17 +83,17 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         begin = time.monotonic()
         self._pending.append(begin)
         try:
-            with self._breaker.call(HTTPClientError):
+            with self._breaker.call(HTTPClientError, DeadlineExceededError), deadline(deadline_s or self._deadline_s):
                 yield
         except CircuitOpenError as error:
             raise StorageUnavailableError(_NOT_ASKED) from error
-        except (Boto3Error, BotoCoreError, ClientError) as error:
+        except (Boto3Error, BotoCoreError, ClientError, DeadlineExceededError) as error:
             raise StorageUnavailableError(f"S3: {error}") from error
         finally:
             self._pending.remove(begin)
 
     def _probe(self) -> None:
-        with suppress(ClientError):  # a refusal is an answer
+        with suppress(ClientError), deadline(self._deadline_s):  # a refusal is an answer
             self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
 
     def _are_two_late(self) -> bool:

@@ -16,9 +16,17 @@ from moon_vision_challenge.classification.catalogue import CatalogueEntry, Model
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.queue.routing import inference_queues
 from moon_vision_challenge.health import sightings
-from moon_vision_challenge.postgresql.probe import probe
+from moon_vision_challenge.postgresql.probe import probe, probe_disk
 
 _DATABASE_TIMEOUT_S = 1.0
+_READ_ONLY = (
+    "PostgreSQL takes no writes: it is a replica, or set to read only. "
+    "Promote it, or let DATABASE_URL lead to the server that takes writes."
+)
+_DISK_FULL = (
+    "PostgreSQL's disk is full, so v1 takes no requests, and workers cannot store results. "
+    "Make room on the disk, or enlarge it. Accepted inferences are then processed."
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,22 @@ def check_database() -> Findings:
         takes_writes = probe(_DATABASE_TIMEOUT_S)
     except psycopg2.Error as error:
         return Findings({"database": f"PostgreSQL does not answer: {type(error).__name__}."})
-    problem = None if takes_writes else "PostgreSQL takes no writes: it is a replica, or set to read only."
+    problem = None if takes_writes else _READ_ONLY
     return Findings({"database": problem})
+
+
+def check_database_and_its_disk() -> Findings:
+    """Only for operators: a process serves with a full disk, too."""
+    found = check_database()
+    if found.problems["database"]:
+        return found
+    try:
+        probe_disk(_DATABASE_TIMEOUT_S)
+    except psycopg2.errors.DiskFull:
+        return Findings({"database": _DISK_FULL})
+    except psycopg2.Error as error:
+        return Findings({"database": f"PostgreSQL cannot write a temporary file: {type(error).__name__}."})
+    return found
 
 
 PENDING = "migrations_pending"
@@ -147,6 +169,7 @@ READINESS: dict[str, Check] = {
 }
 STATUS: dict[str, Check] = {
     **READINESS,
+    "database": check_database_and_its_disk,
     "redis": check_redis,
     "media": check_media,
     "workers": check_workers,

@@ -16,8 +16,12 @@ def new_handle(headers: Sequence[str]) -> pycurl.Curl:
     curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
     curl.setopt(pycurl.CAINFO, os.fsencode(certifi.where()))  # text must be ASCII
     curl.setopt(pycurl.PROXY, "")  # not the environment's
-    curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])
+    set_headers(curl, headers)
     return curl
+
+
+def set_headers(curl: pycurl.Curl, headers: Sequence[str]) -> None:
+    curl.setopt(pycurl.HTTPHEADER, ["Expect:", *headers])
 
 
 def set_body(curl: pycurl.Curl, data: bytes | None) -> None:

@@ -15,7 +15,7 @@ from moon_vision_challenge.http_client.errors import (
     DeadlineExceededError,
     RequestFailedError,
 )
-from moon_vision_challenge.http_client.handle import QUICK_EXIT, new_handle, set_body
+from moon_vision_challenge.http_client.handle import QUICK_EXIT, new_handle, set_body, set_headers
 
 _BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
 
@@ -34,8 +34,18 @@ class Pool:
         # requests: it runs Django's checks first.
         os.register_at_fork(after_in_child=self._leave_to_the_parent)
 
-    def request(self, url: str, data: bytes | None, *, connect_timeout_s: float, timeout_s: float) -> tuple[int, bytes]:
+    def request(
+        self,
+        url: str,
+        data: bytes | None,
+        *,
+        connect_timeout_s: float,
+        timeout_s: float,
+        headers: Sequence[str] = (),
+    ) -> tuple[int, bytes]:
         """POST `data` to the URL, or GET the URL if there is none. `timeout_s` bounds everything together.
+
+        `headers` are lines of this request only.
 
         The request must be idempotent: if its connection breaks before any of the response arrives, as when the server
         is replaced, it is sent once more, over a new connection to what the name resolves to then.
@@ -48,15 +58,22 @@ class Pool:
         """
         deadline = time.monotonic() + timeout_s
         try:
-            return self._send(url, data, connect_timeout_s, timeout_s)
+            return self._send(url, data, connect_timeout_s, timeout_s, headers)
         except ConnectionBrokenError:
             remaining_s = deadline - time.monotonic()
             if remaining_s <= 0:
                 raise
-            return self._send(url, data, connect_timeout_s, remaining_s, is_fresh=True)
+            return self._send(url, data, connect_timeout_s, remaining_s, headers, is_fresh=True)
 
     def _send(
-        self, url: str, data: bytes | None, connect_timeout_s: float, timeout_s: float, *, is_fresh: bool = False
+        self,
+        url: str,
+        data: bytes | None,
+        connect_timeout_s: float,
+        timeout_s: float,
+        headers: Sequence[str],
+        *,
+        is_fresh: bool = False,
     ) -> tuple[int, bytes]:
         try:
             curl = self._idle.pop()
@@ -68,12 +85,16 @@ class Pool:
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout_s * 1000) or 1)
             curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000) or 1)  # 0 would mean no limit
             set_body(curl, data)
+            if headers:
+                set_headers(curl, [*self._headers, *headers])
             body = curl.perform_rb()
             return curl.getinfo(pycurl.RESPONSE_CODE), body
         except pycurl.error as error:
             raise _error_class(curl, error.args[0])(f"{url}: {error}") from error
         finally:
             curl.setopt(pycurl.POSTFIELDS, b"")  # or the handle would keep the data
+            if headers:
+                set_headers(curl, self._headers)
             self._idle.append(curl)
 
     def _leave_to_the_parent(self) -> None:

@@ -24,4 +24,6 @@ class Service:
     """Paths with a dedicated thread."""
     refusal_headers: Callable[[Request], bytes] = lambda _: b""
     """More headers, as whole lines, for an answer of the server's own. The request may be incomplete."""
+    finish: Callable[[], None] = lambda: None
+    """Called when a process has answered its last request. It runs no exit handlers."""
     too_large: str = "The request's body is too large. At most {limit:,} bytes are accepted."

@@ -47,6 +47,7 @@ class Worker:
     def serve(self) -> None:
         """Returns once the process was told to stop and has answered its open requests."""
         uvloop.run(self._serve())
+        self._service.finish()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

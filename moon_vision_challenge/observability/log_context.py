@@ -1,39 +1,51 @@
-"""Puts the ids of the current request and inference on every log line."""
+"""What the current log lines are about: a request, an inference, a trace."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, NamedTuple
 
-_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-_inference_id: ContextVar[int | None] = ContextVar("inference_id", default=None)
+from moon_vision_challenge.observability.traceparent import trace_id_of
+
+
+class Subject(NamedTuple):
+    """The ids that a log line carries."""
+
+    request_id: str = ""
+    inference_id: int | None = None
+    traceparent: str = ""
+    """The current span, as the header `traceparent`. Empty without a trace."""
+
+
+_NOTHING = Subject()
+_current: ContextVar[Subject] = ContextVar("subject", default=_NOTHING)
+
+
+def current() -> Subject:
+    return _current.get()
 
 
 @contextmanager
-def request(request_id: str) -> Iterator[None]:
-    """Log lines that are written inside the context carry this id."""
-    token = _request_id.set(request_id)
+def about(**ids: Any) -> Iterator[None]:
+    """Log lines that are written inside the context carry these ids of a Subject. The others stay."""
+    token = _current.set(_current.get()._replace(**ids))
     try:
         yield
     finally:
-        _request_id.reset(token)
-
-
-@contextmanager
-def inference(inference_id: int) -> Iterator[None]:
-    """Log lines that are written inside the context carry this id."""
-    token = _inference_id.set(inference_id)
-    try:
-        yield
-    finally:
-        _inference_id.reset(token)
+        _current.reset(token)
 
 
 class ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
+        subject = _current.get()
         # Django logs a failed request after the middleware, and passes it along.
-        request_id = _request_id.get() or getattr(getattr(record, "request", None), "request_id", None)
-        ids = {"request": request_id, "inference": _inference_id.get()}
+        request_id = subject.request_id or getattr(getattr(record, "request", None), "request_id", None)
+        ids = {
+            "request": request_id or None,
+            "inference": subject.inference_id,
+            "trace": trace_id_of(subject.traceparent) or None,
+        }
         record.__dict__.update({f"{name}_id": value for name, value in ids.items()})
         record.__dict__["context"] = "".join(f" {name}={value}" for name, value in ids.items() if value)
         return True

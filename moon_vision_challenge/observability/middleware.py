@@ -12,7 +12,10 @@ from django.contrib.admindocs.views import simplify_regex
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from moon_vision_challenge.observability import log_context, metrics
+from moon_vision_challenge.accounts.caller import Caller
+from moon_vision_challenge.observability import log_context, metrics, tracing
+from moon_vision_challenge.observability.span import Kind, Span
+from moon_vision_challenge.observability.traceparent import parse
 
 access_log = logging.getLogger("moon_vision_challenge.access")
 
@@ -22,7 +25,10 @@ _LOGGED_PATH_CHARS = 200
 
 
 class ObservabilityMiddleware:
-    """The outermost middleware, so that it sees every answer. An X-Request-ID that is sane is kept."""
+    """The outermost middleware, so that it sees every answer.
+
+    An X-Request-ID that is sane is kept, and a valid traceparent is continued.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -32,7 +38,11 @@ class ObservabilityMiddleware:
         given = request.META.get("HTTP_X_REQUEST_ID", "")
         request_id = given if _SANE_ID.fullmatch(given) else uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]  # for log lines that Django writes later
-        with log_context.request(request_id):
+        traceparent = parse(request.META.get("HTTP_TRACEPARENT", ""))
+        with (
+            log_context.about(request_id=request_id, traceparent=traceparent),
+            tracing.span("request", Kind.SERVER) as span,
+        ):
             response = self._get_response(request)
             seconds = time.perf_counter() - begin
             method = request.method if request.method in _METHODS else "OTHER"
@@ -41,6 +51,8 @@ class ObservabilityMiddleware:
             metrics.request_seconds.labels(route, method, status).observe(seconds)
             if (size := request.META.get("CONTENT_LENGTH", "")).isdecimal():
                 metrics.upload_bytes.labels(route).observe(int(size))
+            if tracing.IS_ON:
+                _describe(span, method, route, response.status_code)
             if settings.ACCESS_LOG:
                 _log(request, response, seconds)
         response["X-Request-ID"] = request_id
@@ -50,8 +62,19 @@ class ObservabilityMiddleware:
 def _log(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
     path = request.path[:_LOGGED_PATH_CHARS]
     ms = round(1000 * seconds, 1)
+    caller: Caller | None = getattr(request, "caller", None)  # none if the request was refused, or anybody may make it
     fields = {"method": request.method, "path": path, "status": response.status_code, "ms": ms}
-    access_log.info("%s %s %s %.1f ms", request.method, path, response.status_code, ms, extra=fields)
+    if caller:
+        fields |= {"token": caller.token_name, "owner_id": caller.owner_id}
+    token = f" by {caller.token_name}" if caller else ""
+    access_log.info("%s %s %s %.1f ms%s", request.method, path, response.status_code, ms, token, extra=fields)
+
+
+def _describe(span: Span, method: str, route: str, status: int) -> None:
+    span.rename(f"{method} {route}")
+    span.note(http__request__method=method, http__route=route, http__response__status_code=status)
+    if status >= 500:
+        span.fail(str(status))
 
 
 def route_of(request: HttpRequest) -> str:

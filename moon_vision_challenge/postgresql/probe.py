@@ -2,6 +2,7 @@
 
 import select
 import time
+from typing import Any
 
 import psycopg2
 from django.db import connection
@@ -14,6 +15,12 @@ class NoAnswerError(psycopg2.OperationalError):
     """PostgreSQL did not answer in time."""
 
 
+_TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
+
+# More rows than work_mem holds go to a temporary file, here of a megabyte: no table and no log is written.
+_TAKE_ROOM = "SET work_mem = '64kB'; SELECT count(*) FROM generate_series(1, 50000)"
+
+
 def probe(timeout_s: float) -> bool:
     """Connect, ask, and disconnect. Returns whether the server takes writes: a replica does not.
 
@@ -21,15 +28,29 @@ def probe(timeout_s: float) -> bool:
         NoAnswerError: no answer within `timeout_s`.
         psycopg2.OperationalError: the server does not run, or refuses the connection.
     """
+    return bool(_ask(_TAKES_WRITES, timeout_s))
+
+
+def probe_disk(timeout_s: float) -> None:
+    """Write a small temporary file.
+
+    Raises:
+        psycopg2.errors.DiskFull: the server's disk has no room.
+        psycopg2.OperationalError: as `probe`.
+    """
+    _ask(_TAKE_ROOM, timeout_s)
+
+
+def _ask(sql: str, timeout_s: float) -> Any:
     deadline = time.monotonic() + timeout_s
     asked = psycopg2.connect(**with_addresses(connection.get_connection_params()), async_=True)
     try:
         wait_until(asked, deadline)
         with asked.cursor() as cursor:
-            cursor.execute("SELECT current_setting('transaction_read_only') = 'off'")
+            cursor.execute(sql)
             wait_until(asked, deadline)
-            (takes_writes,) = cursor.fetchone()
-            return bool(takes_writes)
+            (answer,) = cursor.fetchone()
+            return answer
     finally:
         asked.close()
 

@@ -16,7 +16,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from moon_vision_challenge import http_client
-from moon_vision_challenge.observability import metrics
+from moon_vision_challenge.observability import log_context, metrics, tracing
+from moon_vision_challenge.observability.span import Kind, Span
 from moon_vision_challenge.webhooks import signing
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery
 
@@ -109,7 +110,12 @@ def deliver_due(wake: Callable[[], None]) -> int:
         try:
             if attempted == 0 and is_due(besides=_slots.busy):
                 wake()
-            _record(delivery, _attempt(delivery))
+            with log_context.about(
+                request_id=delivery.request_id, inference_id=delivery.subject_id, traceparent=delivery.traceparent
+            ):
+                attempt = _attempt(delivery)
+                _record(delivery, attempt)
+                _log(delivery, attempt)
         finally:
             _slots.release(delivery)
         attempted += 1
@@ -129,10 +135,12 @@ def _attempt(delivery: WebhookDelivery) -> dict[str, Any]:
     """Returns an entry of the delivery's log."""
     begin = time.monotonic()
     status, error = None, ""
-    try:
-        status = _post(delivery)
-    except http_client.RequestFailedError as failure:
-        error = str(failure)[:300]
+    with tracing.span("deliver webhook", Kind.CLIENT, server__address=delivery.host) as span:
+        try:
+            status = _post(delivery)
+        except http_client.RequestFailedError as failure:
+            error = str(failure)[:300]
+        _describe(span, delivery, status)
     took_ms = round(1000 * (time.monotonic() - begin))
     return {"at": timezone.now().isoformat(), "status": status, "error": error, "ms": took_ms}
 
@@ -155,9 +163,35 @@ def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
     WebhookDelivery.objects.filter(pk=delivery.pk).update(
         status=delivery.status, log=delivery.log, next_attempt_at=delivery.next_attempt_at
     )
-    metrics.webhooks.labels("retry" if delivery.status == Status.PENDING else delivery.status).inc()
-    about = f"{delivery.event} {delivery.subject_id}"
-    logger.info("webhook %s, %s: %s %s", delivery.pk, about, status, attempt["error"])
+    metrics.webhooks.labels(_result(delivery)).inc()
+
+
+def _describe(span: Span, delivery: WebhookDelivery, status: int | None) -> None:
+    if status is not None:
+        span.note(http__request__method="POST", http__response__status_code=status)
+    span.note(webhook__id=str(delivery.pk), webhook__attempt=delivery.attempts)
+    if status is None or not 200 <= status < 300:
+        span.fail(str(status or "no_response"))
+
+
+def _result(delivery: WebhookDelivery) -> str:
+    return "retry" if delivery.status == Status.PENDING else str(delivery.status)
+
+
+def _log(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
+    result = _result(delivery)
+    fields = {
+        "event": "webhook",
+        "result": result,
+        "webhook_id": str(delivery.pk),
+        "webhook_event": delivery.event,
+        "attempt": delivery.attempts,
+        "http_status": attempt["status"],
+        "ms": attempt["ms"],
+    }
+    answer = attempt["status"] or attempt["error"]
+    text = "webhook %s: %s at attempt %d, answered %s in %d ms"
+    logger.info(text, delivery.pk, result, delivery.attempts, answer, attempt["ms"], extra=fields)
 
 
 def _post(delivery: WebhookDelivery) -> int:
@@ -172,6 +206,8 @@ def _post(delivery: WebhookDelivery) -> int:
             owner_id=delivery.owner_id, message_id=message_id, at=now, body=delivery.body
         ),
     }
+    if traceparent := log_context.current().traceparent:
+        headers["traceparent"] = traceparent
     status, _ = http_client.guarded_request(
         delivery.url,
         delivery.body.encode(),

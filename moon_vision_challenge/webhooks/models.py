@@ -25,6 +25,9 @@ class WebhookDelivery(models.Model):
     body = models.TextField(editable=False)  # each attempt sends the same bytes
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
+    # Where the event began: the ids for logs and traces
+    request_id = models.CharField(max_length=64, editable=False, default="", db_default="")
+    traceparent = models.CharField(max_length=55, editable=False, default="", db_default="")
     # [{"at": …, "status": 500, "error": "", "ms": 12}, …], one entry per attempt
     log = models.JSONField(default=list, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False, db_index=True)

@@ -23,6 +23,10 @@ class Event(NamedTuple):
     data: dict[str, Any]
     """The payload's `data`; JSON."""
     owner_id: int | None = ANONYMOUS_OWNER_ID
+    request_id: str = ""
+    """Of the request that it goes back to."""
+    traceparent: str = ""
+    """The position in a trace that the delivery continues."""
 
 
 def announce(events: Collection[Event]) -> None:
@@ -43,6 +47,8 @@ def announce(events: Collection[Event]) -> None:
             host=http_client.host_of(event.url)[:255],
             event=event.type,
             body=json.dumps({"type": event.type, "timestamp": now, "data": event.data}),
+            request_id=event.request_id,
+            traceparent=event.traceparent,
         )
         for event in events
         if (event.owner_id, event.url) not in disabled

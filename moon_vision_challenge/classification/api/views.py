@@ -15,7 +15,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from moon_vision_challenge.accounts.caller import Scope, caller_of
-from moon_vision_challenge.classification import media_urls, services, tasks
+from moon_vision_challenge.classification import journal, media_urls, services, tasks
 from moon_vision_challenge.classification.api import headers, schema
 from moon_vision_challenge.classification.api.query import (
     ClassificationQuerySerializer,
@@ -123,6 +123,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
             owner_id=caller_of(request).owner_id,
         )
         if is_new:
+            journal.accepted(inference, caller_of(request), size=len(serializer.validated_data["image"].data))
             tasks.enqueue_inference(inference)
         response = self._show(
             request, inference, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK, serializer=serializer

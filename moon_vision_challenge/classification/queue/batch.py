@@ -3,14 +3,15 @@
 import logging
 import math
 import random
-from collections.abc import Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from PIL import Image
 
-from moon_vision_challenge.classification import events, images, prediction
+from moon_vision_challenge.classification import events, images, journal, prediction
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
@@ -23,7 +24,8 @@ from moon_vision_challenge.classification.prediction import VersionChoice
 from moon_vision_challenge.classification.queue import claims, outages
 from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 from moon_vision_challenge.classification.serving import metadata
-from moon_vision_challenge.observability import log_context, metrics
+from moon_vision_challenge.observability import log_context, metrics, tracing
+from moon_vision_challenge.observability.span import Kind, Span
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,19 @@ def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
     Returns:
         What was written. It does not include rows whose lease was lost: they belong to another worker now.
     """
+    for inference in inferences:
+        _show_wait(inference)
+    parents = [inference.traceparent for inference in inferences]
+    with tracing.spans("process inference", Kind.CONSUMER, parents) as spans:
+        for inference, span in zip(inferences, spans, strict=True):
+            inference.traceparent = span.traceparent
+        outcomes = _try(inferences)
+        if tracing.IS_ON:
+            _describe(spans, inferences, outcomes)
+        return _report(outcomes, _write(outcomes))
+
+
+def _try(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
     outcomes: list[AttemptOutcome] = []
     pictures: list[Picture] = []
     pixels = 0
@@ -65,16 +80,39 @@ def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
         if pixels >= _MAX_PIXELS_AT_ONCE or len(pictures) == settings.INFERENCE_BATCH_SIZE:
             outcomes += _classify_versions(pictures)
             pictures, pixels = [], 0
-    outcomes += _classify_versions(pictures)
-    written = _write(outcomes)
+    return outcomes + _classify_versions(pictures)
+
+
+def _report(outcomes: Sequence[AttemptOutcome], written: Set[int]) -> list[AttemptOutcome]:
+    """Returns what was written."""
     for outcome in outcomes:
         metrics.attempts.labels(outcome.inference.model_type, outcome.status).inc()
-        with log_context.inference(outcome.inference.pk):
-            if outcome.inference.pk not in written:
+        if outcome.inference.pk not in written:
+            with _about(outcome.inference):
                 logger.warning("the lease was lost and another worker has this inference, so this result is dropped")
-            elif outcome.status == STATUS.DONE:
-                logger.info("done: %s", outcome.label)
     return [outcome for outcome in outcomes if outcome.inference.pk in written]
+
+
+def _about(inference: Inference) -> AbstractContextManager[None]:
+    return log_context.about(
+        request_id=inference.request_id, inference_id=inference.pk, traceparent=inference.traceparent
+    )
+
+
+def _show_wait(inference: Inference) -> None:
+    if tracing.IS_ON and inference.started_at:
+        begin_s, end_s = inference.created_at.timestamp(), inference.started_at.timestamp()
+        tracing.add_past("wait in queue", inference.traceparent, begin_s=begin_s, end_s=end_s)
+
+
+def _describe(spans: Sequence[Span], inferences: Sequence[Inference], outcomes: Sequence[AttemptOutcome]) -> None:
+    by_id = {outcome.inference.pk: outcome for outcome in outcomes}
+    for span, inference in zip(spans, inferences, strict=True):
+        outcome = by_id[inference.pk]
+        span.note(inference__id=inference.pk, inference__model_type=inference.model_type)
+        span.note(inference__attempt=inference.attempts, inference__batch_size=len(inferences))
+        if outcome.error:
+            span.fail(outcome.error["code"])
 
 
 def _write(outcomes: Sequence[AttemptOutcome]) -> set[int]:
@@ -85,7 +123,7 @@ def _write(outcomes: Sequence[AttemptOutcome]) -> set[int]:
         if len(outcomes) > 1:
             return {pk for outcome in outcomes for pk in _write([outcome])}
         (outcome,) = outcomes
-        with log_context.inference(outcome.inference.pk):
+        with _about(outcome.inference):
             logger.exception("the result cannot be stored", exc_info=error)
         return _end([AttemptOutcome(outcome.inference, STATUS.FAIL, error=_UNSTORABLE)])
 
@@ -127,16 +165,21 @@ def _classify_versions(pictures: Sequence[Picture]) -> list[AttemptOutcome]:
 
 
 def _classify(pictures: Sequence[Picture]) -> list[AttemptOutcome]:
-    first = pictures[0][0]
+    inferences = [inference for inference, _ in pictures]
+    first, begin = inferences[0], time.perf_counter()
     try:
-        classifications, model_version = prediction.classify_and_tell_version(
-            dispatcher[first.model_type],
-            [image for _, image in pictures],
-            version=_version(first),
-            top_k=STORED_PREDICTIONS,
-        )
+        with tracing.spans("classify", Kind.INTERNAL, [each.traceparent for each in inferences]):
+            classifications, model_version = prediction.classify_and_tell_version(
+                dispatcher[first.model_type],
+                [image for _, image in pictures],
+                version=_version(first),
+                top_k=STORED_PREDICTIONS,
+            )
     except Exception as error:  # noqa: BLE001  # a consumer's class can raise anything; the rows must not be left hanging
+        code = getattr(error, "code", _INTERNAL_ERROR["code"])
+        journal.asked(inferences, version=first.version, seconds=time.perf_counter() - begin, result=code)
         return _not_classified(pictures, error)
+    journal.asked(inferences, version=model_version, seconds=time.perf_counter() - begin, result="ok")
     return [
         AttemptOutcome(inference, STATUS.DONE, found.label, predictions=found.predictions, model_version=model_version)
         for (inference, _), found in zip(pictures, classifications, strict=True)
@@ -160,7 +203,7 @@ def _not_classified(pictures: Sequence[Picture], error: Exception) -> list[Attem
 
 
 def _failed(inference: Inference, error: Exception) -> AttemptOutcome:
-    with log_context.inference(inference.pk):
+    with _about(inference):
         if not isinstance(error, ClassificationError):
             logger.error("attempt %d failed with an internal error", inference.attempts, exc_info=error)
             return AttemptOutcome(inference, STATUS.FAIL, error=_INTERNAL_ERROR)

@@ -76,7 +76,7 @@ FROM unnest(%(id)s::bigint[], %(status)s::text[], %(label)s::text[], %(error)s::
             %(alone)s::boolean[])
      AS outcome(id, status, label, error, retry_in_s, predictions, model_version, is_charged, is_outage, claim_alone)
 WHERE inference.id = outcome.id AND inference.lease_token = %(token)s
-RETURNING inference.id
+RETURNING inference.id, inference.finished_at
 """
 
 # A batch that was lost with its worker does not show which row was the cause. Its rows are claimed alone from now on,
@@ -133,7 +133,10 @@ def find_waiting(*, queue: str) -> int | None:
 
 
 def end_attempts(outcomes: Sequence[AttemptOutcome]) -> set[int]:
-    """Write how attempts of one claim ended. Returns the ids written: rows whose lease was lost stay as they are."""
+    """Write how attempts of one claim ended, and give each `inference` the time at which it became final.
+
+    Returns the ids written: rows whose lease was lost stay as they are.
+    """
     if not outcomes:
         return set()
     parameters: dict[str, Any] = {
@@ -153,7 +156,10 @@ def end_attempts(outcomes: Sequence[AttemptOutcome]) -> set[int]:
     }
     with connection.cursor() as cursor:
         cursor.execute(_END_ATTEMPTS, parameters)
-        return {row[0] for row in cursor.fetchall()}
+        finished_at = dict(cursor.fetchall())
+    for outcome in outcomes:
+        outcome.inference.finished_at = finished_at.get(outcome.inference.pk)
+    return set(finished_at)
 
 
 def free_expired(*, max_attempts: int, error: dict[str, str]) -> tuple[list[Inference], list[Inference]]:

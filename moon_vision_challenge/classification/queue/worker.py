@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
+from moon_vision_challenge.classification import journal
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, claims
 from moon_vision_challenge.classification.queue.claims import AttemptOutcome
@@ -51,7 +52,10 @@ def claim_batch(*, queue: str, limit: int | None = None) -> list[Inference]:
         limit: INFERENCE_BATCH_SIZE by default.
     """
     lease = timedelta(seconds=settings.INFERENCE_LEASE_S)
-    return claims.claim_waiting(queue=queue, limit=limit or settings.INFERENCE_BATCH_SIZE, lease=lease)
+    claimed = claims.claim_waiting(queue=queue, limit=limit or settings.INFERENCE_BATCH_SIZE, lease=lease)
+    if claimed:
+        journal.claimed(claimed)
+    return claimed
 
 
 def wake_for_retries(outcomes: Sequence[AttemptOutcome], queue: str, wake: Wake) -> None:

@@ -25,7 +25,8 @@ from moon_vision_challenge.classification.exceptions import (
 from moon_vision_challenge.classification.serving import payload as payload_json
 from moon_vision_challenge.classification.serving.address import ModelAddress
 from moon_vision_challenge.classification.serving.hang import HangGuard
-from moon_vision_challenge.observability import metrics
+from moon_vision_challenge.observability import log_context, metrics, tracing
+from moon_vision_challenge.observability.span import Kind
 
 _STATUS_ERRORS: dict[int, type[ClassificationError]] = {
     404: ModelNotAvailableError,  # "Servable not found": not there, or still loading
@@ -50,7 +51,12 @@ def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
         InvalidPredictionError: the server refused the request or its reply is not a prediction.
     """
     address = ModelAddress.parse(url)
-    with metrics.timed(metrics.model_server_seconds, address.name if address else "other"), _guard_call(address):
+    name = address.name if address else "other"
+    with (
+        metrics.timed(metrics.model_server_seconds, name),
+        tracing.span(f"predict {name}", Kind.CLIENT, server__address=url),
+        _guard_call(address),
+    ):
         body = _request(url, data=payload_json.dump(payload))
     if not ("predictions" in body or "outputs" in body):
         raise InvalidPredictionError(f"{url}: neither 'predictions' nor 'outputs' in the reply")
@@ -139,8 +145,12 @@ def _error_message(content: bytes) -> str:
 
 def _send(url: str, data: bytes | None, timeout_s: float) -> tuple[int, bytes]:
     connect_timeout_s = settings.TF_SERVING_CONNECT_TIMEOUT_S
+    traceparent = log_context.current().traceparent
+    headers = [f"traceparent: {traceparent}"] if traceparent else []
     try:
-        return _connections.request(url, data, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
+        return _connections.request(
+            url, data, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s, headers=headers
+        )
     except http_client.DeadlineExceededError as error:
         raise ModelServerTimeoutError(str(error)) from error
     except http_client.RequestFailedError as error:

@@ -115,7 +115,7 @@ def test_log_lines_of_a_run_carry_the_inference_id(
     caplog.set_level("INFO", logger=batch.__name__)
     start_fake(fake.predicts(281))
     run()
-    assert [vars(record)["inference_id"] for record in caplog.records] == [inference.pk]
+    assert {vars(record)["inference_id"] for record in caplog.records} == {inference.pk}
 
 
 def test_more_waits_while_rows_of_another_model_type_do(jpeg: bytes) -> None:

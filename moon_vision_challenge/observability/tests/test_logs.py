@@ -69,6 +69,8 @@ def test_the_lines_of_a_request_carry_its_id(
         "path": URL,
         "status": 400,
         "ms": 0,
+        "token": "anonymous",
+        "owner_id": 0,
     }
     assert "request" not in by_django  # the object
 
@@ -87,7 +89,7 @@ def test_what_a_client_sends_is_cut(client: APIClient, lines: list[dict[str, obj
 
 
 def test_ids_are_only_where_they_belong(lines: list[dict[str, object]]) -> None:
-    with log_context.inference(17):
+    with log_context.about(inference_id=17):
         logging.getLogger(__name__).info("done")
     logging.getLogger(__name__).info("nothing")
     assert [line.get("inference_id") for line in lines] == [17, None]

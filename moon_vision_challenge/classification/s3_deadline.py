@@ -1,0 +1,113 @@
+"""A deadline for a whole call of boto3, which by itself bounds only the wait for the next bytes.
+
+A server that sends or takes a byte now and then would otherwise hold the caller forever. When the time is over, the
+sockets of the call are shut down, and whoever waits for them gets an error.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
+
+
+class _Call:
+    """What one thread does within a deadline."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._connections: list[Any] = []
+        self._lock = threading.Lock()
+
+    def add(self, connection: Any) -> None:
+        """Raises TimeoutError if the time is over: boto3 may try again."""
+        with self._lock:
+            self._connections.append(connection)
+        self.check()
+
+    def check(self) -> None:
+        if self.is_over:
+            raise TimeoutError("the call of S3 has taken too long")
+
+    def end(self) -> None:
+        with self._lock:
+            self.is_over = True
+            for connection in self._connections:
+                _shut_down(connection.sock)
+
+
+class _Thread(threading.local):
+    call: _Call | None = None
+
+
+_thread = _Thread()
+
+
+class DeadlineExceededError(Exception):
+    """The call was ended at its deadline."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """What boto3 does in this thread takes at most this long.
+
+    Raises DeadlineExceededError.
+    """
+    call = _Call()
+    timer = threading.Timer(seconds, call.end)
+    timer.daemon = True
+    timer.start()
+    outer, _thread.call = _thread.call, call
+    late = DeadlineExceededError(f"S3 has not done within {seconds:g} s what it was asked to do")
+    try:
+        yield
+    except Exception as error:
+        if call.is_over:
+            raise late from error
+        raise
+    else:
+        if call.is_over:  # an answer without a length looks complete when its connection ends
+            raise late
+    finally:
+        timer.cancel()
+        _thread.call = outer
+
+
+class _Bounded:
+    """A connection whose requests belong to the current call of their thread."""
+
+    def request(self, *args: Any, **options: Any) -> Any:
+        if _thread.call:
+            _thread.call.add(self)
+        return super().request(*args, **options)  # type: ignore[misc]  # of botocore's class
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        if _thread.call:
+            _thread.call.check()
+
+
+class _HTTPConnection(_Bounded, AWSHTTPConnection):  # type: ignore[misc]  # botocore has no types
+    pass
+
+
+class _HTTPSConnection(_Bounded, AWSHTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+AWSHTTPConnectionPool.ConnectionCls = _HTTPConnection
+AWSHTTPSConnectionPool.ConnectionCls = _HTTPSConnection
+
+
+def _shut_down(opened: socket.socket | None) -> None:
+    if opened is not None:
+        with suppress(OSError):  # it is closed already
+            # Not SSLSocket's method, which changes what the other thread uses.
+            socket.socket.shutdown(opened, socket.SHUT_RDWR)
