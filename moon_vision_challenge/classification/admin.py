@@ -72,8 +72,6 @@ class InferenceAdmin(LargeTableAdmin):
     list_display_links = ["preview", "id"]
     list_filter = ["status", ModelTypeFilter, "owner"]
     list_select_related = ["owner"]
-    date_hierarchy = "created_at"
-    search_fields = ["=id"]
     text_fields = ("label", "image")
     search_help_text = "An id, or a part of a label or of an image's name, in the newest 100,000 rows of this list."
     readonly_fields = [
@@ -164,6 +162,10 @@ class InferenceAdmin(LargeTableAdmin):
         self.message_user(request, f"{outcome.done} of {len(ids)} are {result}.")
         for reason, count in outcome.refused.items():
             self.message_user(request, f"{count} are unchanged: {reason}", messages.ERROR)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        """Images come in through the API, which checks them."""
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Inference | None = None) -> bool:
         is_in_progress = obj is not None and obj.status == STATUS.PROCESSING

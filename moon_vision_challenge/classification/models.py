@@ -108,9 +108,9 @@ class Inference(models.Model):
             ),
             # The admin's dates, and retention's search for files without a row
             models.Index(fields=["created_at"], name="inference_created_at"),
-            # The admin's lists by status. Rows that are done are so many that the primary key leads to them.
+            # The admin's lists by status. Rows that are done are so many that the index by date leads to them.
             models.Index(
-                fields=["status", "id"],
+                fields=["status", "created_at"],
                 condition=models.Q(status__in=["fail", "canceled"]),
                 name="inference_ended_badly",
             ),

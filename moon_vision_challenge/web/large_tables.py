@@ -1,7 +1,7 @@
 """Admin lists of tables with millions of rows: no page reads or counts all of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,12 +13,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 COUNTED = 10_000
 """Up to this number, rows are counted. Above it, the number is PostgreSQL's estimate."""
-MAX_PAGES = 1_000
+MAX_PAGES = 200
 """A page far behind would read all rows before it. Filters and dates lead there, too."""
 SEARCHED = 100_000
 """A search for text reads this many rows: the newest of those that the filters leave."""
+FOUND = 1_000
+"""And shows this many rows."""
 MAX_CHOSEN = 1_000
 """The most rows that one action changes, within the time of a request."""
+_MAX_KEY = 2**63 - 1
 
 
 class EstimatingPaginator(Paginator[Any]):
@@ -27,13 +30,13 @@ class EstimatingPaginator(Paginator[Any]):
     object_list: QuerySet[Any]
 
     @property
-    def count(self) -> int:  # type: ignore[override]  # a cached property in Django
+    def count(self) -> int:
         if not hasattr(self, "_count"):
             self._count = self._estimate()
         return self._count
 
     @property
-    def num_pages(self) -> int:  # type: ignore[override]
+    def num_pages(self) -> int:
         pages = -(-self.count // int(self.per_page))
         return max(1, min(MAX_PAGES, pages))
 
@@ -79,40 +82,60 @@ def _begin(moment: datetime, kind: str) -> datetime:
 
 
 class LargeTableAdmin(admin.ModelAdmin[Any]):
-    """An admin whose list stays fast. List the fields that a search for text looks at in `text_fields`."""
+    """An admin whose list stays fast. Its rows are in the order of an index: newest first.
+
+    A number is searched in `key_fields`, which need an index. Other text is searched in `text_fields`.
+    """
 
     paginator = EstimatingPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # each number would be a count
     list_per_page = 50
-    ordering = ("-pk",)
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+    key_fields: tuple[str, ...] = ("pk",)
     text_fields: tuple[str, ...] = ()
 
+    @property
+    def search_fields(self) -> tuple[str, ...]:  # type: ignore[override]  # Django's name, which shows the search box
+        return self.key_fields + self.text_fields
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        rows.__class__ = PeriodsQuerySet
-        return rows
+        return PeriodsQuerySet(self.model).order_by(*self.get_ordering(request))
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[Any],
+        search_term: str,
     ) -> tuple[QuerySet[Any], bool]:
-        """Search for a number among ids, by their index, and for other text among the newest rows."""
-        term = search_term.strip()
-        if not term or self.finds_key(term):
-            return super().get_search_results(request, queryset, search_term)
-        newest = queryset.order_by("-pk").values("pk")[:SEARCHED]
-        matches = models.Q(*((f"{field}__icontains", term) for field in self.text_fields), _connector=models.Q.OR)
-        return queryset.filter(matches, pk__in=newest), False
+        term = search_term.strip().replace("\0", "")
+        if not term:
+            return queryset, False
+        if term.isdecimal():
+            # Not Django's "=id", which compares texts, and so reads all rows.
+            key = min(int(term[:20]), _MAX_KEY)
+            return queryset.filter(_any_of(self.key_fields, "exact", key)), False
+        matches = _newest(queryset).filter(_any_of(self.text_fields, "icontains", term))
+        # Found once: the list, its number and its dates are then three look-ups by key.
+        return queryset.filter(pk__in=list(matches.order_by("-created_at").values_list("pk", flat=True)[:FOUND])), False
 
-    def finds_key(self, term: str) -> bool:
-        """Whether to look a search term up in `search_fields`, which have an index."""
-        return term.isdecimal()
-
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *arguments: Any) -> HttpResponse | None:
         """Refuse an action on more rows than a request can change."""
         chooses_all = request.POST.get("select_across") == "1"
-        if chooses_all and len(queryset.order_by("-pk").values_list("pk")[: MAX_CHOSEN + 1]) > MAX_CHOSEN:
+        if chooses_all and len(queryset.values_list("pk")[: MAX_CHOSEN + 1]) > MAX_CHOSEN:
             text = f"An action changes at most {MAX_CHOSEN:,} rows. Choose fewer, or use the shell: manage.py --help."
             self.message_user(request, text, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *arguments)
+
+
+def _any_of(fields: Sequence[str], lookup: str, value: object) -> models.Q:
+    return models.Q(*((f"{field}__{lookup}", value) for field in fields), _connector=models.Q.OR)
+
+
+def _newest(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Those from the SEARCHED newest rows on."""
+    times = rows.order_by("-created_at").values_list("created_at", flat=True)
+    oldest = times[SEARCHED - 1 : SEARCHED].first()
+    return rows.filter(created_at__gte=oldest) if oldest else rows

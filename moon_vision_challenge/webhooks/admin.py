@@ -31,8 +31,7 @@ class WebhookDeliveryAdmin(LargeTableAdmin):
     ]
     list_filter = ["status", "owner"]
     list_select_related = ["owner"]
-    date_hierarchy = "created_at"
-    search_fields = ["=subject_id"]
+    key_fields = ("subject_id",)
     text_fields = ("url", "event")
     search_help_text = (
         "The id of an inference, or a part of a URL or an event, in the newest 100,000 rows of this list."
@@ -42,7 +41,6 @@ class WebhookDeliveryAdmin(LargeTableAdmin):
         *("attempts_made", "body", "created_at", "next_attempt_at"),
     ]
     readonly_fields = ["owner", "subject_id", "url", "event", "body", "attempts", "attempts_made", "created_at"]
-    ordering = ["-created_at"]
     actions = ["send_again"]
 
     class Media:

@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -14,8 +15,8 @@ TURN_S = 20.0
 _DELETE_OLD = """
 WITH old AS MATERIALIZED (
     SELECT id FROM webhooks_webhookdelivery
-    WHERE created_at < statement_timestamp() - %s AND status <> 'pending'
-    ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED
+    WHERE created_at < statement_timestamp() - %(age)s AND status <> 'pending'
+    ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 DELETE FROM webhooks_webhookdelivery WHERE id IN (SELECT id FROM old)
 """
@@ -32,6 +33,7 @@ def delete_old_deliveries() -> int:
 
 
 def _delete_batch() -> int:
+    parameters: dict[str, Any] = {"age": timedelta(days=settings.WEBHOOK_RETENTION_DAYS), "limit": BATCH}
     with connection.cursor() as cursor:
-        cursor.execute(_DELETE_OLD, [timedelta(days=settings.WEBHOOK_RETENTION_DAYS), BATCH])
+        cursor.execute(_DELETE_OLD, parameters)
         return int(cursor.rowcount)

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             "inference",
             models.Index(
-                fields=["status", "id"], condition=models.Q(status__in=["fail", "canceled"]), name="inference_ended_badly"
+                fields=["status", "created_at"], condition=models.Q(status__in=["fail", "canceled"]), name="inference_ended_badly"
             ),
         ),
     ]

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -29,7 +29,7 @@ GROUP BY queue, model_type
 
 # How long ago the oldest row should have been deleted. It reads one entry of an index.
 _RETENTION_OVERDUE = """
-SELECT greatest(0, extract(epoch FROM statement_timestamp() - %s - min(finished_at))) FROM classification_inference
+SELECT greatest(0, extract(epoch FROM statement_timestamp() - %(age)s - min(finished_at))) FROM classification_inference
 """
 RETENTION_OVERDUE = "moon_vision_retention_overdue_seconds"
 
@@ -58,13 +58,14 @@ def read_queue_states() -> list[QueueState]:
     """What is pending or processing now, by queue and model type."""
     with connection.cursor() as cursor:
         cursor.execute(_QUEUE_STATE)
-        return [QueueState(*row[:5], float(row[5] or 0)) for row in cursor.fetchall()]
+        return [QueueState._make([*row[:5], float(row[5] or 0)]) for row in cursor.fetchall()]
 
 
 def read_retention_overdue_s() -> float:
     """How long the oldest inference that should be deleted is overdue; 0 if there is none."""
+    parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS)}
     with connection.cursor() as cursor:
-        cursor.execute(_RETENTION_OVERDUE, [timedelta(days=settings.INFERENCE_RETENTION_DAYS)])
+        cursor.execute(_RETENTION_OVERDUE, parameters)
         (overdue_s,) = cursor.fetchone()
         return float(overdue_s or 0)
 
