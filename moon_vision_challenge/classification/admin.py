@@ -66,8 +66,8 @@ class ModelTypeFilter(admin.SimpleListFilter):
 class InferenceAdmin(LargeTableAdmin):
     form = InferenceForm
     list_display = [
-        *("preview", "id", "state", "label", "answered_by", "owner", "wait", "duration"),
-        *("attempts", "problem", "created_at"),
+        *("preview", "id", "state", "result", "answered_by", "wait", "duration"),
+        *("owner", "attempts", "created_at"),
     ]
     list_display_links = ["preview", "id"]
     list_filter = ["status", ModelTypeFilter, "owner"]
@@ -131,10 +131,10 @@ class InferenceAdmin(LargeTableAdmin):
             return "-"
         return seconds(inference.started_at, inference.finished_at or timezone.now())
 
-    @admin.display(description="error")
-    def problem(self, inference: Inference) -> SafeString | str:
+    @admin.display(description="label or error")
+    def result(self, inference: Inference) -> SafeString | str:
         if not inference.error:
-            return ""
+            return inference.label
         return format_html('<span title="{}">{}</span>', hint_for(inference.error), inference.error.get("code", "?"))
 
     @admin.display(description="error, and what to do")

@@ -117,8 +117,13 @@ class LargeTableAdmin(admin.ModelAdmin[Any]):
             key = min(int(term[:20]), _MAX_KEY)
             return queryset.filter(_any_of(self.key_fields, "exact", key)), False
         matches = _newest(queryset).filter(_any_of(self.text_fields, "icontains", term))
-        # Found once: the list, its number and its dates are then three look-ups by key.
-        return queryset.filter(pk__in=list(matches.order_by("-created_at").values_list("pk", flat=True)[:FOUND])), False
+        # Searched once: the list, its number and its dates are then look-ups by key.
+        found = list(matches.order_by("-created_at").values_list("pk", "created_at")[:FOUND])
+        if not found:
+            return queryset.none(), False
+        # The times are for the planner, which would look for the first and the last date among all rows.
+        times = (found[-1][1], found[0][1])
+        return queryset.filter(pk__in=[key for key, _ in found], created_at__range=times), False
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *arguments: Any) -> HttpResponse | None:
         """Refuse an action on more rows than a request can change."""

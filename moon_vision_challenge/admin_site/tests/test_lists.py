@@ -121,7 +121,7 @@ def test_a_row_shows_state_model_wait_duration_and_the_error(admin: Client) -> N
         error={"code": "model_not_available", "detail": "The model server does not serve this model now."},
     )
     (shown,) = cells(admin)
-    assert (shown["state"], shown["answered_by"], shown["problem"]) == ("fail", "resnet 3", "model_not_available")
+    assert (shown["state"], shown["answered_by"], shown["result"]) == ("fail", "resnet 3", "model_not_available")
     assert (shown["wait"], shown["duration"]) == ("2 min", "0.50 s")
     page = admin.get(f"{INFERENCES}{row.pk}/change/").content.decode()
     assert "The model server does not serve this model now." in page
@@ -149,7 +149,9 @@ def ids(admin: Client, query: str) -> list[int]:
 
 
 def test_text_is_searched_in_the_newest_rows_of_the_list(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    old, *_, new = make_inferences(5, label="espresso")
+    old, *_, new = rows = make_inferences(5, label="espresso")
+    for age, row in enumerate(reversed(rows)):
+        Inference.objects.filter(pk=row.pk).update(created_at=timezone.now() - timedelta(hours=age))
     monkeypatch.setattr(large_tables, "SEARCHED", 2)
     assert ids(admin, "?q=SPRESS") == [new.pk, new.pk - 1]
     assert ids(admin, f"?q={old.pk}") == [old.pk]
