@@ -74,6 +74,8 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
         "REDIS_URL": f"redis://:{passwords['redis']}@127.0.0.1:{ports['REDIS_PORT']}/0",
         "TF_SERVING_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",
         "FLOWER_BASIC_AUTH": f"admin:{passwords['flower']}",
+        "FLOWER_URL": f"http://127.0.0.1:{ports['FLOWER_PORT']}/",
+        "METRICS_URL": f"http://127.0.0.1:{ports['METRICS_PORT']}/metrics",
         "WEB_HOST": "127.0.0.1",
         "ORT_DISABLE_TELEMETRY": "1",  # or onnxruntime reports its use to Microsoft, and keeps an identity in ~/.cache
         "WEB_RELOAD": RELOAD if is_debug(given) else "",

@@ -36,7 +36,7 @@ USE_I18N = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "moon_vision_challenge.admin_site.apps.AdminWithFrontPageConfig",  # django.contrib.admin with another front page
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "moon_vision_challenge.admin_site",
     "moon_vision_challenge.accounts",
     "moon_vision_challenge.classification",
     "moon_vision_challenge.webhooks",

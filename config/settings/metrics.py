@@ -9,3 +9,4 @@ METRICS_CACHE_S = 5.0  # how long all scrapers get the same answer from PostgreS
 # OpenTelemetry reads its other variables itself: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 OTEL_SERVICE_NAME = env.str("OTEL_SERVICE_NAME", default="moon-vision-challenge")
+METRICS_URL = env.str("METRICS_URL", default="")  # a link on the admin's front page, for its users

@@ -89,4 +89,5 @@ CELERY_BEAT_SCHEDULE = {
 
 # Flower, which config/flower_server.py starts
 FLOWER_BASIC_AUTH = env.str("FLOWER_BASIC_AUTH", default="")  # USER:PASSWORD
+FLOWER_URL = env.str("FLOWER_URL", default="")  # a link on the admin's front page; empty: none
 FLOWER_READ_ONLY = env.bool("FLOWER_READ_ONLY", default=True)  # false lets those who log in stop workers and tasks

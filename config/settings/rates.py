@@ -15,6 +15,8 @@ API_OWNER_RATE = parse_rates(env.str("API_OWNER_RATE", default="200/s"))  # with
 API_OWNER_IMAGES = parse_rates(env.str("API_OWNER_IMAGES", default=""))  # images that an owner stores
 API_OWNER_BYTES = parse_rates(env.str("API_OWNER_BYTES", default=""))  # their bytes
 API_LOGIN_RATE = parse_rates(env.str("API_LOGIN_RATE", default="10/m"))  # attempts to log in to the admin
+# Attempts that fail, from one address for one user's name
+API_LOGIN_NAME_RATE = parse_rates(env.str("API_LOGIN_NAME_RATE", default="10/m,30/h,100/d"))
 API_MAX_CONCURRENT_REQUESTS = env.int("API_MAX_CONCURRENT_REQUESTS", default=0)  # of an owner, or an address; 0: any
 API_LIMITS_FAIL_CLOSED = env.bool("API_LIMITS_FAIL_CLOSED", default=False)  # while Redis is unavailable
 # Whose X-Forwarded-For is believed: the last NUM_PROXIES entries, and those of proxies in these networks

@@ -1,15 +1,41 @@
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.templatetags.static import static
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from moon_vision_challenge.accounts.admin import actor_of
-from moon_vision_challenge.classification import services
+from moon_vision_challenge.classification import operations, services, thumbnails
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import ClassificationError
+from moon_vision_challenge.classification.hints import hint_for
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.web.admin_cells import seconds, state
+from moon_vision_challenge.web.large_tables import LargeTableAdmin
+
+STATUS = Inference.STATUS
+
+_COLORS = {
+    STATUS.PENDING: "waiting",
+    STATUS.PROCESSING: "active",
+    STATUS.DONE: "good",
+    STATUS.FAIL: "bad",
+    STATUS.CANCELED: "idle",
+}
+_THUMBNAIL_HEADERS = {
+    "Cache-Control": "private, max-age=3600",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class InferenceForm(forms.ModelForm[Inference]):
@@ -23,19 +49,126 @@ class InferenceForm(forms.ModelForm[Inference]):
         self.fields["model_type"].choices = [(name, name) for name in model_types]  # type: ignore[attr-defined]  # it is a ChoiceField
 
 
+class ModelTypeFilter(admin.SimpleListFilter):
+    """The registered types. Django would read all rows to find those that there are."""
+
+    title = "model type"
+    parameter_name = "model_type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:  # noqa: ARG002
+        return [(name, name) for name in dispatcher]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Inference]) -> QuerySet[Inference]:  # noqa: ARG002
+        return queryset.filter(model_type=self.value()) if self.value() else queryset
+
+
 @admin.register(Inference)
-class InferenceAdmin(admin.ModelAdmin[Inference]):
+class InferenceAdmin(LargeTableAdmin):
     form = InferenceForm
-    list_display = ["id", "owner", "model_type", "status", "label", "attempts", "created_at", "finished_at"]
-    list_filter = ["status", "owner", "model_type", "created_at"]
+    list_display = [
+        *("preview", "id", "state", "result", "answered_by", "wait", "duration"),
+        *("owner", "attempts", "created_at"),
+    ]
+    list_display_links = ["preview", "id"]
+    list_filter = ["status", ModelTypeFilter, "owner"]
     list_select_related = ["owner"]
-    search_fields = ["=id", "label", "image"]
-    readonly_fields = ["model_version", "predictions", "attempts", "created_at", "started_at", "finished_at"]
-    ordering = ["-id"]
-    show_full_result_count = False  # counting a million rows would take most of each page's time
+    text_fields = ("label", "image")
+    search_help_text = "An id, or a part of a label or of an image's name, in the newest 100,000 rows of this list."
+    readonly_fields = [
+        *("preview", "state", "problem_and_hint", "wait", "duration", "model_version", "predictions"),
+        *("attempts", "created_at", "started_at", "finished_at"),
+    ]
+    actions = ["retry", "cancel"]
+
+    class Media:
+        css = {"all": ["admin_site/operations.css"]}
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.thumbnail, cacheable=True)
+        return [
+            path("<int:inference_id>/thumbnail/", view, name="classification_inference_thumbnail"),
+            *super().get_urls(),
+        ]
+
+    def thumbnail(self, request: HttpRequest, inference_id: int) -> HttpResponse:
+        """A small JPEG, made anew: no byte of the upload itself reaches the browser."""
+        inference = get_object_or_404(Inference, pk=inference_id)
+        if not self.has_view_permission(request, inference):
+            raise PermissionDenied
+        try:
+            jpeg = thumbnails.thumbnail(inference)
+        except ClassificationError:
+            return HttpResponse(status=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
+        if jpeg is None:
+            return HttpResponseRedirect(static("admin_site/no-preview.svg"))
+        return HttpResponse(jpeg, content_type="image/jpeg", headers=_THUMBNAIL_HEADERS)
+
+    @admin.display(description="image")
+    def preview(self, inference: Inference) -> SafeString:
+        address = reverse("admin:classification_inference_thumbnail", args=[inference.pk])
+        return format_html('<img class="preview" src="{}" alt="" width="48" height="48" loading="lazy">', address)
+
+    @admin.display(description="status", ordering="status")
+    def state(self, inference: Inference) -> SafeString:
+        return state(inference.status, _COLORS.get(STATUS(inference.status), "idle"))
+
+    @admin.display(description="model", ordering="model_type")
+    def answered_by(self, inference: Inference) -> str:
+        """The type, and the version that answered, or else the one that was asked for."""
+        version = inference.model_version or inference.version or inference.version_label
+        return f"{inference.model_type} {version or ''}".rstrip()
+
+    @admin.display(description="wait")
+    def wait(self, inference: Inference) -> str:
+        """Until its last attempt began."""
+        end = inference.started_at or inference.finished_at or timezone.now()
+        return seconds(inference.created_at, end)
+
+    @admin.display(description="duration")
+    def duration(self, inference: Inference) -> str:
+        """Of its last attempt."""
+        if inference.started_at is None:
+            return "-"
+        return seconds(inference.started_at, inference.finished_at or timezone.now())
+
+    @admin.display(description="label or error")
+    def result(self, inference: Inference) -> SafeString | str:
+        if not inference.error:
+            return inference.label
+        return format_html('<span title="{}">{}</span>', hint_for(inference.error), inference.error.get("code", "?"))
+
+    @admin.display(description="error, and what to do")
+    def problem_and_hint(self, inference: Inference) -> SafeString | str:
+        if not inference.error:
+            return "-"
+        detail = inference.error.get("detail", "")
+        return format_html(
+            "{}: {}<br><strong>{}</strong>", inference.error.get("code", "?"), detail, hint_for(inference.error)
+        )
+
+    @admin.action(description="Retry those that failed", permissions=["change"])
+    def retry(self, request: HttpRequest, chosen: QuerySet[Inference]) -> None:
+        self._apply(request, chosen, operations.retry, "pending again")
+
+    @admin.action(description="Cancel those that are pending", permissions=["change"])
+    def cancel(self, request: HttpRequest, chosen: QuerySet[Inference]) -> None:
+        self._apply(request, chosen, operations.cancel, "canceled")
+
+    def _apply(
+        self, request: HttpRequest, chosen: QuerySet[Inference], operation: operations.Operation, result: str
+    ) -> None:
+        ids = list(chosen.values_list("pk", flat=True))
+        outcome = operations.apply(operation, ids, actor=actor_of(request))
+        self.message_user(request, f"{outcome.done} of {len(ids)} are {result}.")
+        for reason, count in outcome.refused.items():
+            self.message_user(request, f"{count} are unchanged: {reason}", messages.ERROR)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        """Images come in through the API, which checks them."""
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Inference | None = None) -> bool:
-        is_in_progress = obj is not None and obj.status == Inference.STATUS.PROCESSING
+        is_in_progress = obj is not None and obj.status == STATUS.PROCESSING
         return not is_in_progress and super().has_delete_permission(request, obj)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
@@ -49,9 +182,11 @@ class InferenceAdmin(admin.ModelAdmin[Inference]):
         services.delete_inference(inference_id=obj.pk, actor=actor_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Inference]) -> None:
-        """Delete what can be deleted, and say what cannot."""
+        """Delete what can be deleted, with the files, and say what cannot."""
         for inference in queryset:
             try:
                 self.delete_model(request, inference)
             except ClassificationError as error:
                 self.message_user(request, f"{inference}: {error.detail}", messages.ERROR)
+            except Inference.DoesNotExist:
+                pass  # someone else has just deleted it

@@ -219,3 +219,9 @@ class StorageFullError(StorageUnavailableError):
     code = "storage_full"
     retry_after_s = 60  # old images are deleted every ten minutes
     detail = "The image store is full. Try again later."
+
+
+class InferenceNotFailedError(Exception):
+    """Only a failed inference can be retried. For operators: the API has no retry."""
+
+    detail = "This inference has not failed, so it cannot be retried."

@@ -3,7 +3,7 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,16 @@ class MediaFolderStorage(FileSystemStorage):
     def delete(self, name: str) -> None:
         with _translated_errors():
             super().delete(name)
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        """Raises StorageUnavailableError."""
+        for name in names:
+            self.delete(name)
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        """As on S3, a folder that does not exist is empty. Raises StorageUnavailableError."""
+        with _translated_errors():
+            return super().listdir(path) if Path(self.path(path)).exists() else ([], [])
 
     def stored_bytes(self) -> int:
         """The size of all files. Raises StorageUnavailableError."""

@@ -110,6 +110,14 @@ class Inference(models.Model):
             models.Index(
                 fields=["finished_at"], condition=models.Q(finished_at__isnull=False), name="inference_finished"
             ),
+            # The admin's dates, and retention's search for files without a row
+            models.Index(fields=["created_at"], name="inference_created_at"),
+            # The admin's lists by status. Rows that are done are so many that the index by date leads to them.
+            models.Index(
+                fields=["status", "created_at"],
+                condition=models.Q(status__in=["fail", "canceled"]),
+                name="inference_ended_badly",
+            ),
             models.Index(fields=["lease_expires_at"], condition=models.Q(status="processing"), name="inference_leased"),
         ]
 

@@ -7,17 +7,19 @@ from typing import NamedTuple
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from psycopg2.errors import UniqueViolation
 
 from moon_vision_challenge.accounts import audit
 from moon_vision_challenge.accounts.caller import Caller
-from moon_vision_challenge.classification import events, prediction
+from moon_vision_challenge.classification import events, prediction, thumbnails
 from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
     IdempotencyConflictError,
     InferenceInProgressError,
+    InferenceNotFailedError,
     InferenceNotPendingError,
 )
 from moon_vision_challenge.classification.images import EncodedImage
@@ -31,6 +33,16 @@ from moon_vision_challenge.observability import log_context
 from moon_vision_challenge.webhooks import outbox
 
 STATUS = Inference.STATUS
+
+_AS_NEW = {
+    "status": STATUS.PENDING,
+    "attempts": 0,
+    "error": None,
+    "unavailable_since": None,
+    "started_at": None,
+    "finished_at": None,
+}
+"""What a retry resets. `claim_alone` stays: the row may be what its worker died of."""
 
 _waiting_requests = ConcurrencyLimit(lambda: settings.INFERENCE_MAX_WAITING_REQUESTS)
 
@@ -95,7 +107,8 @@ def create_inference(
     backlog.check_capacity()
     connection.ensure_connection()  # files must not pile up while PostgreSQL is unavailable
     data = without_metadata(image) if settings.STRIP_IMAGE_METADATA else image.data
-    inference.image = ContentFile(data, name=f"image.{image.suffix}")
+    # Not in the `try`: a file that could not be stored has no name yet, so there is nothing of ours to delete.
+    inference.image.save(f"image.{image.suffix}", ContentFile(data), save=False)
     try:
         _insert(inference, key)
     except (OperationalError, InterfaceError):
@@ -116,7 +129,7 @@ def create_inference(
     return inference, True
 
 
-def cancel_inference(*, inference_id: int) -> Inference:
+def cancel_inference(*, inference_id: int, actor: Caller | str) -> Inference:
     """Take a row that no worker has claimed out of the queue. Canceling it again changes nothing.
 
     Raises:
@@ -125,13 +138,34 @@ def cancel_inference(*, inference_id: int) -> Inference:
     """
     with transaction.atomic():
         inference = Inference.objects.select_for_update().get(pk=inference_id)
-        if inference.status == STATUS.PENDING:
+        if is_pending := inference.status == STATUS.PENDING:
             inference.status = STATUS.CANCELED
             inference.finished_at = timezone.now()
             inference.save(update_fields=["status", "finished_at"])
             events.announce_final([inference])
     if inference.status != STATUS.CANCELED:
         raise InferenceNotPendingError(f"inference {inference_id} is {inference.status}")
+    if is_pending:
+        audit.record("inference.cancel", actor=actor, inference_id=inference_id, owner_id=inference.owner_id)
+    return inference
+
+
+def retry_inference(*, inference_id: int, actor: Caller | str) -> Inference:
+    """Make a failed inference pending again, with all its attempts.
+
+    Raises:
+        Inference.DoesNotExist: the row does not exist.
+        InferenceNotFailedError: it has another status.
+    """
+    with transaction.atomic():
+        inference = Inference.objects.select_for_update().get(pk=inference_id)
+        if inference.status != STATUS.FAIL:
+            raise InferenceNotFailedError(f"inference {inference_id} is {inference.status}")
+        for name, value in _AS_NEW.items():
+            setattr(inference, name, value)
+        inference.queue, inference.available_at = queue_of(inference.model_type), Now()
+        inference.save(update_fields=[*_AS_NEW, "queue", "available_at"])
+    audit.record("inference.retry", actor=actor, inference_id=inference_id, owner_id=inference.owner_id)
     return inference
 
 
@@ -151,6 +185,7 @@ def delete_inference(*, inference_id: int, actor: Caller | str) -> None:
         inference.delete()  # with its idempotency key
         if inference.image:
             inference.image.delete(save=False)  # last, because no rollback brings it back
+    thumbnails.forget([inference_id])
     audit.record("inference.delete", actor=actor, inference_id=inference_id, owner_id=inference.owner_id)
 
 

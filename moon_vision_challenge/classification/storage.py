@@ -1,7 +1,8 @@
 """Uploads on S3, or on anything that speaks its protocol (DJANGO_MEDIA_BACKEND=s3)."""
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,8 +17,12 @@ from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.s3_deadline import DeadlineExceededError, deadline
 
+logger = logging.getLogger(__name__)
+
 _LATE_S = 1.0
 _MAX_LATE = 2
+_MAX_DELETED = 1000
+"""The most that S3 deletes in one request."""
 _NOT_ASKED = "S3 does not answer, so it is not asked"
 
 
@@ -73,6 +78,31 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
     def delete(self, name: str) -> None:
         with self._call():
             super().delete(name)
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        """Delete a thousand files per request. Raises StorageUnavailableError."""
+        remaining = list(names)
+        for begin in range(0, len(remaining), _MAX_DELETED):
+            self._delete_at_once(remaining[begin : begin + _MAX_DELETED])
+
+    def listdir(self, name: str) -> tuple[list[str], list[str]]:
+        """The folders and files in a folder. A folder that does not exist is empty. Raises StorageUnavailableError."""
+        with self._call():
+            folders, files = super().listdir(name)
+            return folders, files
+
+    def _delete_at_once(self, names: Sequence[str]) -> None:
+        keys = [{"Key": self._normalize_name(name)} for name in names]
+        with self._call():
+            try:
+                answer = self.bucket.delete_objects(Delete={"Objects": keys, "Quiet": True})
+            except ClientError as error:
+                logger.info("S3 does not delete many files at once, so they are deleted one by one: %s", error)
+                for name in names:
+                    super().delete(name)
+                return
+        if errors := answer.get("Errors"):
+            raise StorageUnavailableError(f"S3 has not deleted {len(errors)} of {len(names)} files: {errors[0]}")
 
     @contextmanager
     def _call(self, deadline_s: float | None = None) -> Iterator[None]:

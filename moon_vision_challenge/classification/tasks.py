@@ -9,6 +9,7 @@ import logging
 from celery import Task, current_app, shared_task
 from celery.app.utils import Settings
 from celery.signals import celeryd_init, task_prerun
+from django.core.cache import cache
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from kombu import Queue
 from kombu.exceptions import OperationalError as QueueError
@@ -41,6 +42,7 @@ class InferenceFailedError(Exception):
 
 
 _QUEUE_ERRORS = (QueueError, RedisError)
+_NEXT_TURN = "retention.next_turn"
 
 
 def _probe_queue() -> None:
@@ -106,7 +108,18 @@ def sweep_inferences() -> None:
 
 @shared_task
 def delete_old() -> None:
-    """Beat: delete expired rows and files, a bounded number per run."""
-    retention.delete_old_inferences()
-    retention.delete_orphaned_files()
+    """Beat: delete expired rows and files for a turn. Another turn follows at once while there is more to delete."""
+    cache.delete(_NEXT_TURN)
+    is_done = retention.delete_for_a_turn()
     stored_bytes.measure()
+    if not is_done:
+        _delete_more()
+
+
+def _delete_more() -> None:
+    """Send a message for another turn, unless one has been sent that no worker has taken."""
+    try:
+        if cache.add(_NEXT_TURN, 1, timeout=60):
+            delete_old.delay()
+    except _QUEUE_ERRORS as error:
+        logger.warning("retention goes on at its next time, because Redis is not available: %s", error)

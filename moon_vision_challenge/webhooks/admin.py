@@ -2,30 +2,83 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet, URLField
-from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
+from moon_vision_challenge.accounts import audit
 from moon_vision_challenge.accounts.admin import SecretOnceMixin, actor_of
-from moon_vision_challenge.webhooks import signing
+from moon_vision_challenge.web.admin_cells import state
+from moon_vision_challenge.web.large_tables import LargeTableAdmin
+from moon_vision_challenge.webhooks import outbox, signing
 from moon_vision_challenge.webhooks.models import DisabledWebhook, WebhookDelivery, WebhookSecret
+
+_COLORS = {
+    WebhookDelivery.Status.PENDING: "waiting",
+    WebhookDelivery.Status.DELIVERED: "good",
+    WebhookDelivery.Status.FAIL: "bad",
+}
+
+
+_LOG = "<table><thead><tr><th>At</th><th>Status</th><th>Took</th><th>Error</th></tr></thead><tbody>{}</tbody></table>"
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(admin.ModelAdmin[WebhookDelivery]):
-    list_display = ["id", "owner", "subject_id", "event", "url", "status", "attempts", "created_at", "next_attempt_at"]
-    list_filter = ["status", "event", "created_at"]
-    search_fields = ["=subject_id", "url"]
+class WebhookDeliveryAdmin(LargeTableAdmin):
+    list_display = [
+        *("id", "owner", "subject_id", "event", "url", "state", "attempts", "last_answer"),
+        *("created_at", "next_attempt_at"),
+    ]
+    list_filter = ["status", "owner"]
     list_select_related = ["owner"]
-    readonly_fields = ["owner", "subject_id", "url", "event", "body", "attempts", "log", "created_at"]
-    ordering = ["-created_at"]
-    show_full_result_count = False
+    key_fields = ("subject_id",)
+    text_fields = ("url", "event")
+    search_help_text = (
+        "The id of an inference, or a part of a URL or an event, in the newest 100,000 rows of this list."
+    )
+    fields = [
+        *("owner", "subject_id", "url", "event", "status", "attempts"),
+        *("attempts_made", "body", "created_at", "next_attempt_at"),
+    ]
+    readonly_fields = ["owner", "subject_id", "url", "event", "body", "attempts", "attempts_made", "created_at"]
     actions = ["send_again"]
 
-    @admin.action(description="Send again")
+    class Media:
+        css = {"all": ["admin_site/operations.css"]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        """Only an event makes a delivery."""
+        return False
+
+    @admin.display(description="status", ordering="status")
+    def state(self, delivery: WebhookDelivery) -> SafeString:
+        return state(delivery.status, _COLORS.get(WebhookDelivery.Status(delivery.status), "idle"))
+
+    @admin.display(description="last answer")
+    def last_answer(self, delivery: WebhookDelivery) -> str:
+        """The status of the last response, or why there was none."""
+        if not delivery.log:
+            return "-"
+        return str(delivery.log[-1].get("status") or delivery.log[-1].get("error") or "-")
+
+    @admin.display(description="log")
+    def attempts_made(self, delivery: WebhookDelivery) -> SafeString | str:
+        if not delivery.log:
+            return "No attempt yet."
+        rows = format_html_join(
+            "",
+            "<tr><td>{}</td><td>{}</td><td>{} ms</td><td>{}</td></tr>",
+            ((each.get("at"), each.get("status") or "-", each.get("ms"), each.get("error")) for each in delivery.log),
+        )
+        return format_html(_LOG, rows)
+
+    @admin.action(description="Send again", permissions=["change"])
     def send_again(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         """Send the same event with the same id, so that a receiver can recognise it."""
-        count = deliveries.update(status=WebhookDelivery.Status.PENDING, attempts=0, next_attempt_at=Now())
-        self.message_user(request, f"The next sweep sends {count} deliveries.")
+        ids = list(deliveries.values_list("pk", flat=True))
+        count = outbox.send_again(ids)
+        audit.record("webhook.send_again", actor=actor_of(request), deliveries=ids)
+        self.message_user(request, f"{count} deliveries are sent again.")
 
 
 @admin.register(DisabledWebhook)

@@ -1,10 +1,12 @@
 """Where other apps announce events. A delivery is a row that is committed together with what it announces."""
 
 import json
+import uuid
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from moon_vision_challenge import http_client
@@ -56,6 +58,18 @@ def announce(events: Collection[Event]) -> None:
     if deliveries:
         WebhookDelivery.objects.bulk_create(deliveries)
         transaction.on_commit(tasks.deliver_soon)
+
+
+def send_again(delivery_ids: Collection[uuid.UUID]) -> int:
+    """Start again with all attempts of these deliveries, whether they ended or not. Returns how many there are.
+
+    The receiver gets the same bytes and the same webhook-id.
+    """
+    count = WebhookDelivery.objects.filter(pk__in=delivery_ids).update(
+        status=WebhookDelivery.Status.PENDING, attempts=0, next_attempt_at=Now()
+    )
+    transaction.on_commit(tasks.deliver_soon)
+    return count
 
 
 def forget(subject_id: int) -> None:

@@ -1,15 +1,11 @@
 """The Celery tasks of webhooks."""
 
 import logging
-from datetime import timedelta
 
 from celery import shared_task
-from django.conf import settings
-from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as QueueError
 
-from moon_vision_challenge.webhooks import delivery
-from moon_vision_challenge.webhooks.models import WebhookDelivery
+from moon_vision_challenge.webhooks import delivery, retention
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +40,4 @@ def sweep() -> None:
 @shared_task
 def delete_old() -> int:
     """Beat: delete deliveries that ended more than WEBHOOK_RETENTION_DAYS ago. Returns how many."""
-    age = timedelta(days=settings.WEBHOOK_RETENTION_DAYS)
-    old = WebhookDelivery.objects.filter(created_at__lt=Now() - age).exclude(status=WebhookDelivery.Status.PENDING)
-    deleted, _ = old.delete()
-    return deleted
+    return retention.delete_old_deliveries()

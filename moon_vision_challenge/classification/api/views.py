@@ -156,7 +156,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **_: str) -> Response:
-        inference = services.cancel_inference(inference_id=self.get_object().pk)
+        inference = services.cancel_inference(inference_id=self.get_object().pk, actor=caller_of(request))
         return self._show(request, inference, status.HTTP_200_OK)
 
     @extend_schema(

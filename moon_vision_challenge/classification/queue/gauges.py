@@ -1,10 +1,12 @@
-"""The state of the queue for Prometheus. All scrapers share one query."""
+"""The state of the queue, for Prometheus and for operators. All scrapers share one query."""
 
 import logging
 import math
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -25,12 +27,47 @@ WHERE status IN ('pending', 'processing')
 GROUP BY queue, model_type
 """
 
+# How long ago the oldest row should have been deleted. It reads one entry of an index.
+_RETENTION_OVERDUE = """
+SELECT greatest(0, extract(epoch FROM statement_timestamp() - %(age)s - min(finished_at))) FROM classification_inference
+"""
+RETENTION_OVERDUE = "moon_vision_retention_overdue_seconds"
+
 GAUGES = (
     ("moon_vision_queue_pending", "Inferences that wait for a worker."),
     ("moon_vision_queue_processing", "Inferences that a worker has claimed."),
     ("moon_vision_queue_expired_leases", "Claimed inferences whose worker is lost. The sweep returns them."),
     ("moon_vision_queue_oldest_seconds", "Age of the inference that has waited longest."),
 )
+
+
+class QueueState(NamedTuple):
+    """The unfinished inferences of one queue and model type."""
+
+    queue: str
+    model_type: str
+    pending: int
+    processing: int
+    expired_leases: int
+    """Of `processing`: those whose worker is lost."""
+    oldest_s: float
+    """How long the oldest pending one has waited; 0 if none is pending."""
+
+
+def read_queue_states() -> list[QueueState]:
+    """What is pending or processing now, by queue and model type."""
+    with connection.cursor() as cursor:
+        cursor.execute(_QUEUE_STATE)
+        return [QueueState._make([*row[:5], float(row[5] or 0)]) for row in cursor.fetchall()]
+
+
+def read_retention_overdue_s() -> float:
+    """How long the oldest inference that should be deleted is overdue; 0 if there is none."""
+    parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS)}
+    with connection.cursor() as cursor:
+        cursor.execute(_RETENTION_OVERDUE, parameters)
+        (overdue_s,) = cursor.fetchone()
+        return float(overdue_s or 0)
 
 
 class QueueGauges:
@@ -53,21 +90,21 @@ def _read() -> list[Metric]:
     """Without PostgreSQL, only the gauge that says so: a queue of unknown length is not an empty queue."""
     up = GaugeMetricFamily("moon_vision_database_up", "Whether PostgreSQL answers: 1 or 0.")
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_QUEUE_STATE)
-            rows = cursor.fetchall()
+        states, overdue_s = read_queue_states(), read_retention_overdue_s()
     except DatabaseError as error:
         logger.warning("the queue's metrics are missing, the database is not available: %s", error)
         connection.close()
         up.add_metric([], 0)
         return [up]
     up.add_metric([], 1)
-    return [up, *_gauges(rows)]
+    overdue = GaugeMetricFamily(RETENTION_OVERDUE, "How long the oldest inference should have been deleted.")
+    overdue.add_metric([], overdue_s)
+    return [up, overdue, *_gauges(states)]
 
 
-def _gauges(rows: Sequence[Sequence[object]]) -> list[GaugeMetricFamily]:
+def _gauges(states: Sequence[QueueState]) -> list[GaugeMetricFamily]:
     gauges = [GaugeMetricFamily(name, help_text, labels=["queue", "model_type"]) for name, help_text in GAUGES]
-    for queue, model_type, *numbers in rows:
+    for queue, model_type, *numbers in states:
         for gauge, number in zip(gauges, numbers, strict=True):
-            gauge.add_metric([str(queue), str(model_type)], float(number or 0))  # type: ignore[arg-type]
+            gauge.add_metric([queue, model_type], float(number))
     return gauges

@@ -1,8 +1,12 @@
-"""Deletes what is no longer needed: old inferences with their files, and files without an inference."""
+"""Deletes what is no longer needed: old inferences with their files, and files without an inference.
+
+It works in batches, each in a short transaction. Concurrent runs share the work.
+"""
 
 import logging
-from collections.abc import Iterator
-from datetime import timedelta
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -11,70 +15,109 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.utils import timezone
 
+from moon_vision_challenge.classification import thumbnails
 from moon_vision_challenge.classification.models import Inference
 
 logger = logging.getLogger(__name__)
 
+TURN_S = 20.0
+"""How long one run deletes. What is left takes another run, and other tasks get the worker in between."""
+BATCH = 500
+"""Rows and files that are deleted together."""
+
 _ROOT = "inferences"
 _CURSOR = "retention.day"
+_DAY = timedelta(days=1)
+clock: Callable[[], float] = time.monotonic
 
-# SKIP LOCKED: two concurrent runs share the work.
+# MATERIALIZED: the rows are chosen once. SKIP LOCKED: they are not those that another run has chosen.
 _DELETE_OLD = """
-WITH deleted AS (
-    DELETE FROM classification_inference WHERE id IN (
-        SELECT id FROM classification_inference
-        WHERE finished_at < statement_timestamp() - %(age)s
-        ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    )
-    RETURNING id, image
+WITH old AS MATERIALIZED (
+    SELECT id FROM classification_inference
+    WHERE finished_at < statement_timestamp() - %(age)s
+    ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), deleted AS (
+    DELETE FROM classification_inference WHERE id IN (SELECT id FROM old) RETURNING id, image
 ), deleted_keys AS (
-    DELETE FROM classification_idempotencykey WHERE inference_id IN (SELECT id FROM deleted)
+    DELETE FROM classification_idempotencykey WHERE inference_id IN (SELECT id FROM old)
 )
-SELECT image FROM deleted
+SELECT id, image FROM deleted
 """
 
 
-def delete_old_inferences(*, limit: int = 1000) -> int:
-    """Delete at most `limit` rows that have been final for INFERENCE_RETENTION_DAYS, with their files.
+def delete_for_a_turn() -> bool:
+    """Delete old inferences, then the orphaned files of one day, for TURN_S. Returns whether nothing is left."""
+    end = clock() + TURN_S
+    count = 0
+    while deleted := delete_old_inferences():
+        count += deleted
+        if clock() >= end:
+            break
+    if count:
+        logger.info("deleted %d old inferences", count)
+    if not deleted:
+        delete_orphaned_files(end)
+    return clock() < end
+
+
+def delete_old_inferences(*, limit: int | None = None) -> int:
+    """Delete at most `limit` rows, or one BATCH, that have been final for INFERENCE_RETENTION_DAYS, with their files.
 
     The row goes first. A row without its file would break a promise, but a file without its row is found later.
     """
-    parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS), "limit": limit}
+    parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS), "limit": limit or BATCH}
     with connection.cursor() as cursor:
         cursor.execute(_DELETE_OLD, parameters)
-        names = [name for (name,) in cursor.fetchall()]
-    for name in names:
-        default_storage.delete(name)
-    if names:
-        logger.info("deleted %d old inferences", len(names))
-    return len(names)
+        deleted = cursor.fetchall()
+    thumbnails.forget([inference_id for inference_id, _ in deleted])
+    default_storage.delete_many([name for _, name in deleted if name])  # type: ignore[attr-defined]  # ours have it
+    return len(deleted)
 
 
-def delete_orphaned_files() -> int:
+def delete_orphaned_files(end: float | None = None) -> int:
     """Delete the files of one day's folder that no row references. The next run takes the next folder.
 
     The files of today and yesterday stay: their rows may not be committed yet.
+
+    Args:
+        end: of `clock`. A folder that takes longer is continued by the next run.
     """
-    newest = f"{timezone.now() - timedelta(days=2):%Y/%m/%d}"
+    newest = f"{timezone.now() - 2 * _DAY:%Y/%m/%d}"
     days = sorted(day for day in _days() if day <= newest)
     if not days:
         return 0
     done = cache.get(_CURSOR, "")
     day = next((day for day in days if day > done), days[0])
-    cache.set(_CURSOR, day, timeout=None)
+    cache.set(_CURSOR, day, timeout=None)  # first, so that a folder that cannot be read does not stop all others
+    count, orphans = 0, _likely_orphans(day)
+    for begin in range(0, len(orphans), BATCH):
+        if end is not None and clock() >= end:
+            cache.set(_CURSOR, done, timeout=None)
+            break
+        count += _delete_orphans(orphans[begin : begin + BATCH])
+    if count:
+        logger.warning("deleted %d files of %s that no inference references", count, day)
+    return count
+
+
+def _likely_orphans(day: str) -> Sequence[str]:
+    """The files in a day's folder that none of the rows that were created around that day references."""
     folder = f"{_ROOT}/{day}"
     names = {f"{folder}/{name}" for name in default_storage.listdir(folder)[1]}
-    kept = set(Inference.objects.filter(image__startswith=f"{folder}/").values_list("image", flat=True))
-    for name in names - kept:
-        default_storage.delete(name)
-    if orphans := len(names - kept):
-        logger.warning("deleted %d files of %s that no inference references", orphans, day)
-    return orphans
+    begin = datetime.strptime(day, "%Y/%m/%d").replace(tzinfo=UTC)
+    rows = Inference.objects.filter(created_at__gte=begin - _DAY, created_at__lt=begin + 2 * _DAY)
+    return sorted(names.difference(rows.values_list("image", flat=True).iterator(chunk_size=10_000)))
+
+
+def _delete_orphans(names: Sequence[str]) -> int:
+    """Delete the files that no row at all references. Without an index on their names, this reads the whole table."""
+    referenced = set(Inference.objects.filter(image__in=names).values_list("image", flat=True))
+    orphans = [name for name in names if name not in referenced]
+    default_storage.delete_many(orphans)  # type: ignore[attr-defined]  # ours have it
+    return len(orphans)
 
 
 def _days(prefix: str = "", depth: int = 3) -> Iterator[str]:
-    if not default_storage.exists(f"{_ROOT}/{prefix}".rstrip("/")):
-        return
     for folder in default_storage.listdir(f"{_ROOT}/{prefix}")[0]:
         if depth > 1:
             yield from _days(f"{prefix}{folder}/", depth - 1)

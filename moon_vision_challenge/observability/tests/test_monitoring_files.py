@@ -21,6 +21,7 @@ MADE_BY_THE_EXPORTER = {
     "moon_vision_check_ok",
     "moon_vision_database_up",
     "moon_vision_media_free_bytes",
+    "moon_vision_retention_overdue_seconds",
 }
 
 

@@ -13,8 +13,8 @@ from moon_vision_challenge.web.client_address import client_address
 from moon_vision_challenge.web.errors import error_body
 from moon_vision_challenge.web.throttling import store
 from moon_vision_challenge.web.throttling.fields import add_fields
-from moon_vision_challenge.web.throttling.policies import Scope, buckets_of, concurrency_of, quotas_of
-from moon_vision_challenge.web.throttling.store import Decision, LimitsUnavailableError
+from moon_vision_challenge.web.throttling.policies import Scope, buckets_of, concurrency_of, login_buckets, quotas_of
+from moon_vision_challenge.web.throttling.store import Bucket, Decision, LimitsUnavailableError
 
 _API, _MEDIA, _LOGIN = "/api/", "/media/", "/admin/login/"
 _UNCOUNTED = Decision(is_allowed=True, retry_after_s=0, states=())
@@ -30,6 +30,8 @@ class LimitsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         decision = decision_of(request)
+        if decision and decision.is_allowed and _is_login(request) and response.status_code == 302:
+            store.forget(_login_buckets(request))
         if decision is None and response.status_code in (401, 403, 404):  # no view was called
             response = _take(request, Scope.READ) or response
             decision = decision_of(request)
@@ -75,13 +77,23 @@ def _scope_of(request: HttpRequest, view: Callable[..., Any]) -> Scope | None:
         return getattr(view, "cls", None).rate_scope if creates else Scope.READ  # type: ignore[union-attr]
     if path.startswith(_MEDIA):
         return Scope.MEDIA
-    return Scope.LOGIN if path == _LOGIN and request.method == "POST" else None
+    return Scope.LOGIN if _is_login(request) else None
+
+
+def _is_login(request: HttpRequest) -> bool:
+    return request.path_info == _LOGIN and request.method == "POST"
+
+
+def _login_buckets(request: HttpRequest) -> list[Bucket]:
+    return login_buckets(client_address(request.META), request.POST.get("username", ""))
 
 
 def _take(request: HttpRequest, scope: Scope) -> HttpResponse | None:
     """The response to a request above a limit."""
     caller, address = caller_of(request), client_address(request.META)
     buckets = buckets_of(scope, caller, address, stored_bytes=_body_bytes(request))
+    if scope is Scope.LOGIN:
+        buckets += _login_buckets(request)
     try:
         decision = store.take(buckets, concurrency_of(caller, address))
     except LimitsUnavailableError:

@@ -1,5 +1,7 @@
 """Which limits apply to a request."""
 
+import hashlib
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
@@ -33,6 +35,16 @@ def buckets_of(
     if scope is Scope.CREATE:
         found += quotas_of(caller, images=images, stored_bytes=stored_bytes)
     return found
+
+
+def login_buckets(address: str, username: str) -> list[Bucket]:
+    """What an attempt to log in takes beside the address's. A login that succeeds makes them full again.
+
+    An address is part of it: somebody else who knows a user's name must not lock that user out.
+    """
+    name = unicodedata.normalize("NFKC", username).casefold().strip()
+    subject = f"{address}:{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:32]}"
+    return _buckets("login-name", subject, settings.API_LOGIN_NAME_RATE, cost=1)
 
 
 def quotas_of(caller: Caller, *, images: int, stored_bytes: int) -> Iterator[Bucket]:

@@ -128,6 +128,18 @@ def release(decision: Decision) -> None:
         _disconnect()
 
 
+def forget(buckets: Sequence[Bucket]) -> None:
+    """Make buckets full again. Nobody waits for the reply: this thread's next call reads it."""
+    if not buckets:
+        return
+    try:
+        _send("DEL", *(bucket.key for bucket in buckets))
+        _thread.unread += 1
+    except RedisError as error:
+        logger.warning("%s stays as it is: %s", buckets[0].key, error)
+        _disconnect()
+
+
 def _arguments(
     buckets: Sequence[Bucket], concurrency: Concurrency | None, place: str
 ) -> tuple[list[str], list[str | int | float]]:

@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+from django.contrib.admin import apps as django_admin  # a module: a class in this one would be a second default
+
+
+class AdminSiteConfig(AppConfig):
+    """This package: its templates and static files."""
+
+    default = True
+    name = "moon_vision_challenge.admin_site"
+
+
+class AdminWithFrontPageConfig(django_admin.AdminConfig):
+    """Django's admin, with this service's front page. It stands in INSTALLED_APPS for django.contrib.admin."""
+
+    default = False
+    default_site = "moon_vision_challenge.admin_site.site.ServiceAdminSite"
