@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "moon_vision_challenge.accounts",
     "moon_vision_challenge.classification",
+    "moon_vision_challenge.playground",
     "moon_vision_challenge.webhooks",
     *env.list("DJANGO_EXTRA_APPS", default=[]),  # your own apps with a classificators.py
 ]
