@@ -16,7 +16,7 @@ export class Card {
     this.element = template.content.firstElementChild.cloneNode(true);
     this.find = (selector) => this.element.querySelector(selector);
     this.picture = "";
-    this.find(".name").textContent = one.name;
+    this.find(".name").textContent = this.find(".name").title = one.name; // a long name is cut off
     this.find(".kind").textContent = kindOf(one.name);
     for (const [name, act] of Object.entries(actions)) this.find(`.${name}`).addEventListener("click", act);
     this.#setUpCode();

@@ -25,7 +25,7 @@ export function scores(predictions) {
 }
 
 export function duration(ms) {
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+  return ms < 1000 ? `${Math.round(ms)}\u00a0ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)}\u00a0s`;
 }
 
 /** "JPG" of "photo.jpg": shown where the browser cannot show the picture. */

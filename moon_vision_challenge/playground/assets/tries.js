@@ -131,11 +131,11 @@ function post(address, one, headers = {}) {
 
 /** Takes over the state of the row in the service. */
 export function applyRow(one, row) {
-  const ended = row.finished_at ? Date.parse(row.finished_at) - Date.parse(row.created_at) : null;
+  const elapsedMs = row.status === "done" ? Date.parse(row.finished_at) - Date.parse(row.created_at) : null;
   settle(one, {
     ...{ rowId: row.id, state: row.status === "fail" ? "failed" : row.status, label: row.label },
     // An attempt that failed is tried again: the reason says why the row is not done yet.
-    ...{ predictions: row.predictions.slice(0, TOP_K), problem: row.error?.detail ?? "", elapsedMs: ended },
+    ...{ predictions: row.predictions.slice(0, TOP_K), problem: row.error?.detail ?? "", elapsedMs },
   });
 }
 
