@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Locator, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Locator, Page, Playwright, expect, sync_playwright
 
 from moon_vision_challenge.classification.tests.service import PHOTO, Service
 from moon_vision_challenge.classification.tests.waiting import LIMIT_S
@@ -19,6 +19,8 @@ MISSING = (
     ".venv/bin/playwright install chromium-headless-shell), or name it in CHROMIUM, and run make test_e2e again."
 )
 _STATUS = re.compile(r"the server responded with a status of (\d+)")
+
+expect.set_options(timeout=LIMIT_S * 1000)
 
 File = tuple[str, bytes]
 COFFEE: File = ("coffee.jpg", PHOTO)

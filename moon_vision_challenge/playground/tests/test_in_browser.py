@@ -18,7 +18,6 @@ from moon_vision_challenge.playground.tests.conftest import OpenPage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
-expect.set_options(timeout=LIMIT_S * 1000)
 HARMFUL = "<img src=x onerror=alert(1)>.jpg"
 NAMES = ["чашка кофе.jpg", "咖啡杯.jpg", "قهوة.jpg", HARMFUL]
 
@@ -37,7 +36,7 @@ def test_the_sample_is_classified_at_once(playground: Playground) -> None:
     width = card.locator(".fill").first.evaluate("each => each.clientWidth / each.parentElement.clientWidth")
     assert width == pytest.approx(float(bars(card)[0].split()[1].rstrip("%")) / 100, abs=0.02)
     expect(card.locator("img")).to_be_visible()
-    expect(playground.page.locator("#live")).to_have_text("coffee.jpg: espresso")
+    expect(playground.page.locator("#live")).to_contain_text("coffee.jpg: espresso")
     assert not Inference.objects.exists()
 
 
