@@ -18,6 +18,8 @@ export class Card {
     this.picture = "";
     this.find(".name").textContent = this.find(".name").title = one.name; // a long name is cut off
     this.find(".kind").textContent = kindOf(one.name);
+    this.find(".name").id = `name-${++count}`;
+    for (const button of this.element.querySelectorAll("button")) button.setAttribute("aria-describedby", `name-${count}`);
     for (const [name, act] of Object.entries(actions)) this.find(`.${name}`).addEventListener("click", act);
     this.#setUpCode();
     this.update();
@@ -77,7 +79,7 @@ export class Card {
   #setUpCode() {
     const code = this.find(".code");
     const toggle = this.find(".show-code");
-    const name = `language-${++count}`;
+    const name = `language-${count}`;
     code.id = `code-${count}`;
     toggle.setAttribute("aria-controls", code.id);
     toggle.addEventListener("click", () => {

@@ -5,7 +5,7 @@ import { Card, isOpen } from "./card.js";
 import * as history from "./history.js";
 import { setUpIntake } from "./intake.js";
 import { chosenModel, refreshModels, watchModels } from "./models.js";
-import { follow } from "./queue.js";
+import { follow, unfollow } from "./queue.js";
 import { thumbnail } from "./thumbnail.js";
 import { askForToken, setUpToken } from "./token.js";
 import { cancel, newTry, send, sendAgain, setUpTries } from "./tries.js";
@@ -22,7 +22,7 @@ function chosenMode() {
   return document.querySelector("input[name=mode]:checked").value;
 }
 
-function show(one) {
+function show(one, place = "prepend") {
   const actions = {
     cancel: () => cancel(one),
     again: () => sendAgain(one, chosenModel()),
@@ -30,7 +30,7 @@ function show(one) {
   };
   const card = new Card(one, actions);
   cards.set(one.id, card);
-  list.prepend(card.element);
+  list[place](card.element);
   if (one.thumbnail) card.setPicture(one.thumbnail);
   showWhetherEmpty();
 }
@@ -86,6 +86,7 @@ function remove(one) {
 function removeAll() {
   for (const { one } of [...cards.values()]) {
     if (isOpen(one) && one.rowId === null) cancel(one);
+    unfollow(one);
     discard(one.id);
   }
   history.removeAll();
@@ -105,11 +106,11 @@ function showWhetherEmpty() {
 }
 
 async function restore() {
-  for (const kept of await history.load()) {
+  for (const kept of (await history.load()).reverse()) {
     const one = { ...kept, file: null, controller: null, isCanceling: false };
     const isQueued = isOpen(one) && one.rowId !== null;
     if (isOpen(one) && !isQueued) Object.assign(one, { state: "failed", problem: INTERRUPTED });
-    show(one);
+    show(one, "append"); // a new try may already be above
     if (isQueued) follow(one, changed);
   }
 }
@@ -118,5 +119,5 @@ setUpTries(changed, (one) => follow(one, changed));
 setUpToken(refreshModels);
 setUpIntake(take);
 clear.addEventListener("click", removeAll);
-await restore();
-await watchModels((error) => error.status === UNAUTHORIZED && askForToken(error.message));
+restore();
+watchModels((error) => error.status === UNAUTHORIZED && askForToken(error.message));

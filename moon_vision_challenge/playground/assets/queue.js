@@ -21,6 +21,10 @@ export function follow(one, onChange) {
   if (!isRunning) run(onChange);
 }
 
+export function unfollow(one) {
+  followed.delete(one);
+}
+
 async function run(onChange) {
   isRunning = true;
   while (followed.size) {

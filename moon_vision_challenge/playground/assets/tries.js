@@ -28,7 +28,7 @@ export function setUpTries(onChange, onQueued) {
 export function newTry(file, model, mode) {
   return {
     ...{ id: nextId(), name: file.name || "picture", model, mode, state: "waiting" },
-    ...{ label: "", predictions: [], problem: "", elapsedMs: null, rowId: null, thumbnail: null },
+    ...{ label: "", predictions: [], problem: "", note: "", announced: "", elapsedMs: null, rowId: null, thumbnail: null },
     ...{ file, key: unique(), attempts: 0, controller: null, isCanceling: false },
   };
 }
@@ -50,7 +50,7 @@ export function send(one) {
 
 /** Sends a picture anew. */
 export function sendAgain(one, model) {
-  const fresh = { state: "waiting", problem: "", elapsedMs: null, rowId: null, attempts: 0, isCanceling: false };
+  const fresh = { state: "waiting", problem: "", note: "", announced: "", rowId: null, attempts: 0 };
   // After no answer, the key stays: if the row was created, it is not created twice.
   Object.assign(one, fresh, one.isUnanswered && one.model === model ? {} : { key: unique(), model });
   changed(one);
@@ -71,7 +71,7 @@ async function cancelRow(one) {
     const { body } = await ask(`${service.inferences}${one.rowId}/cancel/`, { method: "POST" });
     applyRow(one, body);
   } catch (error) {
-    settle(one, { problem: error.message });
+    settle(one, { problem: error.message, note: error.message });
   } finally {
     settle(one, { isCanceling: false });
   }
@@ -134,8 +134,9 @@ export function applyRow(one, row) {
   const elapsedMs = row.status === "done" ? Date.parse(row.finished_at) - Date.parse(row.created_at) : null;
   settle(one, {
     ...{ rowId: row.id, state: row.status === "fail" ? "failed" : row.status, label: row.label },
-    // An attempt that failed is tried again: the reason says why the row is not done yet.
-    ...{ predictions: row.predictions.slice(0, TOP_K), problem: row.error?.detail ?? "", elapsedMs },
+    // An attempt that failed is tried again: the reason says why the row is not done yet. `note`: why it is not canceled.
+    ...{ predictions: row.predictions.slice(0, TOP_K), elapsedMs },
+    problem: row.error?.detail ?? (row.finished_at ? "" : one.note),
   });
 }
 
