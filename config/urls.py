@@ -3,6 +3,7 @@ from django.urls import include, path, re_path
 
 from moon_vision_challenge.classification.api.media import uploaded_image
 from moon_vision_challenge.health import views as health
+from moon_vision_challenge.playground import views as playground
 from moon_vision_challenge.web import error_views
 
 urlpatterns = [
@@ -14,6 +15,7 @@ urlpatterns = [
     re_path("^api/", error_views.not_found),
     path("admin/", admin.site.urls),
     path("media/<path:path>", uploaded_image),
+    path("", playground.index),
 ]
 
 handler400 = error_views.bad_request

@@ -186,6 +186,7 @@ def verdict(answers: list[sample.Answer]) -> int:
 
 def summary(env: dict[str, str], base_url: str) -> str:
     return f"""
+  Page     {base_url}/
   API      {base_url}/api/docs/
   Admin    {base_url}/admin/    (create an account with: make manage ARGS=createsuperuser)
   Flower   http://127.0.0.1:{env["FLOWER_PORT"]}/    (login: {env["FLOWER_BASIC_AUTH"].replace(":", ", password ", 1)})

@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "moon_vision_challenge.admin_site",
     "moon_vision_challenge.accounts",
     "moon_vision_challenge.classification",
+    "moon_vision_challenge.playground",
     "moon_vision_challenge.webhooks",
     *env.list("DJANGO_EXTRA_APPS", default=[]),  # your own apps with a classificators.py
 ]

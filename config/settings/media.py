@@ -3,10 +3,13 @@
 from typing import Any
 
 from config.settings.environment import ROOT_DIR, env
+from moon_vision_challenge.playground import assets
 
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # served from the packages, without collectstatic
 WHITENOISE_AUTOREFRESH = False
+STATICFILES_DIRS = [(assets.PREFIX, assets.FOLDER)]
+WHITENOISE_IMMUTABLE_FILE_TEST = rf"^{STATIC_URL}{assets.PREFIX}/"
 MEDIA_URL = "/media/"
 # Uploads: in a folder that web and workers share, or on S3.
 MEDIA_BACKEND = env.str("DJANGO_MEDIA_BACKEND", default="local", choices=("local", "s3"))

@@ -1,0 +1,153 @@
+// What happens to a try: it is sent, perhaps waits in the queue, and ends with a label or a reason.
+
+import { ApiError, ask, service } from "./api.js";
+import { isOpen } from "./card.js";
+
+const TOP_K = 5;
+const PARALLEL = 2;
+const SEND_TIMEOUT_S = 200; // the service allows 180 for a body
+const MAX_ATTEMPTS = 5; // while a rate limit is reached
+const MAX_HOLD_S = 15;
+const TOO_LARGE = 413;
+const TOO_MANY = 429;
+
+const waiting = [];
+let running = 0;
+let count = 0;
+let heldUntil = 0;
+let changed = () => {};
+let queued = () => {};
+
+/** `onChange` gets a try each time that it has changed, `onQueued` one that a worker will complete. */
+export function setUpTries(onChange, onQueued) {
+  changed = onChange;
+  queued = onQueued;
+}
+
+/** A try as the history keeps it. `file` and what begins with `is` stay in the page. */
+export function newTry(file, model, mode) {
+  return {
+    ...{ id: nextId(), name: file.name || "picture", model, mode, state: "waiting" },
+    ...{ label: "", predictions: [], problem: "", note: "", announced: "", elapsedMs: null, rowId: null, thumbnail: null },
+    ...{ file, key: unique(), attempts: 0, controller: null, isCanceling: false },
+  };
+}
+
+/** The history sorts by it. */
+function nextId() {
+  count += 1;
+  return `${Date.now()}-${String(count).padStart(6, "0")}-${unique()}`;
+}
+
+function unique() {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
+}
+
+export function send(one) {
+  waiting.push(one);
+  pump();
+}
+
+/** Sends a picture anew. */
+export function sendAgain(one, model) {
+  const fresh = { state: "waiting", problem: "", note: "", announced: "", rowId: null, attempts: 0 };
+  // After no answer, the key stays: if the row was created, it is not created twice.
+  Object.assign(one, fresh, one.isUnanswered && one.model === model ? {} : { key: unique(), model });
+  changed(one);
+  send(one);
+}
+
+export async function cancel(one) {
+  if (one.rowId !== null) return cancelRow(one);
+  const index = waiting.indexOf(one);
+  if (index >= 0) waiting.splice(index, 1);
+  one.controller?.abort();
+  return settle(one, { state: "canceled", problem: "" });
+}
+
+async function cancelRow(one) {
+  settle(one, { isCanceling: true });
+  try {
+    const { body } = await ask(`${service.inferences}${one.rowId}/cancel/`, { method: "POST" });
+    applyRow(one, body);
+  } catch (error) {
+    settle(one, { problem: error.message, note: error.message });
+  } finally {
+    settle(one, { isCanceling: false });
+  }
+}
+
+function settle(one, change) {
+  Object.assign(one, change);
+  changed(one);
+}
+
+function pump() {
+  const holdMs = heldUntil - Date.now();
+  if (holdMs > 0) {
+    setTimeout(pump, holdMs);
+    return;
+  }
+  while (running < PARALLEL && waiting.length) {
+    running += 1;
+    attempt(waiting.shift()).finally(() => {
+      running -= 1;
+      pump();
+    });
+  }
+}
+
+async function attempt(one) {
+  one.controller = new AbortController();
+  settle(one, { state: "sending", problem: "", attempts: one.attempts + 1, isUnanswered: false });
+  try {
+    if (one.file.size > Number(service.maxImageBytes)) throw new ApiError(service.tooLarge, TOO_LARGE);
+    await (one.mode === "v0" ? classify(one) : create(one));
+  } catch (error) {
+    if (!one.controller.signal.aborted) handle(one, error);
+  }
+}
+
+async function classify(one) {
+  const start = performance.now();
+  const { body } = await post(`${service.classify}?top_k=${TOP_K}`, one);
+  const elapsedMs = performance.now() - start;
+  settle(one, { state: "done", label: body.label, predictions: body.predictions, elapsedMs });
+}
+
+async function create(one) {
+  const { body } = await post(service.inferences, one, { "Idempotency-Key": one.key });
+  applyRow(one, body);
+  if (isOpen(one)) queued(one);
+}
+
+function post(address, one, headers = {}) {
+  const form = new FormData();
+  form.set("model_type", one.model);
+  form.set("image", one.file, one.name);
+  const options = { method: "POST", body: form, headers, signal: one.controller.signal, timeoutS: SEND_TIMEOUT_S };
+  return ask(address, options);
+}
+
+/** Takes over the state of the row in the service. */
+export function applyRow(one, row) {
+  const elapsedMs = row.status === "done" ? Date.parse(row.finished_at) - Date.parse(row.created_at) : null;
+  settle(one, {
+    ...{ rowId: row.id, state: row.status === "fail" ? "failed" : row.status, label: row.label },
+    // An attempt that failed is tried again: the reason says why the row is not done yet. `note`: why it is not canceled.
+    ...{ predictions: row.predictions.slice(0, TOP_K), elapsedMs },
+    problem: row.error?.detail ?? (row.finished_at ? "" : one.note),
+  });
+}
+
+function handle(one, error) {
+  if (error.status === TOO_MANY && error.retryAfterS <= MAX_HOLD_S && one.attempts < MAX_ATTEMPTS) hold(one, error);
+  else settle(one, { state: "failed", problem: error.message, status: error.status, isUnanswered: error.status === 0 });
+}
+
+/** Keeps all pictures back until the service takes more. */
+function hold(one, error) {
+  heldUntil = Math.max(heldUntil, Date.now() + error.retryAfterS * 1000);
+  waiting.unshift(one);
+  settle(one, { state: "waiting", problem: error.message });
+}
