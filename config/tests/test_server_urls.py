@@ -24,7 +24,6 @@ from moon_vision_challenge.postgresql.url import read_url
 from moon_vision_challenge.redis_url import checked_broker_url, checked_redis_url
 from moon_vision_challenge.tests.tls_front import TLSFront, tls_front
 from moon_vision_challenge.web.throttling import store
-from native.environment import ROOT
 
 DATABASE = "postgres://u:the-password@h:1/n"
 
@@ -117,7 +116,12 @@ def test_the_service_does_not_start_with_such_a_url(variable: str, value: str) -
     code = "import config.settings.test"
     environment = {**os.environ, variable: value}
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=django_settings.ROOT_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode != 0
     assert variable in result.stderr.splitlines()[-1]
@@ -217,7 +221,12 @@ def test_the_settings_make_celery_verify_certificates() -> None:
     environment = {**os.environ, "REDIS_URL": "rediss://h/0"}
     environment.pop("CELERY_BROKER_URL", None)
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=django_settings.ROOT_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert result.stdout.strip() == "{'ssl_cert_reqs': 'required'} rediss://h/0"
 
@@ -246,7 +255,12 @@ def test_postgresql_is_used_over_tls_as_the_url_says(
         code += "print(cursor.fetchone(), c.connection.info.ssl_in_use)"
         environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings.test"}
         result = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            cwd=django_settings.ROOT_DIR,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if error:
         assert result.returncode != 0

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     atomic = False
 
-    dependencies = [("classification", "0005_history_by_owner")]
+    dependencies = [("classification", "0006_request_and_trace")]
 
     operations = [
         AddIndexConcurrently("inference", models.Index(fields=["created_at"], name="inference_created_at")),
