@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from native.environment import ROOT
+from config.settings.environment import ROOT_DIR as ROOT
 
 
 def test_the_views_are_imported_before_the_processes_fork() -> None:
