@@ -18,7 +18,6 @@ from kombu.exceptions import OperationalError as QueueError
 from pytest_django import Settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from config.settings.environment import ROOT_DIR as ROOT
 from moon_vision_challenge.classification.queue import broker
 from moon_vision_challenge.health import sightings
 from moon_vision_challenge.postgresql.url import read_url
