@@ -16,6 +16,7 @@ from moonvision.errors import UnreadableImageError
 
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 from native.environment import ROOT
 
 Run = Callable[..., int]
@@ -94,6 +95,7 @@ def test_through_the_queue_a_picture_is_asked_for_once(
     assert Inference.objects.count() == 1
 
 
+@pytest.mark.e2e
 def test_an_inference_is_shown(run: Run, service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     service.start("worker")
     with Client(service.url) as client:
@@ -130,8 +132,9 @@ def test_login_stores_the_token_for_its_address_only(
     assert "secret" not in capsys.readouterr().out
 
 
+@pytest.mark.e2e
 def test_many_pictures_keep_their_order_and_survive_a_restart(service: Service) -> None:
-    with Client(service.url, give_up_s=120) as client:
+    with Client(service.url, give_up_s=LIMIT_S) as client:
         names = []
         for number, result in enumerate(client.classify_many([PHOTO, b"no"] * 60, MODEL, concurrency=4)):
             if number == 20:
