@@ -195,7 +195,7 @@ def ask_from_node(service: Service, *folder: str) -> dict[str, tuple[int, dict[s
         pytest.skip("Node.js is not installed")
     script = Path(__file__).with_name("node") / "clients.mjs"
     command = ["node", str(script), v0(service), str(PHOTO_FILE), MODEL, *folder]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout.splitlines()
+    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout.splitlines()
     return {name: (status, body) for name, status, body in map(json.loads, lines)}
 
 
