@@ -2,6 +2,8 @@ import pytest
 
 from config.tests.commands import run_python
 
+pytestmark = pytest.mark.e2e  # each test or fixture starts an interpreter with the whole service
+
 # In a separate process, because the patch of kombu lasts as long as the process.
 SCRIPT = """
 import logging

@@ -11,6 +11,8 @@ import pytest
 
 from config.tests.commands import LIMIT_S, run_python
 
+pytestmark = pytest.mark.e2e  # each test or fixture starts an interpreter with the whole service
+
 LOGIN = {"Authorization": f"Basic {b64encode(b'someone:secret').decode()}"}
 WITHOUT_LOGIN = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
 

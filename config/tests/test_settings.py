@@ -15,6 +15,7 @@ PRODUCTION = {
 }
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("settings_module", ["config.settings.production", "config.settings.local"])
 def test_the_settings_load_and_pass_djangos_checks(settings_module: str) -> None:
     deploy = ["--deploy", "--fail-level", "WARNING"] if settings_module.endswith("production") else []
@@ -23,6 +24,7 @@ def test_the_settings_load_and_pass_djangos_checks(settings_module: str) -> None
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.e2e
 def test_without_a_secret_key_nothing_starts() -> None:
     environment = {**os.environ, **PRODUCTION}
     del environment["DJANGO_SECRET_KEY"]
@@ -69,6 +71,7 @@ def test_a_secret_that_is_set_twice_is_refused(tmp_path: Path) -> None:
     assert "redis://:secret" not in result.stderr
 
 
+@pytest.mark.e2e
 def test_production_begins_with_an_hour_of_hsts_for_its_own_host_only() -> None:
     show = "from config.settings import production as p; print(p.SECURE_HSTS_SECONDS, p.SECURE_HSTS_INCLUDE_SUBDOMAINS)"
     result = run_python("-c", show, env={**os.environ, **PRODUCTION})
@@ -82,6 +85,7 @@ def test_sessions_that_an_earlier_key_signed_stay_valid(settings: Settings) -> N
     assert signing.loads(signed) == "a session"
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("url", ["rediss://:p@h/0", "rediss://:p@h/0?ssl_ca_certs=/ca.pem"])
 def test_the_certificate_of_the_broker_is_verified(url: str) -> None:
     show = "from config.celery_app import app; print(app.connection_for_write().ssl.get('ssl_cert_reqs', 'required'))"

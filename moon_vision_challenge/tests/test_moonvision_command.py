@@ -85,6 +85,7 @@ def test_patterns_and_standard_input(
     assert [(Path(row["image"]).name, row["label"]) for row in rows] == [("-", "espresso"), ("a.jpg", "espresso")]
 
 
+@pytest.mark.e2e
 def test_through_the_queue_a_picture_is_asked_for_once(
     run: Run, service: Service, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +168,7 @@ def test_the_package_installs_alone(service: Service, tmp_path: Path) -> None:
     assert b"espresso" in subprocess.check_output([str(each) for each in moonvision], cwd=ROOT)
 
 
+@pytest.mark.e2e
 def test_the_python_of_its_readme_runs(
     service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,6 +221,7 @@ def test_axios_form_data_and_undici(service: Service) -> None:
     check_node(ask_from_node(service, str(NODE_PACKAGES)), 12)
 
 
+@pytest.mark.e2e
 def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> None:
     origin, path = "https://app.example", "/api/v1/history/"
     preflight = {

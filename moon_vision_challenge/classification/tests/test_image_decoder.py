@@ -146,6 +146,7 @@ def test_a_request_without_a_free_decoder_is_told_to_retry(pool: DecoderPool, se
     assert decode(pool) == photo().tobytes()
 
 
+@pytest.mark.e2e
 def test_a_forked_process_starts_separate_decoders() -> None:
     program = """
 import os, sys
@@ -169,6 +170,7 @@ else:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=600)
 
 
+@pytest.mark.e2e
 def test_a_decoder_ends_with_its_parent() -> None:
     program = """
 import os, signal

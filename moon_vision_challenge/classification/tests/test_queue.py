@@ -210,6 +210,7 @@ def start_with_app(service: Service, folder: Path, classificators: str) -> None:
         service.start(name, PYTHONPATH=f"{folder}:{ROOT}", DJANGO_EXTRA_APPS="birds")
 
 
+@pytest.mark.e2e
 def test_a_third_party_app_works_through_both_ways(service: Service, tmp_path: Path) -> None:
     with fake_model_server(replies(200, {"predictions": [[0, 1]]})) as server:
         start_with_app(service, tmp_path, CLASSIFICATORS.format(url=server.url))

@@ -36,6 +36,7 @@ def test_the_command_builds_once_and_says_so(tmp_path: Path, capsys: pytest.Capt
     assert model.stat().st_mtime_ns == written
 
 
+@pytest.mark.e2e
 def test_a_killed_build_leaves_no_version_and_the_next_one_succeeds(tmp_path: Path) -> None:
     script = (
         "import os, signal, pathlib, onnx\n"
@@ -54,6 +55,7 @@ def test_a_killed_build_leaves_no_version_and_the_next_one_succeeds(tmp_path: Pa
     assert [path.name for path in (tmp_path / LITE0 / "1").iterdir()] == ["model.onnx"]
 
 
+@pytest.mark.e2e
 def test_of_two_builders_at_once_one_builds_and_the_other_finds_it_built(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "moon_vision_challenge.model_zoo", "--models_dir", str(tmp_path)]
     # A third process holds the lock, so that both are past their first look when they come to it.

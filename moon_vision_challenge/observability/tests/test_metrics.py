@@ -58,6 +58,7 @@ def requests_of(samples: Samples) -> Counter[tuple[str, str]]:
     return found
 
 
+@pytest.mark.e2e
 def test_several_processes_count_exactly_what_was_sent_also_after_they_are_killed(counted: Service) -> None:
     counted.start("web")
     counted.start("worker")
@@ -99,6 +100,7 @@ def test_a_failed_prediction_has_its_code(counted: Service) -> None:
     assert value(samples, "moon_vision_prediction_seconds_count", **failed) == 1
 
 
+@pytest.mark.e2e
 def test_a_client_cannot_make_label_values(counted: Service) -> None:
     counted.start("web")
     counted.start("metrics")
