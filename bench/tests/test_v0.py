@@ -1,6 +1,9 @@
+import pytest
+
 from bench import v0
 
 
+@pytest.mark.e2e
 def test_v0_is_measured_against_a_real_web_process_and_the_null_model() -> None:
     figures = v0.measure(rounds=1, seconds=0.5, clients=2)
     assert figures["rate"] > 0

@@ -1,7 +1,8 @@
-import subprocess
-import sys
-
 import pytest
+
+from config.tests.commands import run_python
+
+pytestmark = pytest.mark.e2e  # each test or fixture starts an interpreter with the whole service
 
 # In a separate process, because the patch of kombu lasts as long as the process.
 SCRIPT = """
@@ -21,13 +22,9 @@ print("the worker goes on")
 """
 
 
-def run(script: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
-
-
 @pytest.mark.parametrize("how", ["ack", "reject"])
 def test_a_message_whose_connection_is_lost_does_not_end_the_worker(how: str) -> None:
-    result = run(SCRIPT.replace("HOW", how).replace("PATCH", "survive_the_loss_of_redis()"))
+    result = run_python("-c", SCRIPT.replace("HOW", how).replace("PATCH", "survive_the_loss_of_redis()"))
     assert result.stdout == "the worker goes on\n", result.stderr
     assert f"Couldn't {how}" in result.stderr
 
@@ -35,6 +32,6 @@ def test_a_message_whose_connection_is_lost_does_not_end_the_worker(how: str) ->
 @pytest.mark.parametrize("how", ["ack", "reject"])
 def test_kombu_still_needs_the_patch(how: str) -> None:
     """If this fails, kombu has mended it: remove survive_the_loss_of_redis."""
-    result = run(SCRIPT.replace("HOW", how).replace("PATCH", ""))
+    result = run_python("-c", SCRIPT.replace("HOW", how).replace("PATCH", ""))
     assert result.returncode == 1
     assert "AttributeError: 'NoneType' object has no attribute" in result.stderr

@@ -65,7 +65,7 @@ def test_make_gives_the_version_to_every_image() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=600,
     )
     assert printed.stdout.strip() == __version__
 
@@ -162,7 +162,7 @@ def test_make_env_fills_in_every_secret(tmp_path: Path) -> None:
     shutil.copy(settings.ROOT_DIR / maintenance / "make_env", tmp_path / maintenance)
     command = [str(tmp_path / maintenance / "make_env")]
     environment = {"PATH": os.environ["PATH"], "DOMAIN": "vision.example.com", "EMAIL": "you@example.com"}
-    subprocess.run(command, env=environment, check=True, timeout=300, capture_output=True)
+    subprocess.run(command, env=environment, check=True, timeout=600, capture_output=True)
     written = {
         path.name: path for path in (tmp_path / ".envs" / ".production").iterdir() if "template" not in path.name
     }
@@ -172,7 +172,7 @@ def test_make_env_fills_in_every_secret(tmp_path: Path) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in written.values())
     keys = re.findall(r"^DJANGO_SECRET_KEY=(.*)$", values, re.M)
     assert len(set(keys)) == len(keys) == 4
-    assert subprocess.run(command, env=environment, check=False, timeout=300, capture_output=True).returncode == 1
+    assert subprocess.run(command, env=environment, check=False, timeout=600, capture_output=True).returncode == 1
 
 
 @pytest.mark.parametrize("package", ["model_server", "model_zoo"])

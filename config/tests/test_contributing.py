@@ -56,7 +56,7 @@ def test_locks_agree_about_versions(others: tuple[str, str]) -> None:
 
 
 def test_hooks_run_the_locked_tools_that_make_lint_runs() -> None:
-    lint = subprocess.run(["make", "-n", "lint"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
+    lint = subprocess.run(["make", "-n", "lint"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=600)
     [repository] = load(".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local"
     for hook in repository["hooks"]:
@@ -84,6 +84,6 @@ def test_the_workflow_runs_what_ci_run_lists() -> None:
 
 
 def test_an_unknown_part_of_ci_is_refused() -> None:
-    done = subprocess.run([ROOT / ".ci" / "run", "nativ"], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([ROOT / ".ci" / "run", "nativ"], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 2
     assert "native, coverage, hostile, tensorflow, containers or production" in done.stderr

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from config.tests.commands import LIMIT_S, run_python
+
+pytestmark = pytest.mark.e2e  # each test or fixture starts an interpreter with the whole service
+
 LOGIN = {"Authorization": f"Basic {b64encode(b'someone:secret').decode()}"}
-LIMIT_S = 300
 WITHOUT_LOGIN = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
 
 
@@ -73,13 +76,6 @@ def test_workers_cannot_be_controlled(port: int, path: str) -> None:
 
 
 def test_without_a_login_flower_does_not_start() -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "config.flower_server"],
-        env=WITHOUT_LOGIN,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT_S,
-    )
+    result = run_python("-m", "config.flower_server", env=WITHOUT_LOGIN)
     assert result.returncode == 2
     assert "Set FLOWER_BASIC_AUTH" in result.stderr

@@ -40,8 +40,7 @@ class Connection(asyncio.Protocol):
     """The transport calls it with what arrives, the worker with the time."""
 
     def __init__(self, runner: Runner, register: Register) -> None:
-        self._runner = runner
-        self._register = register
+        self._runner, self._register = runner, register
         self._limits = runner.limits
         self._transport: asyncio.Transport
         self._reader = RequestReader(runner.limits, runner.count_body, runner.too_large)

@@ -57,7 +57,7 @@ def test_the_python_client_prints_the_label(service: Service) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=600,
     )
     assert result.stdout == "espresso\n"
 

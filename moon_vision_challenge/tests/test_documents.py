@@ -97,7 +97,7 @@ TARGETS = sorted(
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_make_command_exists(target: str) -> None:
     result = subprocess.run(
-        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
     assert result.returncode == 0, result.stderr
 

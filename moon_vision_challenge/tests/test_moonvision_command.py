@@ -16,6 +16,7 @@ from moonvision.errors import UnreadableImageError
 
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 from native.environment import ROOT
 
 Run = Callable[..., int]
@@ -84,6 +85,7 @@ def test_patterns_and_standard_input(
     assert [(Path(row["image"]).name, row["label"]) for row in rows] == [("-", "espresso"), ("a.jpg", "espresso")]
 
 
+@pytest.mark.e2e
 def test_through_the_queue_a_picture_is_asked_for_once(
     run: Run, service: Service, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +96,7 @@ def test_through_the_queue_a_picture_is_asked_for_once(
     assert Inference.objects.count() == 1
 
 
+@pytest.mark.e2e
 def test_an_inference_is_shown(run: Run, service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     service.start("worker")
     with Client(service.url) as client:
@@ -130,8 +133,9 @@ def test_login_stores_the_token_for_its_address_only(
     assert "secret" not in capsys.readouterr().out
 
 
+@pytest.mark.e2e
 def test_many_pictures_keep_their_order_and_survive_a_restart(service: Service) -> None:
-    with Client(service.url, give_up_s=120) as client:
+    with Client(service.url, give_up_s=LIMIT_S) as client:
         names = []
         for number, result in enumerate(client.classify_many([PHOTO, b"no"] * 60, MODEL, concurrency=4)):
             if number == 20:
@@ -164,6 +168,7 @@ def test_the_package_installs_alone(service: Service, tmp_path: Path) -> None:
     assert b"espresso" in subprocess.check_output([str(each) for each in moonvision], cwd=ROOT)
 
 
+@pytest.mark.e2e
 def test_the_python_of_its_readme_runs(
     service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

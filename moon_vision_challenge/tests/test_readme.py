@@ -25,6 +25,7 @@ def test_its_curl_commands_answer_what_it_shows(service: Service) -> None:
     assert (waited_for["status"], waited_for["label"]) == ("done", "espresso")
 
 
+@pytest.mark.e2e
 @pytest.mark.django_db(transaction=True)
 def test_its_classificator_answers_on_v0_and_v1(service: Service, tmp_path: Path) -> None:
     app = tmp_path / "digits"

@@ -37,6 +37,7 @@ def test_the_model_tells_colors_from_raw_pixels(server: Server) -> None:
     assert np.argmax(answer, axis=1).tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.e2e
 @pytest.mark.django_db(transaction=True)
 def test_the_commands_answer_what_is_shown(service: Service, server: Server, tmp_path: Path) -> None:
     first_command, last_command = blocks(PAGE, "sh")

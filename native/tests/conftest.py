@@ -10,7 +10,7 @@ import pytest
 from native import postgres
 
 PROCFILE = Path(__file__).parent / "Procfile"
-LIMIT_S = 180  # allows for a loaded machine: only a test that fails reaches it
+LIMIT_S = 600  # allows for a loaded machine: only a test that fails reaches it
 NO_FSYNC = {"POSTGRES_OPTIONS": "-c fsync=off"}  # nothing of a test needs to outlive a power cut
 # A user's own servers and ports must not leak into these tests.
 VARIABLES = (

@@ -36,7 +36,7 @@ def bootstrap(checkout: Path, **environment: str) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
 
 
@@ -123,7 +123,7 @@ def test_an_unchanged_lock_is_not_installed_again(checkout: Path, *, changed: bo
 
 def test_make_alone_lists_every_target() -> None:
     listed = subprocess.run(
-        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=600
     ).stdout
     targets = re.findall(r"^([a-z0-9_]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert targets

@@ -42,6 +42,7 @@ def test_postgres_keeps_its_rows_over_a_stop_a_kill_and_a_new_run(run_dir: Path)
         assert query(services, "SELECT id FROM photo ORDER BY id") == [(0,), (1,)]
 
 
+@pytest.mark.e2e
 def test_a_run_folder_that_was_removed_starts_with_new_data(run_dir: Path) -> None:
     for _ in range(2):
         with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
@@ -49,7 +50,7 @@ def test_a_run_folder_that_was_removed_starts_with_new_data(run_dir: Path) -> No
         shutil.rmtree(run_dir)
 
 
-def test_postgres_runs_as_an_ordinary_user_and_the_role_is_not_a_superuser(run_dir: Path) -> None:
+def test_postgres_and_its_role_have_few_rights_and_need_the_password(run_dir: Path) -> None:
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         assert psutil.Process(services.pid("postgres")).uids().real != 0
         assert query(services, "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user") == [
@@ -57,18 +58,13 @@ def test_postgres_runs_as_an_ordinary_user_and_the_role_is_not_a_superuser(run_d
         ]
         assert str(query(services, "SHOW server_version")[0][0]).startswith("18.")
         assert (postgres.folder(run_dir).stat().st_mode & 0o777) == 0o700
+        server = f"host=127.0.0.1 port={urlsplit(services.env['DATABASE_URL']).port} dbname=postgres connect_timeout=60"
+        for user in ("moon_vision", "postgres"):
+            with pytest.raises(psycopg2.OperationalError, match="password"):
+                psycopg2.connect(f"{server} user={user} password=guess")
 
 
-@pytest.mark.parametrize("user", ["moon_vision", "postgres"])
-def test_postgres_refuses_connections_without_the_password(run_dir: Path, user: str) -> None:
-    with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
-        port = urlsplit(services.env["DATABASE_URL"]).port
-        with pytest.raises(psycopg2.OperationalError, match="password"):
-            psycopg2.connect(
-                host="127.0.0.1", port=port, user=user, password="guess", dbname="postgres", connect_timeout=60
-            )
-
-
+@pytest.mark.e2e
 def test_a_lock_that_names_another_program_is_ignored(run_dir: Path) -> None:
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         services.kill("postgres")
@@ -92,6 +88,7 @@ def test_data_of_another_major_version_is_reported_in_a_plain_sentence(
             services.wait_until_ready("postgres")
 
 
+@pytest.mark.e2e
 def test_an_interrupted_initdb_is_made_again(run_dir: Path) -> None:
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         services.stop("postgres")

@@ -43,7 +43,7 @@ def resolves(folder: Path, lock: str, platform: str, python: str) -> bool:
         env=os.environ | {"UV_CACHE_DIR": CACHE, "MACOSX_DEPLOYMENT_TARGET": "14.0"},
         capture_output=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     return done.returncode == 0
 

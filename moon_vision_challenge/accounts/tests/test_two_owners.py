@@ -12,7 +12,7 @@ from django.db import connection
 from moon_vision_challenge.accounts import tokens
 from moon_vision_challenge.accounts.models import ApiToken, Owner
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
-from moon_vision_challenge.classification.tests.waiting import wait_for
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 
 CACHE_S = 1
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,14 +38,14 @@ class Caller:
             self.session.headers["Authorization"] = f"Bearer {token}"
 
     def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.url + path, timeout=60, **options)
+        return self.session.request(method, self.url + path, timeout=LIMIT_S, **options)
 
     def post(self, version: str, **headers: str) -> requests.Response:
         files = {"image": ("photo.jpg", PHOTO)}
         return self("POST", f"/{version}/inferences/", data={"model_type": MODEL}, files=files, headers=headers)
 
     def label_of(self, path: str) -> str:
-        wait_for(lambda: self("GET", path).json()["status"] == "done", "the label", 60)
+        wait_for(lambda: self("GET", path).json()["status"] == "done", "the label")
         return str(self("GET", path).json()["label"])
 
     def history(self) -> list[int]:

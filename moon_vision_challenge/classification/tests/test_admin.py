@@ -1,5 +1,4 @@
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from moon_vision_challenge.classification.models import Inference
@@ -10,13 +9,6 @@ URL = "/admin/classification/inference/"
 
 
 @pytest.fixture
-def admin(admin_user: User) -> Client:
-    client = Client()
-    client.force_login(admin_user)
-    return client
-
-
-@pytest.fixture
 def rows() -> list[Inference]:
     return [
         Inference.objects.create(model_type="resnet", image="inferences/a.jpg", status="done", label="albatross"),
@@ -24,7 +16,7 @@ def rows() -> list[Inference]:
     ]
 
 
-def test_the_list_is_filtered_and_searched(admin: Client, rows: list[Inference]) -> None:
+def test_the_list_is_filtered_and_searched(admin_client: Client, rows: list[Inference]) -> None:
     for query, ids in {
         "": [rows[1].pk, rows[0].pk],
         "?status__exact=done": [rows[0].pk],
@@ -32,35 +24,35 @@ def test_the_list_is_filtered_and_searched(admin: Client, rows: list[Inference])
         "?q=albat": [rows[0].pk],
         f"?q={rows[1].pk}": [rows[1].pk],
     }.items():
-        response = admin.get(URL + query)
+        response = admin_client.get(URL + query)
         assert [row.pk for row in response.context["cl"].result_list] == ids, query
 
 
-def test_a_row_can_be_saved(admin: Client, rows: list[Inference]) -> None:
+def test_a_row_can_be_saved(admin_client: Client, rows: list[Inference]) -> None:
     page = f"{URL}{rows[0].pk}/change/"
-    form = admin.get(page).context["adminform"].form
+    form = admin_client.get(page).context["adminform"].form
     values = {name: form[name].value() for name in form.fields if form[name].value() is not None}
     values |= {"available_at_0": "2026-01-01", "available_at_1": "00:00:00", "label": "puffin", "image": ""}
-    response = admin.post(page, values)
+    response = admin_client.post(page, values)
     assert response.status_code == 302, response.context["errors"]
     rows[0].refresh_from_db()
     assert rows[0].label == "puffin"
 
 
-def test_the_form_offers_the_registered_model_types(admin: Client, rows: list[Inference]) -> None:
-    form = admin.get(f"{URL}{rows[0].pk}/change/").context["adminform"].form
+def test_the_form_offers_the_registered_model_types(admin_client: Client, rows: list[Inference]) -> None:
+    form = admin_client.get(f"{URL}{rows[0].pk}/change/").context["adminform"].form
     assert ("efficientnet_lite0", "efficientnet_lite0") in form.fields["model_type"].choices
 
 
-def test_a_row_of_a_model_type_that_is_gone_can_still_be_saved(admin: Client, rows: list[Inference]) -> None:
+def test_a_row_of_a_model_type_that_is_gone_can_still_be_saved(admin_client: Client, rows: list[Inference]) -> None:
     Inference.objects.filter(pk=rows[0].pk).update(model_type="gone")
-    form = admin.get(f"{URL}{rows[0].pk}/change/").context["adminform"].form
+    form = admin_client.get(f"{URL}{rows[0].pk}/change/").context["adminform"].form
     assert ("gone", "gone") in form.fields["model_type"].choices
 
 
-def test_an_action_takes_as_many_rows_as_a_page_shows(admin: Client) -> None:
+def test_an_action_takes_as_many_rows_as_a_page_shows(admin_client: Client) -> None:
     rows = Inference.objects.bulk_create(Inference(model_type="resnet", status="done") for _ in range(100))
     chosen = [str(row.pk) for row in rows]
     form = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
-    assert admin.post(URL, form).status_code == 302
+    assert admin_client.post(URL, form).status_code == 302
     assert not Inference.objects.exists()

@@ -195,7 +195,7 @@ def ask_from_node(service: Service, *folder: str) -> dict[str, tuple[int, dict[s
         pytest.skip("Node.js is not installed")
     script = Path(__file__).with_name("node") / "clients.mjs"
     command = ["node", str(script), v0(service), str(PHOTO_FILE), MODEL, *folder]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout.splitlines()
+    lines = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout.splitlines()
     return {name: (status, body) for name, status, body in map(json.loads, lines)}
 
 
@@ -221,6 +221,7 @@ def test_axios_form_data_and_undici(service: Service) -> None:
     check_node(ask_from_node(service, str(NODE_PACKAGES)), 12)
 
 
+@pytest.mark.e2e
 def test_web_pages_of_an_allowed_origin_may_call_the_api(service: Service) -> None:
     origin, path = "https://app.example", "/api/v1/history/"
     preflight = {

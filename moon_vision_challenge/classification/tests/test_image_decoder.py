@@ -146,6 +146,7 @@ def test_a_request_without_a_free_decoder_is_told_to_retry(pool: DecoderPool, se
     assert decode(pool) == photo().tobytes()
 
 
+@pytest.mark.e2e
 def test_a_forked_process_starts_separate_decoders() -> None:
     program = """
 import os, sys
@@ -166,9 +167,10 @@ else:
     assert images.open_image(tiff).decode().size == (320, 240)
     assert decoders.process_ids() != mine
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=600)
 
 
+@pytest.mark.e2e
 def test_a_decoder_ends_with_its_parent() -> None:
     program = """
 import os, signal
@@ -181,7 +183,7 @@ images.open_image(encode(photo(), "TIFF")).decode()
 print(decoders.process_ids()[0], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    output = subprocess.run([sys.executable, "-c", program], check=False, timeout=300, capture_output=True, text=True)
+    output = subprocess.run([sys.executable, "-c", program], check=False, timeout=600, capture_output=True, text=True)
     decoder = Path(f"/proc/{output.stdout.strip()}")
 
     def has_ended() -> bool:
@@ -254,6 +256,6 @@ for turn in range(12):
         before = resident()
 print(resident() - before)
 """
-    output = subprocess.run([sys.executable, "-c", program], check=True, timeout=300, capture_output=True, text=True)
+    output = subprocess.run([sys.executable, "-c", program], check=True, timeout=600, capture_output=True, text=True)
     assert int(output.stdout) < 50_000_000
     assert output.stderr == ""

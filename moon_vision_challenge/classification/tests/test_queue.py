@@ -58,6 +58,7 @@ def test_both_ways_give_the_label_that_onnxruntime_gives_for_the_same_pixels(ser
     assert [service.wait_for(one, "done")["label"] for one in created] == expected
 
 
+@pytest.mark.e2e
 def test_a_model_that_the_server_does_not_have_is_503_on_v0_and_a_reason_on_v1(service: Service) -> None:
     service.start("worker", INFERENCE_MAX_OUTAGE_S="1")
     response = service.post("v0", model_type="resnet")
@@ -78,6 +79,7 @@ def test_rows_posted_while_no_worker_runs_wait_and_are_then_worked_off_in_batche
     assert [len(body["instances"]) for _, body in server.requests] == [8, 2]
 
 
+@pytest.mark.e2e
 def test_a_lost_message_only_delays(service: Service) -> None:
     created = service.post("v1")
     Redis.from_url(settings.REDIS_URL).flushall()
@@ -99,6 +101,7 @@ def test_a_killed_worker_only_delays(service: Service) -> None:
     assert row["attempts"] == 2
 
 
+@pytest.mark.e2e
 def test_an_attempt_that_hangs_is_made_again(service: Service) -> None:
     with fake_model_server(stalls) as server:
         # On a loaded machine, an attempt that does not hang may take as long as this lease too.
@@ -113,6 +116,7 @@ def test_an_attempt_that_hangs_is_made_again(service: Service) -> None:
     assert row["attempts"] >= 2
 
 
+@pytest.mark.e2e
 def test_a_worker_at_work_survives_the_loss_of_redis(service: Service) -> None:
     with fake_model_server(stalls) as server:
         service.start("worker", TF_SERVING_URL=server.url)
@@ -132,6 +136,7 @@ def test_a_worker_at_work_survives_the_loss_of_redis(service: Service) -> None:
         service.services.check()
 
 
+@pytest.mark.e2e
 def test_one_message_is_enough_for_rows_of_two_models(service: Service) -> None:
     with fake_model_server(predicts(281)) as server:
         created = [service.post("v1", model_type=model_type) for model_type in ("efficientnet_lite0", "resnet")]
@@ -140,6 +145,7 @@ def test_one_message_is_enough_for_rows_of_two_models(service: Service) -> None:
         assert [service.wait_for(one, "done")["label"] for one in created] == ["tabby", "tabby"]
 
 
+@pytest.mark.e2e
 def test_a_worker_keeps_its_connection_to_the_database(service: Service) -> None:
     its_backends = set()
     with fake_model_server(predicts(281)) as server:
@@ -155,6 +161,7 @@ def test_a_worker_keeps_its_connection_to_the_database(service: Service) -> None
     assert len(its_backends) == 1
 
 
+@pytest.mark.e2e
 def test_two_workers_and_doubled_messages_finish_every_row_once(service: Service) -> None:
     services = service.services
     services.commands["second_worker"] = services.commands["worker"] + " --hostname=second"
@@ -182,6 +189,7 @@ def test_two_workers_and_doubled_messages_finish_every_row_once(service: Service
     assert {row["attempts"] for row in rows} == {1}
 
 
+@pytest.mark.e2e
 def test_the_model_server_coming_back_heals_by_itself(service: Service) -> None:
     with fake_model_server(replies(503, {"error": "loading"})) as server:
         service.start("worker", TF_SERVING_URL=server.url)
@@ -202,6 +210,7 @@ def start_with_app(service: Service, folder: Path, classificators: str) -> None:
         service.start(name, PYTHONPATH=f"{folder}:{ROOT}", DJANGO_EXTRA_APPS="birds")
 
 
+@pytest.mark.e2e
 def test_a_third_party_app_works_through_both_ways(service: Service, tmp_path: Path) -> None:
     with fake_model_server(replies(200, {"predictions": [[0, 1]]})) as server:
         start_with_app(service, tmp_path, CLASSIFICATORS.format(url=server.url))
@@ -212,6 +221,7 @@ def test_a_third_party_app_works_through_both_ways(service: Service, tmp_path: P
         assert service.wait_for(created, "done")["label"] == "puffin"
 
 
+@pytest.mark.e2e
 def test_a_queue_that_a_class_names_is_served_without_being_listed_anywhere(service: Service, tmp_path: Path) -> None:
     with fake_model_server(replies(200, {"predictions": [[0, 1]]})) as server:
         with_queue = CLASSIFICATORS.replace("model_type = 'birds'", "model_type = 'birds'\n    queue = 'slow'")
@@ -256,6 +266,7 @@ def test_a_body_in_chunks_is_read(service: Service) -> None:
     assert (response.status_code, list(response.json())) == (400, ["model_type", "image"])
 
 
+@pytest.mark.e2e
 def test_the_rate_limit_is_one_for_all_web_processes(service: Service) -> None:
     service.start("web", API_ANON_RATE="20/d")
     url = f"{service.url}/api/v0/inferences/"

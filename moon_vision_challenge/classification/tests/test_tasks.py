@@ -74,6 +74,7 @@ def test_a_message_that_lies_there_serves_later_rows_too(inference: Inference, r
     assert redis.llen(QUEUE) == 1
 
 
+@pytest.mark.e2e
 def test_without_redis_the_row_just_waits() -> None:
     # A separate process has a separate pool of connections. Nothing listens at this address.
     script = (
@@ -91,6 +92,7 @@ def test_without_redis_the_row_just_waits() -> None:
     assert "inference 7 waits for the sweep, the queue is not available" in result.stderr
 
 
+@pytest.mark.e2e
 def test_a_redis_that_hangs_is_waited_for_once() -> None:
     script = (
         "import django; django.setup(); from moon_vision_challenge.classification import tasks\n"

@@ -92,7 +92,7 @@ def run(app: Path, url: str, **environment: str) -> dict[str, object]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert result.returncode == 0, result.stderr
     output: dict[str, object] = json.loads(result.stdout)
@@ -120,7 +120,7 @@ def test_its_own_requests_errors_are_told_as_ours(app: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     status, body = json.loads(result.stdout)["v0"]
     assert (status, body["code"]) == (503, "model_server_unavailable")

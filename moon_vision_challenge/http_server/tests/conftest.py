@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 APPLICATION = "moon_vision_challenge.http_server.tests.application"
-TIMEOUT_S = 180
+TIMEOUT_S = 600
 
 
 class Server:

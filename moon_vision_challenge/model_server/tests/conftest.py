@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 
 from native.environment import free_port
 
-DEADLINE_S = 180
+DEADLINE_S = 600
 
 
 def save_model(

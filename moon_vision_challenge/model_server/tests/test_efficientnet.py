@@ -46,5 +46,5 @@ def test_onnxruntime_reports_nothing_and_leaves_nothing_in_the_home_folder(tmp_p
     environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     script = "import moon_vision_challenge.model_server.onnx_runtime"
-    subprocess.run([sys.executable, "-c", script], env=environment, timeout=300, check=True)
+    subprocess.run([sys.executable, "-c", script], env=environment, timeout=600, check=True)
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ def save_table(path: Path, value: float, data: str = "model.onnx.data") -> None:
     onnx.save(model, path, save_as_external_data=True, location=data)
 
 
-def values(server: Server) -> set[float]:
-    rows = server.predict("table", {"instances": [0, ROWS // 2, ROWS - 1]}).json()["predictions"]
+def values(server: Server, model: str = "table") -> set[float]:
+    rows = server.predict(model, {"instances": [0, ROWS // 2, ROWS - 1]}).json()["predictions"]
     return {value for row in rows for value in row}
 
 
@@ -71,24 +71,41 @@ def delete(path: Path, _: Path) -> None:
     path.unlink()
 
 
-@pytest.mark.parametrize("change", [overwrite, begin_a_slow_copy, truncate, replace, delete])
-@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data"])
+CHANGES = [overwrite, begin_a_slow_copy, truncate, replace, delete]
+FILES = ["model.onnx", "model.onnx.data"]
+
+
+def model_of(name: str, change: Callable[[Path, Path], None]) -> str:
+    return f"{change.__name__}_{name.replace('.', '_')}"
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a model for each way to change one."""
+    folder = tmp_path_factory.mktemp("tables")
+    models = [model_of(name, change) for name in FILES for change in CHANGES]
+    for model in models:
+        save_table(folder / "models" / model / "1" / "model.onnx", 1)
+    configure(folder, *models)
+    with serving(folder) as server:
+        yield server
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", FILES)
 def test_a_loaded_version_does_not_change_with_its_files(
-    tmp_path: Path, name: str, change: Callable[[Path, Path], None]
+    tables: Server, tmp_path: Path, name: str, change: Callable[[Path, Path], None]
 ) -> None:
-    version = tmp_path / "models" / "table" / "1"
-    save_table(version / "model.onnx", 1)
-    save_table(tmp_path / "other" / "model.onnx", 2)
-    configure(tmp_path, "table")
-    with serving(tmp_path) as server:
-        assert values(server) == {1.0}
-        assert message(server, "table") == ""
-        change(version / name, tmp_path / "other" / name)
-        wait_until(lambda: message(server, "table") != "", server)
-        assert values(server) == {1.0}
-        text = f"{name} changed after version 1 was loaded. The server still uses the loaded version."
-        assert message(server, "table").startswith(text)
-        assert server.log.read_text().count(text) == 1
+    model = model_of(name, change)
+    save_table(tmp_path / "model.onnx", 2)
+    assert values(tables, model) == {1.0}
+    assert message(tables, model) == ""
+    change(tables.log.parent / "models" / model / "1" / name, tmp_path / name)
+    wait_until(lambda: message(tables, model) != "", tables)
+    assert values(tables, model) == {1.0}
+    text = f"{name} changed after version 1 was loaded. The server still uses the loaded version."
+    assert message(tables, model).startswith(text)
+    assert sum(f"Model {model} (" in line and text in line for line in tables.log.read_text().splitlines()) == 1
 
 
 def test_weights_in_another_folder_are_copied_too_and_the_copies_are_deleted(

@@ -105,7 +105,7 @@ def test_a_killed_export_leaves_nothing_that_is_served_and_the_next_one_complete
     process.wait()
     assert unfinished.exists()
     assert not (tmp_path / "resnet" / "1").exists()
-    subprocess.run([*command, "--models_dir", str(tmp_path)], check=True, timeout=300)
+    subprocess.run([*command, "--models_dir", str(tmp_path)], check=True, timeout=600)
     assert sorted(path.name for path in (tmp_path / "resnet").iterdir()) == [".lock", "1"]
 
 

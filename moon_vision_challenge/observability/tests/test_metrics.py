@@ -58,6 +58,7 @@ def requests_of(samples: Samples) -> Counter[tuple[str, str]]:
     return found
 
 
+@pytest.mark.e2e
 def test_several_processes_count_exactly_what_was_sent_also_after_they_are_killed(counted: Service) -> None:
     counted.start("web")
     counted.start("worker")
@@ -88,6 +89,7 @@ def test_several_processes_count_exactly_what_was_sent_also_after_they_are_kille
     assert value(samples, "moon_vision_queue_pending") == 0
 
 
+@pytest.mark.e2e
 def test_a_failed_prediction_has_its_code(counted: Service) -> None:
     counted.start("web", TF_SERVING_URL="http://127.0.0.1:9")
     counted.start("metrics")
@@ -98,6 +100,7 @@ def test_a_failed_prediction_has_its_code(counted: Service) -> None:
     assert value(samples, "moon_vision_prediction_seconds_count", **failed) == 1
 
 
+@pytest.mark.e2e
 def test_a_client_cannot_make_label_values(counted: Service) -> None:
     counted.start("web")
     counted.start("metrics")
@@ -111,6 +114,7 @@ def test_a_client_cannot_make_label_values(counted: Service) -> None:
     assert ("method", "OTHER") in labels
 
 
+@pytest.mark.e2e
 def test_the_page_is_at_its_path_only(counted: Service) -> None:
     counted.start("metrics")
     base = f"http://127.0.0.1:{counted.services.env['METRICS_PORT']}"
@@ -133,6 +137,7 @@ def test_without_a_database_the_queue_is_not_shown_as_empty(monkeypatch: pytest.
     assert found["moon_vision_database_up"][0].value == 0
 
 
+@pytest.mark.e2e
 @pytest.mark.django_db(transaction=True)
 def test_what_waits_is_shown_by_queue_and_model(counted: Service) -> None:
     counted.start("metrics")
@@ -142,10 +147,10 @@ def test_what_waits_is_shown_by_queue_and_model(counted: Service) -> None:
     def pending() -> float:
         return value(scrape(counted), "moon_vision_queue_pending", **labels)
 
-    wait_for(lambda: pending() == len(created), "the three that wait", 60)
+    wait_for(lambda: pending() == len(created), "the three that wait")
     assert value(scrape(counted), "moon_vision_queue_oldest_seconds", **labels) > 0
     counted.start("worker")
-    wait_for(lambda: pending() == 0, "an empty queue", 60)
+    wait_for(lambda: pending() == 0, "an empty queue")
 
 
 def test_the_documentation_lists_every_metric() -> None:

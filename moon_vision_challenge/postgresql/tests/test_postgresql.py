@@ -255,6 +255,6 @@ def test_the_service_does_not_start_with_an_unknown_option() -> None:
     settings = connections.settings["default"]
     url = f"postgres://u:p@{settings['HOST']}:{settings['PORT']}/n?sslmod=require"
     code = f"import os; os.environ['DATABASE_URL'] = {url!r}; import django; django.setup()"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600)
     assert result.returncode != 0
     assert "DATABASE_URL has an option that PostgreSQL does not know" in result.stderr
