@@ -69,7 +69,7 @@ export class Card {
     const { one } = this;
     const wasFocused = this.element.contains(document.activeElement);
     this.find(".cancel").hidden = !isOpen(one);
-    this.find(".cancel").disabled = one.isCanceling;
+    this.find(".cancel").setAttribute("aria-disabled", String(one.isCanceling)); // `disabled` would drop the focus
     this.find(".again").hidden = isOpen(one) || one.state === "done" || !one.file;
     this.find(".remove").hidden = isOpen(one);
     // The focus would be lost with a button that disappears.

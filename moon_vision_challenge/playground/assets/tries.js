@@ -66,6 +66,7 @@ export async function cancel(one) {
 }
 
 async function cancelRow(one) {
+  if (one.isCanceling) return;
   settle(one, { isCanceling: true });
   try {
     const { body } = await ask(`${service.inferences}${one.rowId}/cancel/`, { method: "POST" });
