@@ -125,12 +125,12 @@ build: container_models ## Get the models and build the images
 
 up: ## Migrate, start all services in containers, wait until they are healthy, show the logs
 	$(LOCAL) run --rm django python manage.py migrate --no-input
-	$(LOCAL) up --detach --wait --wait-timeout 300
+	$(LOCAL) up --detach --remove-orphans --wait --wait-timeout 300
 	@$(LOCAL) ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'
 	@if [ -t 1 ]; then $(LOCAL) logs --tail 10 --follow; else $(LOCAL) logs --tail 10; fi
 
 down: ## Stop the containers; keeps the data in their volumes
-	$(LOCAL) down
+	$(LOCAL) --profile '*' down --remove-orphans
 
 logs: ## Follow the containers' logs: make logs ARGS=celeryworker
 	$(LOCAL) logs --tail 100 --follow $(ARGS)
