@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from moon_vision_challenge.accounts.caller import caller_of
 from moon_vision_challenge.web.client_address import client_address
 from moon_vision_challenge.web.errors import error_body
+from moon_vision_challenge.web.gateway_watch import watch
 from moon_vision_challenge.web.throttling import store
 from moon_vision_challenge.web.throttling.fields import add_fields
 from moon_vision_challenge.web.throttling.policies import Scope, buckets_of, concurrency_of, quotas_of
@@ -81,6 +82,7 @@ def _scope_of(request: HttpRequest, view: Callable[..., Any]) -> Scope | None:
 def _take(request: HttpRequest, scope: Scope) -> HttpResponse | None:
     """The response to a request above a limit."""
     caller, address = caller_of(request), client_address(request.META)
+    watch.note(address)
     buckets = buckets_of(scope, caller, address, stored_bytes=_body_bytes(request))
     try:
         decision = store.take(buckets, concurrency_of(caller, address))
