@@ -77,6 +77,13 @@ docs: ## Build the documentation as a website in .run/site; fails on a broken li
 bench: ## Measure what requests cost: make bench ARGS="v0 v1 peers"
 	@native/bootstrap.sh local && exec $(PY) -m bench $(ARGS)
 
+AUDIT_VENV := .run/audit-venv
+audit: ## Look up known vulnerabilities of the locked packages; fails if that is not possible
+	@native/bootstrap.sh local
+	@test -x $(AUDIT_VENV)/bin/python || .venv/bin/uv venv --quiet --clear --python .venv/bin/python $(AUDIT_VENV)
+	@.venv/bin/uv pip sync --quiet --python $(AUDIT_VENV)/bin/python --require-hashes requirements/audit.txt
+	@PATH="$(CURDIR)/$(AUDIT_VENV)/bin:$$PATH" requirements/audit.sh $(ARGS)
+
 lock: ## Regenerate requirements/*.txt from the *.in files: make lock ARGS=--upgrade
 	@native/bootstrap.sh local
 	PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
@@ -87,7 +94,7 @@ clean: ## Remove what can be rebuilt (environments, caches, logs); keeps models,
 chaos: ## Kill services at random while posting inferences, and check that nothing is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
-.PHONY: help run demo manage token test test_e2e lint hooks docs bench lock clean chaos
+.PHONY: help run demo manage token test test_e2e lint hooks docs bench audit lock clean chaos
 
 ##@ Models
 
@@ -149,7 +156,7 @@ deploy: ## Build, migrate, start and try the new containers, then replace the ol
 rollback: ## Go back to the release before the one that runs
 	@compose/production/maintenance/rollback
 
-backup: ## Back up the database and the uploads to backups/<time>/
+backup: ## Back up the database and the uploads to backups/production/<time>/
 	compose/production/maintenance/backup
 
 backups: ## List the backups

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares the metrics with what it sends, kills web, workers and exporter, and compares again. Needs Python and Docker.
+"""Compares the metrics with what it sends, kills web, workers and exporter, and compares again. Needs Docker.
 
 metrics.py FILE BASE_URL     FILE: the compose file of the running services
 
