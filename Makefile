@@ -54,7 +54,7 @@ lint: ## Check style, types, layers, migrations and settings
 	.venv/bin/lint-imports
 	$(PRODUCTION) $(PY) manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
-	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml deploy/gpu.yml deploy/ipv6.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import smoke
@@ -56,10 +57,10 @@ class Services:
         for container in self._run(*self._compose, "ps", "--quiet", service).split():
             self._run("docker", "kill", container)
             self._run("docker", "start", container)
-            wait_until(f"{service} is healthy", lambda one=container: self._health(one) == "healthy")
+            wait_until(f"{service} is healthy", partial(self._is_healthy, container))
 
-    def _health(self, container: str) -> str:
-        return self._run("docker", "inspect", "--format", "{{.State.Health.Status}}", container).strip()
+    def _is_healthy(self, container: str) -> bool:
+        return self._run("docker", "inspect", "--format", "{{.State.Health.Status}}", container).strip() == "healthy"
 
     def _run(self, *command: str) -> str:
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S).stdout

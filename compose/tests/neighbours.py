@@ -41,6 +41,7 @@ class Load:
     def run(self) -> None:
         while not self.stop.is_set():
             began = time.monotonic()
+            status: int | str
             try:
                 status, body = smoke.post_photo(self.url)
             except OSError as error:
