@@ -56,7 +56,7 @@ lint: ## Check style, types, layers, migrations and settings
 	.venv/bin/lint-imports
 	$(PRODUCTION) $(PY) manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
-	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml deploy/gpu.yml deploy/ipv6.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
@@ -79,6 +79,13 @@ docs: ## Build the documentation as a website in .run/site; fails on a broken li
 bench: ## Measure what requests cost: make bench ARGS="v0 v1 peers"
 	@native/bootstrap.sh local && exec $(PY) -m bench $(ARGS)
 
+AUDIT_VENV := .run/audit-venv
+audit: ## Look up known vulnerabilities of the locked packages; fails if that is not possible
+	@native/bootstrap.sh local
+	@test -x $(AUDIT_VENV)/bin/python || .venv/bin/uv venv --quiet --clear --python .venv/bin/python $(AUDIT_VENV)
+	@.venv/bin/uv pip sync --quiet --python $(AUDIT_VENV)/bin/python --require-hashes requirements/audit.txt
+	@PATH="$(CURDIR)/$(AUDIT_VENV)/bin:$$PATH" requirements/audit.sh $(ARGS)
+
 lock: ## Regenerate requirements/*.txt from the *.in files: make lock ARGS=--upgrade
 	@native/bootstrap.sh local
 	PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
@@ -89,7 +96,7 @@ clean: ## Remove what can be rebuilt (environments, caches, logs); keeps models,
 chaos: ## Kill services at random while posting inferences, and check that nothing is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
-.PHONY: help run demo manage token test test_e2e lint hooks docs bench lock clean chaos
+.PHONY: help run demo manage token test test_e2e lint hooks docs bench audit lock clean chaos
 
 ##@ Models
 
@@ -129,12 +136,12 @@ build: container_models ## Get the models and build the images
 
 up: ## Migrate, start all services in containers, wait until they are healthy, show the logs
 	$(LOCAL) run --rm django python manage.py migrate --no-input
-	$(LOCAL) up --detach --wait --wait-timeout 300
+	$(LOCAL) up --detach --remove-orphans --wait --wait-timeout 300
 	@$(LOCAL) ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'
 	@if [ -t 1 ]; then $(LOCAL) logs --tail 10 --follow; else $(LOCAL) logs --tail 10; fi
 
 down: ## Stop the containers; keeps the data in their volumes
-	$(LOCAL) down
+	$(LOCAL) --profile '*' down --remove-orphans
 
 logs: ## Follow the containers' logs: make logs ARGS=celeryworker
 	$(LOCAL) logs --tail 100 --follow $(ARGS)
@@ -153,7 +160,7 @@ deploy: ## Build, migrate, start and try the new containers, then replace the ol
 rollback: ## Go back to the release before the one that runs
 	@compose/production/maintenance/rollback
 
-backup: ## Back up the database and the uploads to backups/<time>/
+backup: ## Back up the database and the uploads to backups/production/<time>/
 	compose/production/maintenance/backup
 
 backups: ## List the backups

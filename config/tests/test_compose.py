@@ -14,9 +14,10 @@ from django.conf import settings
 
 from moon_vision_challenge import __version__
 
-APP = {"django", "celeryworker", "webhookworker", "celerybeat", "flower"}
-HOLDERS_OF_UPLOADS = {"django", "celeryworker", "webhookworker"}
-SERVICES = APP | {"tensorflow-serving", "postgres", "redis"}
+APP = {"django", "celeryworker", "webhookworker", "celerybeat", "flower", "metrics"}
+HOLDERS_OF_UPLOADS = {"django", "celeryworker", "webhookworker", "metrics"}
+MONITORING = {"prometheus", "grafana"}
+SERVICES = APP | MONITORING | {"tensorflow-serving", "postgres", "redis"}
 FILES = {"local.yml": SERVICES, "production.yml": SERVICES | {"traefik"}}
 
 
@@ -34,7 +35,7 @@ def test_all_services_are_there_and_say_whether_they_are_healthy(file: str) -> N
 def test_web_and_workers_share_the_uploads_and_know_the_models(file: str) -> None:
     found = services(file)
     for name in HOLDERS_OF_UPLOADS:
-        assert set(found[name]["volumes"]) == {"media:/media", "./models:/models:ro"}
+        assert set(found[name]["volumes"]) == {"media:/media", "metrics:/metrics", "./models:/models:ro"}
 
 
 def test_local_ports_are_open_to_this_machine_only() -> None:
@@ -81,7 +82,8 @@ def test_production_is_hardened(name: str) -> None:
     assert service["pids_limit"]
     assert service["restart"] == "unless-stopped"
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
-    assert ("ports" in service) == (name == "traefik")
+    public = [port for port in service.get("ports", []) if not port.startswith("127.0.0.1:")]
+    assert bool(public) == (name == "traefik")
 
 
 ENVS = settings.ROOT_DIR / ".envs" / ".production"
@@ -92,6 +94,8 @@ SECRETS_OF = {
     "migrations": {"MIGRATIONS_SECRET_KEY", "MIGRATIONS_PASSWORD"},
     "celerybeat": {"BEAT_SECRET_KEY", "BEAT_PASSWORD"},
     "flower": {"FLOWER_SECRET_KEY", "FLOWER_REDIS_PASSWORD", "FLOWER_PASSWORD"},
+    "metrics": {"METRICS_SECRET_KEY", "METRICS_DATABASE_PASSWORD", "METRICS_REDIS_PASSWORD"},
+    "grafana": {"GRAFANA_PASSWORD"},
     "traefik": set(),
 }
 
@@ -103,19 +107,29 @@ def test_a_service_holds_only_the_secrets_that_it_needs(name: str) -> None:
 
 def test_each_service_reads_only_its_own_secrets() -> None:
     files = {
-        name: service["env_file"].rpartition("/.")[2]
+        name: service["env_file"]
         for name, service in yaml.safe_load((settings.ROOT_DIR / "production.yml").read_text())["services"].items()
         if "env_file" in service
     }
-    assert files == {
+    assert files.pop("metrics") == [".envs/.production/.django", ".envs/.production/.metrics"]
+    assert {name: file.rpartition("/.")[2] for name, file in files.items()} == {
         "traefik": "traefik",
         "postgres": "postgres",
         "redis": "redis",
         "migrate": "migrations",
         "celerybeat": "celerybeat",
         "flower": "flower",
-        **dict.fromkeys(HOLDERS_OF_UPLOADS, "django"),
+        "grafana": "grafana",
+        **dict.fromkeys(HOLDERS_OF_UPLOADS - {"metrics"}, "django"),
     }
+
+
+def test_the_exporter_replaces_every_secret_of_web() -> None:
+    """It reads the file of web, and then its own: the later value counts."""
+    lines = (ENVS / ".django.template").read_text().splitlines()
+    with_secrets = {line.partition("=")[0] for line in lines if SECRET.search(line) or "@WEBHOOK_SECRET@" in line}
+    with_secrets.add("DJANGO_SECRET_KEY_FALLBACKS")
+    assert with_secrets <= variables(".metrics.template")
 
 
 def test_no_secret_is_on_a_command_line() -> None:
@@ -142,7 +156,9 @@ def variables(template: str) -> set[str]:
 
 @pytest.mark.parametrize("template", [f".{name}.template" for name in SECRETS_OF])
 def test_a_template_holds_only_variables_that_are_documented(template: str) -> None:
-    unknown = {name for name in variables(template) if not name.startswith(("AWS_", "TRAEFIK_"))} - set(documented())
+    unknown = {name for name in variables(template) if not name.startswith(("AWS_", "TRAEFIK_", "GF_"))} - set(
+        documented()
+    )
     assert not unknown
 
 
@@ -171,7 +187,7 @@ def test_make_env_fills_in_every_secret(tmp_path: Path) -> None:
     assert not re.search(r"@[A-Z_]+@", values)
     assert all(path.stat().st_mode & 0o077 == 0 for path in written.values())
     keys = re.findall(r"^DJANGO_SECRET_KEY=(.*)$", values, re.M)
-    assert len(set(keys)) == len(keys) == 4
+    assert len(set(keys)) == len(keys) == 5
     assert subprocess.run(command, env=environment, check=False, timeout=600, capture_output=True).returncode == 1
 
 

@@ -24,6 +24,8 @@ MADE_BY_THE_EXPORTER = {
     "moon_vision_retention_overdue_seconds",
 }
 
+MADE_BY_TRAEFIK = {"traefik_tls_certs_not_after"}
+
 
 def queries() -> Iterator[str]:
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
@@ -37,20 +39,20 @@ def known_names() -> set[str]:
     counted = {
         family.name + ending for family in metrics.registry.collect() for ending in endings.get(family.type, ("",))
     }
-    return counted | {name for name, _ in GAUGES} | MADE_BY_THE_EXPORTER
+    return counted | {name for name, _ in GAUGES} | MADE_BY_THE_EXPORTER | MADE_BY_TRAEFIK
 
 
 @pytest.mark.parametrize("query", dict.fromkeys(queries()))
 def test_a_query_is_valid_and_names_metrics_that_exist(query: str) -> None:
     promql_parser.parse(query)
-    names = set(re.findall(r"moon_vision_\w+", query))
+    names = set(re.findall(r"(?:moon_vision|traefik)_\w+", query))
     assert names
     assert names <= known_names()
 
 
 def test_the_labels_in_queries_exist() -> None:
     counted = [metric for metric in vars(metrics).values() if isinstance(metric, Counter | Histogram)]
-    known = {"le", "queue", "check"} | {label for metric in counted for label in metric._labelnames}
+    known = {"le", "queue", "check", "cn"} | {label for metric in counted for label in metric._labelnames}
     for query in queries():
         compared = re.findall(r'(\w+)(?:=~|!~|!=|=)"', query)
         grouped = [label for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(", ")]

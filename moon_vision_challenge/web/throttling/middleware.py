@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from moon_vision_challenge.accounts.caller import caller_of
 from moon_vision_challenge.web.client_address import client_address
 from moon_vision_challenge.web.errors import error_body
+from moon_vision_challenge.web.gateway_watch import watch
 from moon_vision_challenge.web.throttling import store
 from moon_vision_challenge.web.throttling.fields import add_fields
 from moon_vision_challenge.web.throttling.policies import Scope, buckets_of, concurrency_of, login_buckets, quotas_of
@@ -91,6 +92,7 @@ def _login_buckets(request: HttpRequest) -> list[Bucket]:
 def _take(request: HttpRequest, scope: Scope) -> HttpResponse | None:
     """The response to a request above a limit."""
     caller, address = caller_of(request), client_address(request.META)
+    watch.note(address)
     buckets = buckets_of(scope, caller, address, stored_bytes=_body_bytes(request))
     if scope is Scope.LOGIN:
         buckets += _login_buckets(request)
