@@ -48,6 +48,10 @@ PRODUCTION := DJANGO_SETTINGS_MODULE=config.settings.production DJANGO_ALLOWED_H
 	DJANGO_SECRET_KEY=$$(printf 'only-for-the-check-%s' "$$(seq -s- 40)") DATABASE_URL=postgres://u:p@127.0.0.1:1/n \
 	REDIS_URL=redis://:p@127.0.0.1:1/0 TF_SERVING_URL=http://127.0.0.1:1
 
+schema: ## Write the OpenAPI schema into docs/openapi.yaml
+	@native/bootstrap.sh local
+	$(PRODUCTION) $(PY) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
 lint: ## Check style, types, layers, migrations and settings
 	@native/bootstrap.sh local
 	.venv/bin/ruff check .
@@ -56,6 +60,8 @@ lint: ## Check style, types, layers, migrations and settings
 	.venv/bin/lint-imports
 	$(PRODUCTION) $(PY) manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
+	@$(PRODUCTION) $(PY) manage.py spectacular --validate --fail-on-warn | cmp - docs/openapi.yaml || \
+		{ echo 'docs/openapi.yaml is not up to date. Run: make schema'; exit 1; }
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml deploy/gpu.yml deploy/ipv6.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
@@ -96,7 +102,7 @@ clean: ## Remove what can be rebuilt (environments, caches, logs); keeps models,
 chaos: ## Kill services at random while posting inferences, and check that nothing is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
-.PHONY: help run demo manage token test test_e2e lint hooks docs bench audit lock clean chaos
+.PHONY: help run demo manage token test test_e2e schema lint hooks docs bench audit lock clean chaos
 
 ##@ Models
 

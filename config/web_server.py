@@ -57,6 +57,8 @@ def load(*, threads: int) -> Service:
     resolve("/livez")
     if settings.MEDIA_BACKEND == "s3":
         default_storage.bucket  # type: ignore[attr-defined]  # noqa: B018  # made once, before the processes fork
+    probe = HttpRequest()
+    probe.method = "GET"
     limits = Limits(
         max_body_bytes=settings.MAX_REQUEST_BODY_BYTES,
         max_body_memory_bytes=settings.WEB_MAX_BODY_MEMORY_BYTES,
@@ -74,7 +76,7 @@ def load(*, threads: int) -> Service:
         limits=limits,
         threads=threads,
         # Alive means that the event loop runs. Busy threads are not a reason to kill the process.
-        immediate={b"/livez": json_answer(livez(HttpRequest()).content)},
+        immediate={b"/livez": json_answer(livez(probe).content)},
         reserved=frozenset({b"/readyz", b"/status"}),
         refusal_headers=allow_origins(settings.CORS_ALLOWED_ORIGINS, getattr(settings, "CORS_EXPOSE_HEADERS", ())),
         finish=tracing.flush,

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from moon_vision_challenge.classification.tests.fake_model_server import Answer,
 from moon_vision_challenge.classification.tests.pictures import photo
 from moon_vision_challenge.classification.tests.service import Service
 from moon_vision_challenge.postgresql import hang
+from moon_vision_challenge.tests import contract
 from moon_vision_challenge.tests.dns_server import DNSServer, Resolve, dns_server
 from moon_vision_challenge.tests.peer import Peer, StartPeer
 from native.services import Services
@@ -57,6 +59,18 @@ def _fresh_service(settings: Settings, tmp_path: Path) -> None:
     metadata.statuses.clear()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _contract_problems(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where the application of the tests and the running service note responses that are not in the schema."""
+    os.environ[contract.PROBLEMS_FILE] = str(tmp_path_factory.mktemp("contract") / "problems.txt")
+
+
+@pytest.fixture(autouse=True)
+def _responses_are_in_the_schema() -> Iterator[None]:
+    yield
+    assert contract.take_notes() == []
+
+
 @pytest.fixture
 def client() -> APIClient:
     return APIClient(raise_request_exception=False)
@@ -84,6 +98,7 @@ def start_peer() -> Iterator[StartPeer]:
 @pytest.fixture(scope="session")
 def _web(services: Services, tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Service]:
     service = Service(services, tmp_path_factory.mktemp("media"))
+    service.environment[contract.PROBLEMS_FILE] = os.environ[contract.PROBLEMS_FILE]
     service.start("web")
     yield service
     services.stop("web")

@@ -13,24 +13,26 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "moon_vision_challenge.web.negotiation.ContentNegotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "moon_vision_challenge.web.openapi.security.SchemaOfView",
     "EXCEPTION_HANDLER": "moon_vision_challenge.classification.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "multipart",
 }
 SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.1",
     "TITLE": "Moon Vision Challenge",
-    "DESCRIPTION": "Image classification: immediately (v0) or through a queue (v1).",
+    "DESCRIPTION": "Image classification: immediately (v0) or through a queue (v1).\n\n"
+    "Errors are an `Error`, or `FieldErrors`. Besides the statuses of an operation, any request can get 405 (`Allow` "
+    "lists the methods of the address), 411, 413, 431, 500, 501, or 505, with an `Error`.",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]",
     "COMPONENT_SPLIT_REQUEST": True,
-    "AUTHENTICATION_WHITELIST": [],  # the same for all operations:
-    "APPEND_COMPONENTS": {"securitySchemes": {"apiToken": {"type": "http", "scheme": "bearer"}}},
-    "SECURITY": [{"apiToken": []}],
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "moon_vision_challenge.web.openapi.add_refusals_and_limits",
+        "moon_vision_challenge.web.openapi.shared.add_what_operations_share",
+        "moon_vision_challenge.classification.api.media_operation.add_media",
+        "moon_vision_challenge.health.operations.add_health",
     ],
 }

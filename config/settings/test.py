@@ -16,5 +16,9 @@ os.environ.setdefault("TF_SERVING_CONNECT_TIMEOUT_S", "60")
 os.environ.setdefault("TF_SERVING_TIMEOUT_S", "60")
 
 from config.settings.base import *
+from config.settings.base import MIDDLEWARE as _MIDDLEWARE
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; tests have no secrets
+
+# Each response that a test gets must be in docs/openapi.yaml.
+MIDDLEWARE = ["moon_vision_challenge.tests.contract.ContractMiddleware", *_MIDDLEWARE]

@@ -37,6 +37,10 @@ def test_the_schema_holds_every_resource(schema: dict[str, Any]) -> None:
         "/api/v1/models/": {"get"},
         "/api/v1/models/{model_type}/": {"get"},
         "/api/v1/models/{model_type}/classes/": {"get"},
+        "/media/inferences/{year}/{month}/{day}/{name}": {"get"},
+        "/livez": {"get"},
+        "/readyz": {"get"},
+        "/status": {"get"},
     }
 
 

@@ -13,6 +13,7 @@ from moon_vision_challenge.accounts.errors import AccessRefusedError
 from moon_vision_challenge.health.checks import PENDING, READINESS, STATUS
 from moon_vision_challenge.health.prober import Prober, Report
 from moon_vision_challenge.web.access import authenticate
+from moon_vision_challenge.web.read_only import read_only
 
 readiness = Prober(READINESS)
 status_of_all = Prober(STATUS)
@@ -20,6 +21,7 @@ status_of_all = Prober(STATUS)
 
 @access(PUBLIC)
 @never_cache
+@read_only
 def livez(_: HttpRequest) -> JsonResponse:
     """200. Uses no dependency."""
     return JsonResponse({"status": "ok", "version": __version__})
@@ -27,6 +29,7 @@ def livez(_: HttpRequest) -> JsonResponse:
 
 @access(PUBLIC)
 @never_cache
+@read_only
 def readyz(request: HttpRequest) -> JsonResponse:
     """503, with the names of what is missing, only if this process can serve neither v0 nor v1."""
     report = readiness.report()
@@ -36,6 +39,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 @access(PUBLIC)
 @never_cache
+@read_only
 def status(request: HttpRequest) -> JsonResponse:
     """200 for "ok" and "degraded", 503 for "unavailable", with the names of what is missing.
 

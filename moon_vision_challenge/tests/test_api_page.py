@@ -52,7 +52,7 @@ def test_the_commands_answer_what_is_shown(service: Service) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_python_client_prints_the_label(service: Service) -> None:
     result = subprocess.run(
-        [sys.executable, "-c", block(PAGE, "python").replace(BASE_URL, service.url)],
+        [sys.executable, "-c", block(PAGE, "python", "base64.b64encode").replace(BASE_URL, service.url)],
         cwd=ROOT,
         capture_output=True,
         text=True,

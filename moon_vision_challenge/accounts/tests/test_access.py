@@ -138,7 +138,7 @@ def test_anonymous_callers_are_one_owner_where_they_are_allowed(
     settings.API_ALLOW_ANONYMOUS = True
     if route.is_of_a_row and route.rule is not ANY_CALLER:
         assert call(client, route, alices).status_code == 404
-    theirs = Inference.objects.create(model_type="resnet")
+    theirs = Inference.objects.create(model_type="resnet", image="inferences/b.jpg")
     assert call(client, route, theirs).status_code in {200, 204, 400}
     assert Inference.objects.filter(pk=alices.pk).exists()
 

@@ -13,7 +13,7 @@ from rest_framework.viewsets import ViewSet
 
 from moon_vision_challenge.accounts.caller import Scope
 from moon_vision_challenge.classification import catalogue
-from moon_vision_challenge.classification.api import schema
+from moon_vision_challenge.classification.api import examples, schema
 from moon_vision_challenge.classification.catalogue import CatalogueEntry, ModelState
 from moon_vision_challenge.classification.exceptions import UnknownModelTypeError
 
@@ -54,7 +54,6 @@ class ClassListSerializer(serializers.Serializer[Any]):
 
 
 MODEL_TYPE = OpenApiParameter("model_type", str, "path")
-NOT_FOUND = {404: OpenApiResponse(schema.Error, description="The model does not exist, or its class list is unknown.")}
 
 
 class ModelCatalogueViewSet(ViewSet):
@@ -67,7 +66,7 @@ class ModelCatalogueViewSet(ViewSet):
     @extend_schema(
         operation_id="list_models",
         summary="List the models",
-        responses={200: CatalogueEntrySerializer(many=True), **schema.TOO_MANY_REQUESTS},
+        responses=OpenApiResponse(CatalogueEntrySerializer(many=True), "All registered models.", examples.MODEL),
     )
     def list(self, request: Request) -> Response:
         return Response(CatalogueEntrySerializer(catalogue.list_models(), many=True, context={"request": request}).data)
@@ -76,7 +75,10 @@ class ModelCatalogueViewSet(ViewSet):
         operation_id="get_model",
         summary="Get a model",
         parameters=[MODEL_TYPE],
-        responses={200: CatalogueEntrySerializer, **NOT_FOUND, **schema.TOO_MANY_REQUESTS},
+        responses={
+            200: OpenApiResponse(CatalogueEntrySerializer, "The model.", examples.MODEL),
+            **schema.MODEL_ERRORS,
+        },
     )
     def retrieve(self, request: Request, model_type: str) -> Response:
         try:
@@ -89,7 +91,10 @@ class ModelCatalogueViewSet(ViewSet):
         operation_id="list_classes",
         summary="List a model's classes",
         parameters=[MODEL_TYPE],
-        responses={200: ClassListSerializer, **NOT_FOUND, **schema.TOO_MANY_REQUESTS},
+        responses={
+            200: OpenApiResponse(ClassListSerializer, "The labels of the model.", examples.CLASSES),
+            **schema.MODEL_ERRORS,
+        },
     )
     @action(detail=True)
     def classes(self, request: Request, model_type: str) -> Response:  # noqa: ARG002  # DRF's signature

@@ -47,6 +47,10 @@ def status_of(error: exceptions.ClassificationError) -> int:
     return next(_STATUS[cause] for cause in type(error).__mro__ if cause in _STATUS)
 
 
+def explain_media_type(content_type: str) -> str:
+    return _UNSUPPORTED.format(echo(content_type or "(missing)"))
+
+
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's EXCEPTION_HANDLER. Returns None for an internal error, which Django logs and answers with 500."""
     match exc:
@@ -63,8 +67,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         case ObjectDoesNotExist():  # deleted by another request since this one has found it
             exc = NotFound()
         case UnsupportedMediaType():
-            detail = _UNSUPPORTED.format(echo(context["request"].content_type or "(missing)"))
-            exc.detail = ErrorDetail(detail, code="unsupported_media_type")
+            exc.detail = ErrorDetail(explain_media_type(context["request"].content_type), "unsupported_media_type")
         case MalformedBodyError():
             logger.info("%s", exc)
         # Too many fields or files, or the client hung up before the end of its body.

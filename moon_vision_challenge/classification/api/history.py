@@ -1,9 +1,9 @@
 """The listing of past and present inferences."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import mixins
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.fields import DateTimeField
@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from moon_vision_challenge.accounts.caller import Scope, caller_of
-from moon_vision_challenge.classification.api import schema
+from moon_vision_challenge.classification.api import examples, schema
 from moon_vision_challenge.classification.api.serializers import HistoryQuerySerializer, InferenceSerializer
 from moon_vision_challenge.classification.models import Inference
 
@@ -26,6 +26,20 @@ class HistoryPagination(CursorPagination):
     ordering = ("-created_at", "-id")  # rows with equal timestamps have an order, too
     page_size = 50
     page_size_query_param = "page_size"
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """DRF's is of OpenAPI 3.0, where `next` could not be null."""
+        example = "http://127.0.0.1:8000/api/v1/history/?cursor=cD0yMDI2LTAxLTMx"
+        url = {"type": ["string", "null"], "format": "uri", "example": example}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {
+                "next": {**url, "description": "The next page. Null on the last one."},
+                "previous": {**url, "description": "The previous page. Null on the first one."},
+                "results": schema,
+            },
+        }
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         try:
@@ -47,7 +61,8 @@ class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
     pagination_class = HistoryPagination
 
     def get_queryset(self) -> QuerySet[Inference]:
-        query = HistoryQuerySerializer(data=self.request.query_params)
+        # As a dict: from a form, DRF would take an empty filter for none, and show all rows.
+        query = HistoryQuerySerializer(data=self.request.query_params.dict())
         query.is_valid(raise_exception=True)
         return Inference.objects.filter(owner_id=caller_of(self.request).owner_id, **query.filters())
 
@@ -55,7 +70,10 @@ class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
         operation_id="list_inferences",
         summary="List inferences",
         parameters=[HistoryQuerySerializer],
-        responses={200: InferenceSerializer(many=True), **schema.BAD_QUERY, **schema.DATABASE_ERRORS},
+        responses={
+            200: OpenApiResponse(InferenceSerializer(many=True), "A page.", examples.DONE),
+            **schema.LIST_ERRORS,
+        },
     )
     def list(self, request: Request) -> Response:
         return super().list(request)

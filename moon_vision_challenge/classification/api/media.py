@@ -12,6 +12,7 @@ from moon_vision_challenge.accounts.access import PUBLIC, access
 from moon_vision_challenge.classification import media_urls
 from moon_vision_challenge.classification.images import formats
 from moon_vision_challenge.web.errors import error_body
+from moon_vision_challenge.web.read_only import read_only
 
 # The names that `image_path` gives. Other paths never reach the storage: some would cause a file system error.
 _STORED = re.compile(r"inferences/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -23,6 +24,7 @@ _HEADERS = {
 
 
 @access(PUBLIC)
+@read_only
 def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
     """Serve an uploaded image unchanged. The signature in its address is the permission."""
     if not _STORED.fullmatch(path):

@@ -1,115 +1,163 @@
 """The parts of the OpenAPI schema that drf-spectacular cannot read from the serializers."""
 
-from collections.abc import Iterable
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
+from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiRequest, extend_schema_field, inline_serializer
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound, UnsupportedMediaType
 
-from moon_vision_challenge.classification.api.serializers import HistoryQuerySerializer
-
-Error = inline_serializer("Error", {"detail": serializers.CharField(), "code": serializers.CharField()})
-
-_RETRY_AFTER = " Try again after the number of seconds in `Retry-After`."
-
-TOO_MANY_REQUESTS = {
-    429: OpenApiResponse(Error, description="Too many requests from this address." + _RETRY_AFTER),
-}
+from moon_vision_challenge.classification import exceptions
+from moon_vision_challenge.classification.api import examples
+from moon_vision_challenge.classification.api.errors import explain_media_type, status_of
+from moon_vision_challenge.classification.api.serializers import ModelTypeField
+from moon_vision_challenge.web.errors import MalformedBodyError, RequestTooLargeError, UnsupportedEncodingError
+from moon_vision_challenge.web.openapi.refusals import Refusal, error_responses, refusal_of
 
 
-def _field_errors(name: str, fields: Iterable[str]) -> serializers.Serializer[Any]:
-    sentences: dict[str, serializers.Field[Any, Any, Any, Any]] = {
-        field: serializers.ListField(child=serializers.CharField(), required=False) for field in fields
-    }
-    return inline_serializer(name, sentences)
+def _refusal(error: exceptions.ClassificationError) -> Refusal:
+    return Refusal(status_of(error), error.code, error.detail)
 
 
-_INPUT_FIELDS = (
-    "model_type",
-    "image",
-    "version",
-    "version_label",
-    "top_k",
-    "webhook_url",
-    "image_url",
-    "non_field_errors",
+DATABASE = Refusal(503, "database_unavailable", "The database is not available. Try again later.")
+_BODY = [
+    refusal_of(MalformedBodyError("it is empty.")),
+    Refusal(408, "request_timeout", "The request did not arrive in time. Send it faster, or in smaller parts."),
+    refusal_of(RequestTooLargeError()),
+    refusal_of(UnsupportedMediaType("text/plain", explain_media_type("text/plain"))),
+    refusal_of(UnsupportedEncodingError("br", ["gzip", "deflate"])),
+]
+_IMAGE = [
+    *map(
+        _refusal,
+        (
+            exceptions.UnknownModelTypeError(),
+            exceptions.UnknownVersionLabelError(),
+            exceptions.VersionNotSelectableError(),
+            exceptions.DecoderBusyError(),
+            exceptions.ImageFetchBusyError(),
+        ),
+    )
+]
+_MODEL_SERVER = [
+    *map(
+        _refusal,
+        (
+            exceptions.InvalidPredictionError(),
+            exceptions.ModelServerUnavailableError(),
+            exceptions.ModelNotAvailableError(),
+            exceptions.ModelVersionNotAvailableError(),
+            exceptions.ModelServerTimeoutError(),
+        ),
+    )
+]
+_STORAGE = [*map(_refusal, (exceptions.StorageUnavailableError(), exceptions.StorageFullError()))]
+_NO_INFERENCE = Refusal(404, "not_found", "No Inference matches the given query.")
+_NO_MODEL = refusal_of(NotFound())
+_INVALID_CHOICE = {"model_type": ['"dogs" is not a valid choice. Choose one of: efficientnet_lite0.']}
+_INVALID_PAGE_SIZE = {"page_size": ["Ensure this value is less than or equal to 200."]}
+
+CLASSIFY_ERRORS = error_responses([*_BODY, *_IMAGE, *_MODEL_SERVER], _INVALID_CHOICE)
+CREATE_ERRORS = error_responses(
+    [
+        *_BODY,
+        *_IMAGE,
+        *_STORAGE,
+        refusal_of(NotFound()),  # deleted while the request waited
+        *map(_refusal, (exceptions.IdempotencyConflictError(), exceptions.QueueFullError(5))),
+        DATABASE,
+    ],
+    _INVALID_CHOICE,
 )
-BAD_INPUT = {
-    400: OpenApiResponse(
-        _field_errors("FieldErrors", _INPUT_FIELDS),
-        description="A field is missing or invalid: a list of messages per field. "
-        "If the body is malformed: `detail` and `code`.",
-    ),
-    408: OpenApiResponse(Error, description="The request arrived too slowly."),
-    413: OpenApiResponse(Error, description="The image is too large."),
-    415: OpenApiResponse(Error, description="The Content-Type is not one of those listed."),
-    **TOO_MANY_REQUESTS,
-}
-MODEL_SERVER_ERRORS = {
-    502: OpenApiResponse(Error, description="The model returned an unusable answer."),
-    503: OpenApiResponse(Error, description="The model server or the model is not available." + _RETRY_AFTER),
-    504: OpenApiResponse(Error, description="The model did not answer in time."),
-}
-DATABASE_ERRORS = {503: OpenApiResponse(Error, description="The database is not available." + _RETRY_AFTER)}
-NOT_FOUND = {404: OpenApiResponse(Error, description="The inference does not exist.")}
+ROW_ERRORS = error_responses([_NO_INFERENCE, DATABASE])
+CANCEL_ERRORS = error_responses([_NO_INFERENCE, _refusal(exceptions.InferenceNotPendingError()), DATABASE])
+DELETE_ERRORS = error_responses(
+    [
+        _NO_INFERENCE,
+        *map(_refusal, (exceptions.InferenceInProgressError(), exceptions.StorageUnavailableError())),
+        DATABASE,
+    ]
+)
+LIST_ERRORS = error_responses([DATABASE], _INVALID_PAGE_SIZE)
+MODEL_ERRORS = error_responses([_NO_MODEL])
+
+
+@extend_schema_field(OpenApiTypes.BYTE)
+class ImageText(serializers.CharField):
+    """An image in JSON."""
 
 
 def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
     """A request with an image: a file in multipart/form-data, text in JSON with the same fields, or the whole body."""
     fields = {name: field for name, field in serializer_class._declared_fields.items() if not field.read_only}
-    fields["image"] = serializers.CharField(
-        help_text="The file in base64, or as a data URI: data:image/jpeg;base64,..."
-    )
+    fields["image"] = ImageText(help_text="The file in base64, or as a data URI: data:image/jpeg;base64,...")
     as_text = inline_serializer(serializer_class.__name__.replace("Serializer", "AsText"), fields)
     body = OpenApiTypes.BINARY
     return {
         "multipart/form-data": serializer_class,
-        "application/json": as_text,
+        "application/json": OpenApiRequest(as_text, examples=examples.REQUEST),
         "image/*": body,
         "application/octet-stream": body,
     }
 
 
-BAD_QUERY = {
-    400: OpenApiResponse(
-        _field_errors("QueryErrors", [*HistoryQuerySerializer().fields, "cursor"]),
-        description="A filter is invalid: a list of messages per filter.",
-    )
-}
-NOT_PENDING = {409: OpenApiResponse(Error, description="A worker has claimed the inference, or it is final.")}
-IN_PROGRESS = {409: OpenApiResponse(Error, description="A worker is processing the inference.")}
-DELETE_ERRORS = {
-    503: OpenApiResponse(Error, description="The database or the image store is not available." + _RETRY_AFTER)
-}
-IDEMPOTENCY_CONFLICT = {
-    422: OpenApiResponse(Error, description="The Idempotency-Key was used for a different request.")
-}
-QUEUE_ERRORS = {
-    503: OpenApiResponse(Error, description="The queue is full, or the database is not available." + _RETRY_AFTER)
-}
+_PRINTABLE = {"type": "string", "pattern": '^(?!""$)([!-~]([ -~]{0,253}[!-~])?|"[ -~]{1,255}")$'}
 
 MODEL_TYPE_OF_BODY = OpenApiParameter(
     "model_type", description="Required if the body is the image itself (`image/*`, `application/octet-stream`)."
 )
-WEBHOOK_URL_OF_BODY = OpenApiParameter(
-    "webhook_url", OpenApiTypes.URI, description="As in the form, if the body is the image itself."
-)
+WEBHOOK_URL_OF_BODY = OpenApiParameter("webhook_url", description="As in the form, if the body is the image itself.")
 IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key", location="header", description="A repeated POST with the same key creates one inference."
+    "Idempotency-Key",
+    _PRINTABLE,
+    "header",
+    description="1 to 255 printable ASCII characters, with or without quotes around them. A repeated POST with "
+    "the same key creates one inference.",
 )
 PREFER = OpenApiParameter(
     "Prefer", location="header", description="`wait=N`: answer when the inference is final, or after N seconds."
 )
-PREFERENCE_APPLIED = OpenApiParameter(
-    "Preference-Applied", location="header", response=[200, 201], description="The wait that the service applied."
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", location="header", description="The `ETag` of a final inference. If it matches, the answer is 304."
 )
-RETRY_AFTER = OpenApiParameter(
-    "Retry-After",
-    location="header",
-    response=[200],
-    description="Seconds to wait before the next request. Only while the inference is not final.",
+INFERENCE_ID = OpenApiParameter(
+    "id", {"type": "integer", "format": "int64", "minimum": 1}, "path", description="The `id` that POST returned."
 )
-ETAG = OpenApiParameter("ETag", location="header", response=[200], description="Only once the inference is final.")
-LOCATION = OpenApiParameter("Location", location="header", response=[201], description="The URL of the inference.")
-INFERENCE_ID = OpenApiParameter("id", int, "path", description="The `id` that POST returned.")
+
+
+def headers_of_row(*statuses: int) -> list[OpenApiParameter]:
+    """The headers of a response that shows an inference."""
+    return [
+        _header("Preference-Applied", statuses, "`wait=N`: the service waited for you, at most N seconds."),
+        _header("Retry-After", statuses, "The inference is not final. Ask again after this many seconds.", int),
+        _header("ETag", statuses, "The inference is final, and this is its version."),
+    ]
+
+
+def location(*statuses: int) -> OpenApiParameter:
+    return _header("Location", statuses, "The URL of the inference.", OpenApiTypes.URI, required=True)
+
+
+def etag(*statuses: int) -> OpenApiParameter:
+    return _header("ETag", statuses, "The version of the inference, which is final.", required=True)
+
+
+def _header(
+    name: str, statuses: tuple[int, ...], description: str, type_: Any = str, *, required: bool = False
+) -> OpenApiParameter:
+    return OpenApiParameter(name, type_, "header", required, response=[*statuses], description=description)
+
+
+class ModelTypeSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """A request chooses one of the registered types. A row may have one that has been registered before."""
+
+    target_class = ModelTypeField
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        if direction == "response":
+            return {"type": "string"}
+        choices = auto_schema._map_serializer_field
+        found: dict[str, Any] = choices(self.target, direction, bypass_extensions=True)  # type: ignore[no-untyped-call]
+        return found

@@ -156,7 +156,7 @@ class ImageSerializer(serializers.Serializer[Any]):
 
 
 class ClassificationSerializer(ImageSerializer):
-    """v0: takes an image, returns its label."""
+    """An image, and the model that classifies it."""
 
     default_error_messages = _NOT_AN_OBJECT
 
@@ -172,7 +172,7 @@ class PredictionSerializer(serializers.Serializer[Any]):
 
 
 class LabelSerializer(serializers.Serializer[Any]):
-    """v0's response."""
+    """The label of an image."""
 
     label: Any = serializers.CharField()
     predictions = PredictionSerializer(many=True, required=False, help_text="Only with `top_k`. Best first.")
@@ -184,11 +184,9 @@ class InferenceErrorSerializer(serializers.Serializer[Any]):
 
 
 class InferenceSerializer(ImageSerializer):
-    """v1: takes an image, returns the row that will hold its label.
+    """An image that a worker classifies, and the label once it has one."""
 
-    Not a ModelSerializer: deriving the fields from the model for each request costs as much as decoding the image.
-    """
-
+    # Not a ModelSerializer: deriving the fields from the model for each request costs as much as decoding the image.
     default_error_messages = _NOT_AN_OBJECT
 
     id = serializers.IntegerField(read_only=True)

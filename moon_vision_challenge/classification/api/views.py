@@ -16,7 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from moon_vision_challenge.accounts.caller import Scope, caller_of
 from moon_vision_challenge.classification import journal, media_urls, services, tasks
-from moon_vision_challenge.classification.api import headers, schema
+from moon_vision_challenge.classification.api import examples, headers, schema
 from moon_vision_challenge.classification.api.query import (
     ClassificationQuerySerializer,
     VersionQuerySerializer,
@@ -49,7 +49,7 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
         summary="Classify an image",
         request=schema.image_request(ClassificationSerializer),
         parameters=[schema.MODEL_TYPE_OF_BODY, ClassificationQuerySerializer],
-        responses={200: LabelSerializer, **schema.BAD_INPUT, **schema.MODEL_SERVER_ERRORS},
+        responses={200: OpenApiResponse(LabelSerializer, "The label.", examples.LABEL), **schema.CLASSIFY_ERRORS},
     )
     def create(self, request: Request) -> Response:
         serializer = self.get_serializer(data=read_fields(request))
@@ -95,17 +95,15 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
             VersionQuerySerializer,
             schema.IDEMPOTENCY_KEY,
             schema.PREFER,
-            schema.LOCATION,
-            schema.PREFERENCE_APPLIED,
+            schema.location(200, 201),
+            *schema.headers_of_row(200, 201),
         ],
         responses={
             200: OpenApiResponse(
-                InferenceSerializer, description="The inference that this Idempotency-Key created before."
+                InferenceSerializer, "The inference that this Idempotency-Key created before.", examples.DONE
             ),
-            201: InferenceSerializer,
-            **schema.BAD_INPUT,
-            **schema.IDEMPOTENCY_CONFLICT,
-            **schema.QUEUE_ERRORS,
+            201: OpenApiResponse(InferenceSerializer, "The inference is created.", examples.PENDING),
+            **schema.CREATE_ERRORS,
         },
     )
     def create(self, request: Request) -> Response:
@@ -134,12 +132,17 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
     @extend_schema(
         operation_id="get_inference",
         summary="Get an inference",
-        parameters=[schema.INFERENCE_ID, schema.PREFER, schema.PREFERENCE_APPLIED, schema.RETRY_AFTER, schema.ETAG],
+        parameters=[
+            schema.INFERENCE_ID,
+            schema.PREFER,
+            schema.IF_NONE_MATCH,
+            *schema.headers_of_row(200),
+            schema.etag(304),
+        ],
         responses={
-            200: InferenceSerializer,
+            200: OpenApiResponse(InferenceSerializer, "The inference.", [*examples.PENDING, *examples.DONE]),
             304: OpenApiResponse(description="The inference is final and matches the request's If-None-Match."),
-            **schema.NOT_FOUND,
-            **schema.DATABASE_ERRORS,
+            **schema.ROW_ERRORS,
         },
     )
     def retrieve(self, request: Request, **_: str) -> HttpResponseBase:
@@ -151,8 +154,11 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         operation_id="cancel_inference",
         summary="Cancel an inference",
         request=None,
-        parameters=[schema.INFERENCE_ID],
-        responses={200: InferenceSerializer, **schema.NOT_FOUND, **schema.NOT_PENDING, **schema.DATABASE_ERRORS},
+        parameters=[schema.INFERENCE_ID, schema.etag(200)],
+        responses={
+            200: OpenApiResponse(InferenceSerializer, "The inference is canceled.", examples.CANCELED),
+            **schema.CANCEL_ERRORS,
+        },
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **_: str) -> Response:
@@ -165,8 +171,6 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         parameters=[schema.INFERENCE_ID],
         responses={
             204: OpenApiResponse(description="The inference, its image, and its webhooks are deleted."),
-            **schema.NOT_FOUND,
-            **schema.IN_PROGRESS,
             **schema.DELETE_ERRORS,
         },
     )
