@@ -74,6 +74,26 @@ class InferenceAdmin(LargeTableAdmin):
     list_select_related = ["owner"]
     text_fields = ("label", "image")
     search_help_text = "An id, or a part of a label or of an image's name, in the newest 100,000 rows of this list."
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    *("preview", "state", "problem_and_hint", "label", "predictions", "model_version", "wait"),
+                    *("duration", "attempts", "created_at", "started_at", "finished_at"),
+                ]
+            },
+        ),
+        (
+            "Stored values",
+            {
+                "fields": [
+                    *("owner", "model_type", "image", "version", "version_label", "status", "error"),
+                    *("available_at", "webhook_url"),
+                ]
+            },
+        ),
+    ]
     readonly_fields = [
         *("preview", "state", "problem_and_hint", "wait", "duration", "model_version", "predictions"),
         *("attempts", "created_at", "started_at", "finished_at"),
