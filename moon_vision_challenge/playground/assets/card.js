@@ -67,13 +67,13 @@ export class Card {
 
   #showActions() {
     const { one } = this;
-    const wasFocused = this.element.contains(document.activeElement);
+    const focused = document.activeElement;
     this.find(".cancel").hidden = !isOpen(one);
     this.find(".cancel").setAttribute("aria-disabled", String(one.isCanceling)); // `disabled` would drop the focus
     this.find(".again").hidden = isOpen(one) || one.state === "done" || !one.file;
     this.find(".remove").hidden = isOpen(one);
     // The focus would be lost with a button that disappears.
-    if (wasFocused && document.activeElement.hidden !== false) this.element.focus();
+    if (this.element.contains(focused) && focused.hidden) this.element.focus();
   }
 
   #setUpCode() {
