@@ -113,7 +113,7 @@ def test_a_canceled_row_and_a_lost_one_end_too(
 ) -> None:
     settings.INFERENCE_MAX_ATTEMPTS = 1
     with django_capture_on_commit_callbacks(execute=True):
-        services.cancel_inference(inference_id=create(jpeg).pk)
+        services.cancel_inference(inference_id=create(jpeg).pk, actor="test")
         create(jpeg)
         worker.claim_batch(queue="inferences")
         Inference.objects.filter(status="processing").update(lease_expires_at=timezone.now() - timedelta(hours=1))
@@ -124,7 +124,7 @@ def test_a_canceled_row_and_a_lost_one_end_too(
 
 
 def test_what_is_not_committed_is_not_logged_as_ended(jpeg: bytes, lines: Lines) -> None:
-    services.cancel_inference(inference_id=create(jpeg).pk)  # the transaction of the test is never committed
+    services.cancel_inference(inference_id=create(jpeg).pk, actor="test")  # the test never commits
     assert connection.in_atomic_block
     assert lines.events == []
 
