@@ -67,7 +67,9 @@ def test_every_path_it_names_exists(page: str) -> None:
 @pages
 def test_every_setting_it_names_is_read_somewhere(page: str) -> None:
     sources = [*(ROOT / "config").rglob("*.py"), *(ROOT / "native").glob("*.py"), *ROOT.glob("*.yml")]
-    sources += [path for folder in ("compose", ".envs") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    sources += [
+        path for folder in ("compose", "deploy", ".envs") for path in (ROOT / folder).rglob("*") if path.is_file()
+    ]
     everything = "\n".join(path.read_text() for path in [*sources, ROOT / "Makefile"])
     variables = set(re.findall(r"`((?:DJANGO|INFERENCE|TF|CELERY|WEB|WEBHOOK|API|FLOWER|MODEL)_[A-Z_]+)`", prose(page)))
     assert {variable for variable in variables if variable not in everything} == set()

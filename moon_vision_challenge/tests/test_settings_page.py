@@ -62,7 +62,7 @@ def test_every_number_has_a_unit() -> None:
     "name", sorted(set(re.findall(r"`([A-Z][A-Z0-9_]{4,})`", section(PAGE, "Everything around it"))))
 )
 def test_every_other_variable_is_read_somewhere(name: str) -> None:
-    folders = [ROOT / folder for folder in ("config", "native", "compose", "moon_vision_challenge", ".envs")]
+    folders = [ROOT / folder for folder in ("config", "native", "compose", "deploy", "moon_vision_challenge", ".envs")]
     files = [ROOT / "Makefile", ROOT / "Procfile", *ROOT.glob("*.yml")]
     files += [path for folder in folders for path in folder.rglob("*") if path.is_file() and "tests" not in path.parts]
     assert any(name.encode() in path.read_bytes() for path in files)
