@@ -1,15 +1,17 @@
-"""`python -m bench [v0] [v1] [drain] [model_server] [peers]`: the cost of requests. The default is v0 and v1."""
+"""`python -m bench [v0] [v1] [drain] [model_server] [peers] [jobs]`: the cost of requests. The default is v0 and v1."""
 
 import argparse
+from collections.abc import Callable
 
-from . import compare, model_server, v0, v1
+from . import compare, jobs, model_server, v0, v1
 
-MEASUREMENTS = {
+MEASUREMENTS: dict[str, Callable[..., object]] = {
     "v0": v0.measure,
     "v1": v1.measure,
     "drain": v1.measure_drain,
     "model_server": model_server.measure,
     "peers": compare.measure,
+    "jobs": jobs.measure,
 }
 
 

@@ -50,6 +50,7 @@ def load(*, threads: int) -> Service:
 
     from config.wsgi import application
     from moon_vision_challenge.health.views import livez
+    from moon_vision_challenge.jobs.uploads import spool_folder
     from moon_vision_challenge.observability import tracing
 
     logging.captureWarnings(capture=True)
@@ -62,6 +63,10 @@ def load(*, threads: int) -> Service:
     limits = Limits(
         max_body_bytes=settings.MAX_REQUEST_BODY_BYTES,
         max_body_memory_bytes=settings.WEB_MAX_BODY_MEMORY_BYTES,
+        spooled={settings.JOBS_PATH.encode(): settings.JOB_MAX_BYTES},
+        spool_folder=spool_folder(),
+        max_spools=settings.JOB_MAX_UPLOADS,
+        spooled_timeout_s=settings.JOB_UPLOAD_TIMEOUT_S,
         max_connections=settings.WEB_MAX_CONNECTIONS,
         head_timeout_s=settings.WEB_HEAD_TIMEOUT_S,
         idle_timeout_s=settings.WEB_IDLE_TIMEOUT_S,

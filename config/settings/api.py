@@ -29,6 +29,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "StatusEnum": "moon_vision_challenge.classification.models.Inference.STATUS",
+        "JobStatusEnum": "moon_vision_challenge.jobs.models.Job.STATUS",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "moon_vision_challenge.web.openapi.shared.add_what_operations_share",

@@ -12,6 +12,7 @@ from config.settings.api import *
 from config.settings.databases import *
 from config.settings.environment import ROOT_DIR as ROOT_DIR
 from config.settings.environment import env
+from config.settings.jobs import *
 from config.settings.limits import *
 from config.settings.logs import *
 from config.settings.media import *
@@ -48,6 +49,7 @@ INSTALLED_APPS = [
     "moon_vision_challenge.admin_site",
     "moon_vision_challenge.accounts",
     "moon_vision_challenge.classification",
+    "moon_vision_challenge.jobs",
     "moon_vision_challenge.playground",
     "moon_vision_challenge.webhooks",
     *env.list("DJANGO_EXTRA_APPS", default=[]),  # your own apps with a classificators.py

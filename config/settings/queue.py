@@ -80,6 +80,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 600.0,  # seconds
         "options": {"expires": 600},
     },
+    "sweep-jobs": {
+        "task": "moon_vision_challenge.jobs.tasks.sweep",
+        "schedule": float(INFERENCE_SWEEP_S),
+        "options": {"expires": INFERENCE_SWEEP_S},
+    },
+    "delete-old-jobs": {
+        "task": "moon_vision_challenge.jobs.tasks.delete_old",
+        "schedule": 600.0,  # seconds
+        "options": {"expires": 600},
+    },
     "delete-old-webhooks": {
         "task": "moon_vision_challenge.webhooks.tasks.delete_old",
         "schedule": 600.0,  # seconds

@@ -1,14 +1,18 @@
-"""The events that consumers receive by webhook."""
+"""What others learn about inferences: the events that consumers receive by webhook, and a signal for other apps."""
 
 from collections.abc import Iterable
 from functools import partial
 
 from django.db import transaction
+from django.dispatch import Signal
 
 from moon_vision_challenge.classification import journal
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.observability import metrics
 from moon_vision_challenge.webhooks import outbox
+
+rows_of_jobs_ended = Signal()
+"""Sent with `job_ids` when rows of these jobs are final, after the commit."""
 
 
 def announce_final(inferences: Iterable[Inference]) -> None:
@@ -18,6 +22,8 @@ def announce_final(inferences: Iterable[Inference]) -> None:
     for each in final:
         metrics.inferences.labels(each.model_type, each.status).inc()
         transaction.on_commit(partial(journal.ended, each))
+    if job_ids := {each.job_id for each in final if each.job_id is not None}:
+        transaction.on_commit(lambda: rows_of_jobs_ended.send(Inference, job_ids=job_ids))
 
 
 def _event(inference: Inference) -> outbox.Event:

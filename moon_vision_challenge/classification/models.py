@@ -85,6 +85,13 @@ class Inference(models.Model):
     # The database has defaults, because an older release omits them.
     request_id = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     traceparent = models.CharField(max_length=55, blank=True, default="", db_default="", editable=False)
+    # Rows are claimed in this order (queue/turns.py). An older release omits it, so its rows are first.
+    turn = models.BigIntegerField(default=0, db_default=0, editable=False)
+    # The job that it belongs to, its place there, and what the client calls it. Not a foreign key: this app knows
+    # nothing of jobs.
+    job_id = models.BigIntegerField(null=True, editable=False)
+    position = models.PositiveIntegerField(null=True, editable=False)
+    name = models.CharField(max_length=500, default="", db_default="", editable=False)
 
     class Meta:
         constraints = [
@@ -92,16 +99,31 @@ class Inference(models.Model):
                 condition=models.Q(status__in=["pending", "processing", "fail", "done", "canceled"]),
                 name="inference_status_is_known",
             ),
+            # Two workers that unpack a job at the same time do not store a picture twice. It also counts statuses.
+            models.UniqueConstraint(
+                fields=["job_id", "position"],
+                include=["status"],
+                condition=models.Q(job_id__isnull=False),
+                name="inference_of_job",
+            ),
         ]
         indexes = [
             # The size of these indexes depends on the backlog, not on the number of finished rows.
             models.Index(
-                fields=["queue", "available_at"], condition=models.Q(status="pending"), name="inference_waiting"
+                fields=["queue", "turn", "available_at"], condition=models.Q(status="pending"), name="inference_next"
             ),
             models.Index(
-                fields=["queue", "model_type", "available_at"],
+                fields=["queue", "model_type", "turn", "available_at"],
                 condition=models.Q(status="pending"),
-                name="inference_waiting_by_type",
+                name="inference_next_of_type",
+            ),
+            models.Index(
+                fields=["queue", "owner", "turn"], condition=models.Q(status="pending"), name="inference_next_of_owner"
+            ),
+            models.Index(
+                fields=["job_id", "position"],
+                condition=models.Q(job_id__isnull=False, status__in=["pending", "processing"]),
+                name="inference_open_in_job",
             ),
             # An owner's history: newest first, all or filtered. An index read backwards gives the page without sorting.
             models.Index(fields=["owner", "created_at"], name="inference_owner"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from django.conf import settings
@@ -26,7 +27,7 @@ from moon_vision_challenge.classification.images import EncodedImage
 from moon_vision_challenge.classification.images.metadata import without_metadata
 from moon_vision_challenge.classification.models import FINAL_STATUSES, IdempotencyKey, Inference
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
-from moon_vision_challenge.classification.queue import backlog
+from moon_vision_challenge.classification.queue import backlog, turns
 from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
 from moon_vision_challenge.observability import log_context
@@ -181,7 +182,7 @@ def delete_inference(*, inference_id: int, actor: Caller | str) -> None:
         inference = Inference.objects.select_for_update().get(pk=inference_id)
         if inference.status == STATUS.PROCESSING:
             raise InferenceInProgressError(f"inference {inference_id} is {inference.status}")
-        outbox.forget(inference_id)
+        outbox.forget(inference_id, kind="inference")
         inference.delete()  # with its idempotency key
         if inference.image:
             inference.image.delete(save=False)  # last, because no rollback brings it back
@@ -196,11 +197,17 @@ def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
 
     This polls the database every 10 to 100 ms: reading a row by its key costs 0.2 ms.
     """
+    unfinished = Inference.objects.filter(pk=inference_id).exclude(status__in=FINAL_STATUSES)
+    return wait_while(unfinished.exists, timeout_s=timeout_s)
+
+
+def wait_while(is_unfinished: Callable[[], bool], *, timeout_s: float) -> bool:
+    """Wait until `is_unfinished` returns False, or the time is over. Returns False as `wait_until_final` does."""
     with _waiting_requests.place() as may_wait:
         if not may_wait:
             return False
         end, pause_s = time.monotonic() + timeout_s, 0.01
-        while Inference.objects.filter(pk=inference_id).exclude(status__in=FINAL_STATUSES).exists():
+        while is_unfinished():
             if time.monotonic() + pause_s > end:
                 break
             time.sleep(pause_s)
@@ -210,12 +217,20 @@ def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
 
 def _insert(inference: Inference, key: IdempotencyKey | None) -> None:
     if key is None:
-        inference.save(force_insert=True)
+        _insert_row(inference)
         return
     with transaction.atomic():
-        inference.save(force_insert=True)
+        _insert_row(inference)
         key.inference = inference
         key.save(force_insert=True)
+
+
+def _insert_row(inference: Inference) -> None:
+    inference.turn = turns.next_turn(  # the INSERT computes it
+        turns.Lane.SINGLE, queue=inference.queue, model_type=inference.model_type, owner_id=inference.owner_id
+    )
+    inference.save(force_insert=True)
+    del inference.turn  # read from the database if need be
 
 
 def _find_earlier(key: IdempotencyKey) -> Inference | None:

@@ -10,6 +10,7 @@ from .exchange import Exchange, Part, refusal_part
 from .reader import RequestReader
 from .request import RefusedError, Request, base_environ, overloaded, too_slow
 from .runner import Runner
+from .spool import BLOCK_BYTES
 
 WRITE_BUFFER_BYTES = 64 * 1024
 
@@ -162,6 +163,31 @@ class Connection(asyncio.Protocol):
             self._expect_more()
             if self.state is State.BODY and self._runner.body_bytes > self._limits.max_body_memory_bytes:
                 self._register.shed_one()
+            elif self._reader.is_spooled and self._reader.incomplete.memory_bytes >= BLOCK_BYTES:
+                self._write_to_disk(self._reader.incomplete)
+
+    def _write_to_disk(self, request: Request) -> None:
+        """Read nothing more until the thread that writes is done."""
+        try:
+            spool = request.spool = request.spool or self._runner.open_spool()
+        except RefusedError as refused:
+            self._refuse(refused)
+            return
+        parts, request.body_parts = request.body_parts, []
+        self._transport.pause_reading()
+
+        def resume(refused: RefusedError | None) -> None:
+            if request is not self._reader.incomplete:  # the client is gone, or was refused
+                return
+            size = request.memory_bytes
+            request.spooled_bytes += size
+            self._runner.count_body(-size)
+            if refused:
+                self._refuse(refused)
+            else:
+                self._transport.resume_reading()
+
+        self._runner.write_to_disk(spool, parts, resume)
 
     def _expect_more(self) -> None:
         """The deadline of the request that has begun, or of the next one."""
@@ -172,7 +198,8 @@ class Connection(asyncio.Protocol):
             return
         now = self._runner.now()
         if state is State.BODY:
-            self.deadline = now + self._limits.body_timeout_s
+            limits = self._limits
+            self.deadline = now + (limits.spooled_timeout_s if self._reader.is_spooled else limits.body_timeout_s)
             self._start_window(now)
             if self._reader.expects_continue:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -1,6 +1,7 @@
 """What clients may use of the server."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -13,6 +14,12 @@ class Limits:
     max_body_bytes: int = 32 * MIB
     max_body_memory_bytes: int = 128 * MIB
     """All bodies that are being read, wait for a thread, or are being answered, together."""
+    spooled: Mapping[bytes, int] = field(default_factory=dict)
+    """Path → the largest body of a POST to it. Such a body is written to a file in `spool_folder` as it arrives."""
+    spool_folder: str = "/tmp"  # noqa: S108 - the file's name cannot be guessed
+    max_spools: int = 4
+    spooled_timeout_s: float = 900
+    """In place of `body_timeout_s`."""
     max_head_bytes: int = 32 * KIB
     max_headers: int = 100
     max_connections: int = 2000

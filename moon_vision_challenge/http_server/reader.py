@@ -35,6 +35,7 @@ class RequestReader:
         self._request = Request()
         self._raw_bytes = 0  # of this request, since its first ones
         self._is_reparsing = False
+        self._max_body_bytes = limits.max_body_bytes
 
     def feed(self, data: bytes) -> None:
         """Raises RefusedError. Requests that were complete before are in `complete`. Feed nothing after that."""
@@ -53,8 +54,15 @@ class RequestReader:
 
     def discard(self) -> None:
         """Forget the incomplete request."""
-        self._count_body(-self._request.body_size)
+        self._count_body(-self._request.memory_bytes)
+        if self._request.spool:
+            self._request.spool.close()
         self._request = Request()
+
+    @property
+    def is_spooled(self) -> bool:
+        """Whether the body that is arriving may be larger than others, and goes to a file."""
+        return self.is_head_known and self._max_body_bytes != self._limits.max_body_bytes
 
     def on_message_begin(self) -> None:
         if not self._is_reparsing:
@@ -93,8 +101,8 @@ class RequestReader:
         self._request.body_size += size
         self.body_bytes += size
         self._count_body(size)
-        if self._request.body_size > self._limits.max_body_bytes:
-            raise self._too_large()
+        if self._request.body_size > self._max_body_bytes:
+            raise self._body_too_large()
 
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
@@ -136,13 +144,16 @@ class RequestReader:
     def _check_head(self, request: Request) -> None:
         if request.version not in ("1.0", "1.1"):
             raise RefusedError(505, "http_version_not_supported", "This server speaks HTTP/1.1 and HTTP/1.0.")
+        self._max_body_bytes = self._limits.max_body_bytes
+        if request.method == b"POST":
+            self._max_body_bytes = self._limits.spooled.get(request.path, self._max_body_bytes)
         hosts = 0
         for name, value in request.headers:
             match name.lower():
                 case b"host":
                     hosts += 1
-                case b"content-length" if int(value) > self._limits.max_body_bytes:
-                    raise self._too_large()
+                case b"content-length" if int(value) > self._max_body_bytes:
+                    raise self._body_too_large()
                 case b"expect":
                     self.expects_continue = request.version == "1.1" and value.lower() == b"100-continue"
                 case b"transfer-encoding" if value.strip().lower() != b"chunked":
@@ -151,6 +162,12 @@ class RequestReader:
                     raise malformed("HTTP/1.0 does not have Transfer-Encoding.")
         if hosts > 1 or (not hosts and request.version == "1.1"):
             raise malformed("Send exactly one Host header.")
+
+    def _body_too_large(self) -> RefusedError:
+        if not self.is_spooled:
+            return self._too_large()
+        detail = f"The request's body is too large. At most {self._max_body_bytes:,} bytes are accepted."
+        return RefusedError(413, "request_too_large", detail)
 
     def _count_head(self, size: int) -> None:
         self._request.head_size += size

@@ -6,8 +6,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from .spool import Spool
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+BODY_FILE = "moon_vision.body_file"
+"""In the environ: the path of the file that holds the body, if a file does. The application may move it."""
 
 
 class RefusedError(Exception):
@@ -28,6 +33,10 @@ def overloaded(detail: str) -> RefusedError:
     return RefusedError(503, "overloaded", detail + " Try again later.", retry_after_s=5)
 
 
+def disk_full() -> RefusedError:
+    return RefusedError(503, "storage_full", "The disk has no room for this upload. Try again later.", retry_after_s=60)
+
+
 def malformed(detail: str) -> RefusedError:
     return RefusedError(400, "malformed_request", detail)
 
@@ -35,7 +44,10 @@ def malformed(detail: str) -> RefusedError:
 class Request:
     """What the parser has found so far."""
 
-    __slots__ = ("body_parts", "body_size", "head_size", "headers", "is_keep_alive", "method", "target", "version")
+    __slots__ = (
+        *("body_parts", "body_size", "head_size", "headers", "is_keep_alive", "method", "spool", "spooled_bytes"),
+        *("target", "version"),
+    )
 
     def __init__(self) -> None:
         self.method = self.target = b""
@@ -44,7 +56,18 @@ class Request:
         self.head_size = 0
         self.body_parts: list[bytes] = []
         self.body_size = 0
+        self.spool: Spool | None = None
+        self.spooled_bytes = 0
         self.is_keep_alive = False
+
+    @property
+    def memory_bytes(self) -> int:
+        """The part of the body that is in memory."""
+        return self.body_size - self.spooled_bytes
+
+    @property
+    def path(self) -> bytes:
+        return self.target.partition(b"?")[0]
 
     def environ(self, base: "WSGIEnvironment") -> "WSGIEnvironment":
         """Takes over the body, which this object then no longer holds.
@@ -66,12 +89,18 @@ class Request:
             environ[key] = value
         if host is not None:
             environ["HTTP_HOST"] = host.decode("latin-1")
-        body = b"".join(self.body_parts)
-        self.body_parts = []
+        parts, self.body_parts = self.body_parts, []
         if "HTTP_TRANSFER_ENCODING" in environ:  # the chunks have been joined
             del environ["HTTP_TRANSFER_ENCODING"]
-            environ["CONTENT_LENGTH"] = str(len(body))
-        environ["wsgi.input"] = io.BytesIO(body)
+            environ["CONTENT_LENGTH"] = str(self.body_size)
+        if self.spool is None:
+            environ["wsgi.input"] = io.BytesIO(b"".join(parts))
+        else:
+            try:
+                self.spool.write(parts)
+            except OSError as error:
+                raise disk_full() from error
+            environ["wsgi.input"], environ[BODY_FILE] = self.spool.rewound(), self.spool.path
         return environ
 
 

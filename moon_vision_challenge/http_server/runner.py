@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .exchange import Exchange, Part
-from .request import RefusedError, Request
+from .request import RefusedError, Request, disk_full, overloaded
 from .service import Service
+from .spool import Spool
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Runner:
         self._service = service
         self._threads = Threads(service.threads, "request")
         self._reserved = Threads(1, "reserved")
+        self._writer = Threads(1, "writer")
+        self._spools: set[Spool] = set()
 
     def exchange(self, request: Request, base: "WSGIEnvironment") -> tuple[Exchange, bool]:
         """And whether it must start in the event loop, without a thread."""
@@ -47,8 +50,7 @@ class Runner:
         def job() -> None:
             call_soon_threadsafe(deliver, step())
 
-        path = request.target.partition(b"?")[0]
-        (self._reserved if path in self._service.reserved else self._threads).submit(job)
+        (self._reserved if request.path in self._service.reserved else self._threads).submit(job)
 
     def run(self, job: Callable[[], None]) -> None:
         self._threads.submit(job)
@@ -58,10 +60,37 @@ class Runner:
 
     def release(self, request: Request) -> None:
         """Its body is no longer needed."""
-        self.count_body(-request.body_size)
-        if request.body_size > LARGE_BODY_BYTES:
+        self.count_body(-request.memory_bytes)
+        if request.memory_bytes > LARGE_BODY_BYTES:
             self.run(_collect)
-        request.body_size = 0
+        request.body_size = request.spooled_bytes = 0
+        if request.spool:
+            self.run(request.spool.close)
+
+    def open_spool(self) -> Spool:
+        """Raises RefusedError: the disk takes none, or other uploads have taken all places."""
+        self._spools = {spool for spool in self._spools if not spool.is_closed}
+        if len(self._spools) >= self.limits.max_spools:
+            raise overloaded("Too many uploads are in progress.")
+        try:
+            spool = Spool(self.limits.spool_folder)
+        except OSError as error:
+            raise disk_full() from error
+        self._spools.add(spool)
+        return spool
+
+    def write_to_disk(self, spool: Spool, parts: list[bytes], resume: Callable[[RefusedError | None], None]) -> None:
+        """Write in the thread for that, and call `resume` in the loop, with the reason if the disk takes no more."""
+
+        def job() -> None:
+            try:
+                spool.write(parts)
+            except OSError:
+                self._loop.call_soon_threadsafe(resume, disk_full())
+            else:
+                self._loop.call_soon_threadsafe(resume, None)
+
+        self._writer.submit(job)
 
     def too_large(self) -> RefusedError:
         detail = self._service.too_large.format(limit=self.limits.max_body_bytes)

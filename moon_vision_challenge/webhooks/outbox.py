@@ -72,6 +72,6 @@ def send_again(delivery_ids: Collection[uuid.UUID]) -> int:
     return count
 
 
-def forget(subject_id: int) -> None:
-    """Delete the deliveries about a subject, sent or not."""
-    WebhookDelivery.objects.filter(subject_id=subject_id).delete()
+def forget(subject_id: int, *, kind: str) -> None:
+    """Delete the deliveries about a subject, sent or not. The types of its events begin with `kind` and a dot."""
+    WebhookDelivery.objects.filter(subject_id=subject_id, event__startswith=f"{kind}.").delete()

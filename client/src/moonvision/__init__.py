@@ -8,6 +8,7 @@ from moonvision.errors import (
     ServiceUnavailableError,
 )
 from moonvision.images import Image
+from moonvision.jobs import Job
 from moonvision.results import Classification, Inference, Model, Prediction, Result
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Client",
     "Image",
     "Inference",
+    "Job",
     "Model",
     "MoonVisionError",
     "Prediction",

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +14,8 @@ import httpx
 
 from moonvision import settings
 from moonvision.errors import AuthenticationError, MoonVisionError, RejectedError, ServiceUnavailableError
-from moonvision.images import Image
+from moonvision.images import SUFFIXES, Image
+from moonvision.jobs import Job, idempotency_key, upload_of
 from moonvision.results import Classification, Inference, Model, Result
 from moonvision.transport import Transport
 
@@ -23,6 +25,8 @@ Source = Image | bytes | str | os.PathLike[str]
 _LONGEST_WAIT_S = 20
 _POLL_S = 0.2
 _AHEAD = 4
+_JOBS = "/api/v1/jobs/"
+_PAGE_SIZE = 1000
 
 
 class Client:
@@ -116,6 +120,55 @@ class Client:
             if time.monotonic() - begin < pause_s:  # the service did not wait: too many others do
                 time.sleep(pause_s)
                 pause_s = min(2.0, pause_s * 1.5)
+
+    def create_job(
+        self, source: str | os.PathLike[str], model_type: str, *, top_k: int = 1, webhook_url: str = ""
+    ) -> Job:
+        """Send a folder, or a zip, tar, or tar.gz file, as one job. Neither is read into memory.
+
+        Sending the same files again returns the same job.
+
+        Raises:
+            UnreadableImageError: a file cannot be read, or the folder has no image.
+            RejectedError: the service does not accept the archive, the model, or so many files.
+            ServiceUnavailableError: the service was unavailable for `give_up_s`.
+        """
+        upload = upload_of(Path(source), SUFFIXES)
+        params = {"model_type": model_type, "top_k": top_k} | ({"webhook_url": webhook_url} if webhook_url else {})
+        headers = {
+            "Content-Type": upload.media_type,
+            "Content-Length": str(upload.size),
+            "Idempotency-Key": idempotency_key(upload, list(params.items())),
+        }
+        body = self._transport.request("POST", _JOBS, params=params, headers=headers, content=upload)
+        return Job.parse(body)
+
+    def jobs(self) -> list[Job]:
+        """The newest jobs, without their counts."""
+        return [Job.parse(each) for each in self._transport.request("GET", _JOBS)["results"]]
+
+    def get_job(self, job_id: int, *, wait_s: int = 0) -> Job:
+        """Get a job. The service may hold the answer for up to `wait_s` seconds, until it is final."""
+        headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
+        return Job.parse(self._transport.request("GET", f"{_JOBS}{int(job_id)}/", headers=headers))
+
+    def cancel_job(self, job_id: int) -> Job:
+        """Cancel what no worker has started. Raises RejectedError if the job has ended."""
+        return Job.parse(self._transport.request("POST", f"{_JOBS}{int(job_id)}/cancel/"))
+
+    def delete_job(self, job_id: int) -> Job:
+        """Begin to delete a job with all its images."""
+        return Job.parse(self._transport.request("DELETE", f"{_JOBS}{int(job_id)}/"))
+
+    def job_results(self, job_id: int) -> Iterator[dict[str, Any]]:
+        """The results in the order of the files: index, name, id, status, label, score, predictions, error."""
+        after, is_over = -1, False
+        while not is_over:
+            params = {"after": after, "page_size": _PAGE_SIZE}
+            page = self._transport.request("GET", f"{_JOBS}{int(job_id)}/results/", params=params)
+            yield from page["results"]
+            is_over = page["next"] is None
+            after = -1 if is_over else page["results"][-1]["index"]
 
     def models(self) -> list[Model]:
         """The registered models and their state."""

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
 from rich.text import Text
 
-from moonvision import images, outputs, settings
+from moonvision import images, job_commands, outputs, settings
 from moonvision.client import Client
 from moonvision.errors import AuthenticationError, MoonVisionError, RejectedError, ServiceUnavailableError
 
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     status = command("status", _show_status, "Show an inference of the queue as JSON.")
     status.add_argument("id", type=int)
     status.add_argument("--wait", action="store_true", help="wait until it is final")
+    job_commands.add(commands)
     command("login", _login, "Store the address of the service and a token, for your user only.")
     return parser
 

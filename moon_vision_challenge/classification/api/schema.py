@@ -12,7 +12,7 @@ from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from moon_vision_challenge.classification import exceptions
 from moon_vision_challenge.classification.api import examples
 from moon_vision_challenge.classification.api.errors import explain_media_type, status_of
-from moon_vision_challenge.classification.api.serializers import ModelTypeField
+from moon_vision_challenge.classification.api.serializers import ImageUploadField, ModelTypeField
 from moon_vision_challenge.web.errors import MalformedBodyError, RequestTooLargeError, UnsupportedEncodingError
 from moon_vision_challenge.web.openapi.refusals import Refusal, error_responses, refusal_of
 
@@ -148,6 +148,17 @@ def _header(
     name: str, statuses: tuple[int, ...], description: str, type_: Any = str, *, required: bool = False
 ) -> OpenApiParameter:
     return OpenApiParameter(name, type_, "header", required, response=[*statuses], description=description)
+
+
+class ImageSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """A file of a job that is not an image has a row without one."""
+
+    target_class = ImageUploadField
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        usual = auto_schema._map_serializer_field
+        found: dict[str, Any] = usual(self.target, direction, bypass_extensions=True)  # type: ignore[no-untyped-call]
+        return {**found, "type": ["string", "null"]} if direction == "response" else found
 
 
 class ModelTypeSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

@@ -8,14 +8,17 @@ from django.conf import settings
 from django.db import connection
 
 from moon_vision_challenge.classification.exceptions import QueueFullError
+from moon_vision_challenge.classification.queue.routing import inference_queues
+from moon_vision_challenge.classification.queue.turns import Lane
 
 _RATE_WINDOW_S = 60
 _FRESH_S = 1.0
 
-# Counting stops above the limit, so a long backlog costs no more than a short one.
+# Counting stops above the limit, so a long backlog costs no more than a short one. Rows of jobs do not count: they wait
+# behind these, and JOB_MAX_PENDING limits them.
 _COUNT_WAITING = """
 SELECT count(*) FROM (
-    SELECT FROM classification_inference WHERE status = 'pending' LIMIT %s
+    SELECT FROM classification_inference WHERE status = 'pending' AND queue = ANY(%s) AND turn < %s LIMIT %s
 ) AS waiting
 """
 _COUNT_FINISHED = """
@@ -35,7 +38,7 @@ class WaitingCount:
     def up_to(self, limit: int) -> int:
         with self._lock:
             if time.monotonic() - self._counted_at > _FRESH_S:
-                self._count = _query(_COUNT_WAITING, limit)
+                self._count = _query(_COUNT_WAITING, sorted(inference_queues()), Lane.BULK.value, limit)
                 self._counted_at = time.monotonic()
             return self._count
 
@@ -62,8 +65,8 @@ def _retry_after_s(limit: int) -> int:
     return max(1, min(3600, math.ceil(limit / 10 / finished_a_second)))
 
 
-def _query(sql: str, parameter: int) -> int:
+def _query(sql: str, *parameters: int | str | list[str]) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(sql, [parameter])
+        cursor.execute(sql, parameters)
         (count,) = cursor.fetchone()
         return int(count)

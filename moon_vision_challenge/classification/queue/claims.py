@@ -17,6 +17,7 @@ from django.db import connection
 
 from moon_vision_challenge.classification.abstract_classificator import Prediction
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue.turns import Lane
 
 _IS_CLAIMABLE = """
     status = 'pending' AND queue = %(queue)s AND available_at <= statement_timestamp()
@@ -27,37 +28,41 @@ _IS_CLAIMABLE = """
 """
 
 # `probe`: if a model was unavailable, one worker takes one row to find out whether it is back. A second worker waits
-# for the first one's update of the outage, finds it changed, and claims nothing.
+# for the first one's update of the outage, finds it changed, and claims nothing. The ids are an array, because the
+# planner takes `batch` for a tenth of the backlog, and would join it with the whole table. Single rows do not wait for
+# rows of jobs that fill up their batch.
 _CLAIM = f"""
-WITH oldest AS (
-    SELECT model_type, claim_alone FROM classification_inference AS waiting
+WITH next AS (
+    SELECT model_type, claim_alone, turn < %(bulk)s AS is_single FROM classification_inference AS waiting
     WHERE {_IS_CLAIMABLE}
-    ORDER BY available_at LIMIT 1 FOR UPDATE OF waiting SKIP LOCKED
+    ORDER BY turn, available_at LIMIT 1 FOR UPDATE OF waiting SKIP LOCKED
 ), outage AS (
-    SELECT id FROM classification_outage WHERE model_type = '' OR model_type IN (SELECT model_type FROM oldest)
+    SELECT id FROM classification_outage WHERE model_type = '' OR model_type IN (SELECT model_type FROM next)
 ), probe AS (
     UPDATE classification_outage SET until = statement_timestamp() + %(lease)s
-    WHERE id IN (SELECT id FROM outage) AND EXISTS (SELECT FROM oldest) AND until <= statement_timestamp()
+    WHERE id IN (SELECT id FROM outage) AND EXISTS (SELECT FROM next) AND until <= statement_timestamp()
     RETURNING id
 ), batch AS (
     SELECT id FROM classification_inference
     WHERE status = 'pending' AND queue = %(queue)s AND available_at <= statement_timestamp()
-      AND model_type = (SELECT model_type FROM oldest) AND claim_alone = (SELECT claim_alone FROM oldest)
+      AND model_type = (SELECT model_type FROM next) AND claim_alone = (SELECT claim_alone FROM next)
+      AND turn < CASE WHEN (SELECT is_single FROM next) THEN %(bulk)s ELSE 9223372036854775807 END
       AND (SELECT count(*) FROM probe) = (SELECT count(*) FROM outage)
-    ORDER BY available_at
-    LIMIT CASE WHEN (SELECT claim_alone FROM oldest) OR EXISTS (SELECT FROM outage) THEN 1 ELSE %(limit)s END
+    ORDER BY turn, available_at
+    LIMIT CASE WHEN (SELECT claim_alone FROM next) OR EXISTS (SELECT FROM outage) THEN 1
+               WHEN (SELECT is_single FROM next) THEN %(limit)s ELSE %(bulk_limit)s END
     FOR UPDATE SKIP LOCKED
 )
 UPDATE classification_inference AS inference
 SET status = 'processing', attempts = attempts + 1, started_at = statement_timestamp(),
     lease_token = %(token)s, lease_expires_at = statement_timestamp() + %(lease)s
-FROM batch WHERE inference.id = batch.id
+WHERE id = ANY (ARRAY(SELECT id FROM batch))
 RETURNING inference.*
 """  # noqa: S608  # the only thing put in is a constant
 
-_FIND_WAITING = (
-    f"SELECT id FROM classification_inference AS waiting WHERE {_IS_CLAIMABLE} ORDER BY available_at LIMIT 1"  # noqa: S608  # a constant
-)
+_FIND_WAITING = f"""
+SELECT id FROM classification_inference AS waiting WHERE {_IS_CLAIMABLE} ORDER BY turn, available_at LIMIT 1
+"""  # noqa: S608  # a constant
 
 _END_ATTEMPTS = """
 WITH recovered AS (
@@ -118,9 +123,21 @@ class AttemptOutcome:
     """Whether to claim this row alone next time, because one row failed its whole batch."""
 
 
-def claim_waiting(*, queue: str, limit: int, lease: timedelta) -> list[Inference]:
-    """Claim up to `limit` waiting rows of one model type: the type of the row that has waited longest in this queue."""
-    parameters = {"queue": queue, "limit": limit, "token": uuid.uuid4(), "lease": lease}
+def claim_waiting(*, queue: str, limit: int, lease: timedelta, bulk_limit: int | None = None) -> list[Inference]:
+    """Claim waiting rows of one lane and one model type: those of the row whose turn it is in this queue.
+
+    Args:
+        limit: the maximum number of single rows.
+        bulk_limit: that of rows of jobs; by default the same.
+    """
+    parameters = {
+        "queue": queue,
+        "limit": limit,
+        "bulk_limit": limit if bulk_limit is None else bulk_limit,
+        "bulk": Lane.BULK.value,
+        "token": uuid.uuid4(),
+        "lease": lease,
+    }
     return list(Inference.objects.raw(_CLAIM, parameters))
 
 

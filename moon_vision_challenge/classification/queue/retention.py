@@ -30,11 +30,12 @@ _CURSOR = "retention.day"
 _DAY = timedelta(days=1)
 clock: Callable[[], float] = time.monotonic
 
-# MATERIALIZED: the rows are chosen once. SKIP LOCKED: they are not those that another run has chosen.
+# MATERIALIZED: the rows are chosen once. SKIP LOCKED: they are not those that another run has chosen. A job is deleted
+# as a whole, with its rows.
 _DELETE_OLD = """
 WITH old AS MATERIALIZED (
     SELECT id FROM classification_inference
-    WHERE finished_at < statement_timestamp() - %(age)s
+    WHERE finished_at < statement_timestamp() - %(age)s AND job_id IS NULL
     ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), deleted AS (
     DELETE FROM classification_inference WHERE id IN (SELECT id FROM old) RETURNING id, image

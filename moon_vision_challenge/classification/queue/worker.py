@@ -1,6 +1,7 @@
 """The worker's side: claims rows in batches, classifies them, and ends them. Knows neither HTTP nor Celery."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -14,6 +15,18 @@ from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 
 logger = logging.getLogger(__name__)
 
+
+class _LastSingle:
+    """When this process has claimed a single row."""
+
+    seen_at = -math.inf
+
+    def is_recent(self) -> bool:
+        return time.monotonic() - self.seen_at < _SINGLES_EXPECTED_S
+
+
+_last_single = _LastSingle()
+
 Wake = Callable[[str, int, float], object]
 """Wakes a worker: takes a queue, the id of a row that waits there, and the delay in seconds."""
 
@@ -23,6 +36,11 @@ Wake = Callable[[str, int, float], object]
 TURN_S = 1
 _LARGEST_CLAIM = 4
 
+# A single row waits until a worker has finished its batch. So jobs get no larger batches, and small ones while single
+# rows come.
+_SMALL_BATCH = 2
+_SINGLES_EXPECTED_S = 10.0
+
 
 def work_off(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
     """Process batches of this queue until nothing waits, something fails, or the turn ends. Returns what it wrote."""
@@ -30,18 +48,22 @@ def work_off(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
     end = time.monotonic() + TURN_S
     limit = settings.INFERENCE_BATCH_SIZE
     while claimed := claim_batch(queue=queue, limit=limit):
-        is_full = len(claimed) == limit
+        is_single = claimed[0].job_id is None
+        if is_single:
+            _last_single.seen_at = time.monotonic()
         # Another worker starts on the rest (the backlog, or another model's rows) before this batch is done.
-        if is_full or claims.find_waiting(queue=queue) is not None:
+        has_more = len(claimed) == limit or claims.find_waiting(queue=queue) is not None
+        if has_more:
             wake(queue, claimed[-1].pk, 0)
         written = batch.run(claimed)
         outcomes += written
         wake_for_retries(written, queue, wake)
         # The task that fails names the row in Flower, so it ends here.
         has_failed = any(outcome.status == Inference.STATUS.FAIL for outcome in written)
-        if not is_full or has_failed or time.monotonic() >= end:
+        if not has_more or has_failed or time.monotonic() >= end:
             break
-        limit = min(2 * limit, _LARGEST_CLAIM * settings.INFERENCE_BATCH_SIZE)
+        if is_single:
+            limit = min(2 * limit, _LARGEST_CLAIM * settings.INFERENCE_BATCH_SIZE)
     return outcomes
 
 
@@ -49,10 +71,12 @@ def claim_batch(*, queue: str, limit: int | None = None) -> list[Inference]:
     """Claim waiting rows of this queue: one if one waits, up to `limit` of one model type if more do.
 
     Args:
-        limit: INFERENCE_BATCH_SIZE by default.
+        limit: INFERENCE_BATCH_SIZE by default, and for rows of jobs at most.
     """
     lease = timedelta(seconds=settings.INFERENCE_LEASE_S)
-    claimed = claims.claim_waiting(queue=queue, limit=limit or settings.INFERENCE_BATCH_SIZE, lease=lease)
+    size = settings.INFERENCE_BATCH_SIZE
+    bulk_limit = min(size, _SMALL_BATCH) if _last_single.is_recent() else size
+    claimed = claims.claim_waiting(queue=queue, limit=limit or size, lease=lease, bulk_limit=bulk_limit)
     if claimed:
         journal.claimed(claimed)
     return claimed

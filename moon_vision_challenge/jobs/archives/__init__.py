@@ -1,0 +1,39 @@
+"""The containers in which a request brings many images: zip, tar, tar.gz, and the form itself.
+
+Each is walked entry by entry, within limits. No name from an archive ever becomes the name of a file.
+"""
+
+from collections.abc import Callable, Iterator
+
+from moon_vision_challenge.jobs.archives import form, tar_file, zip_file
+from moon_vision_challenge.jobs.archives.entries import Entry
+from moon_vision_challenge.jobs.archives.source import Source
+
+ZIP, TAR, TAR_GZ, FORM = "zip", "tar", "tar.gz", "form"
+
+_WALKS: dict[str, Callable[[Source], Iterator[Entry]]] = {
+    ZIP: zip_file.walk,
+    TAR: tar_file.walk,
+    TAR_GZ: tar_file.walk_compressed,
+    FORM: form.walk,
+}
+
+
+def walk(container: str, source: Source) -> Iterator[Entry]:
+    """The files in it, in order. Read an entry before you take the next one.
+
+    Raises:
+        UnreadableArchiveError: the container itself is damaged. A damaged entry says so when it is read.
+        JobTooLargeError: it has more files, or is larger unpacked, than a job may.
+    """
+    return _WALKS[container](source)
+
+
+def recognize(source: Source) -> str | None:
+    """ZIP, TAR, TAR_GZ, or None."""
+    head = source.read_at(0, 512)
+    if head.startswith(b"\x1f\x8b"):
+        return TAR_GZ
+    if tar_file.is_begin(head):
+        return TAR
+    return ZIP if zip_file.is_zip(source) else None

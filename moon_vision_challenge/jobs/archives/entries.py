@@ -1,0 +1,91 @@
+"""What all containers have in common: an entry, its name, and how much of it is read."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from django.conf import settings
+
+from moon_vision_challenge.jobs.errors import EmptyJobError, EntryError, JobTooLargeError
+
+MAX_NAME_LENGTH = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+# What operating systems add to archives and folders.
+_CLUTTER = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
+
+
+class Entry(NamedTuple):
+    """A file in a container."""
+
+    name: str
+    """As the client wrote it. Control characters are shown as their codes."""
+    size: int
+    """What `read` returns at most, in bytes."""
+    read: Callable[[], bytes]
+    """Raises EntryError."""
+    stored: tuple[int, int] | None = None
+    """Where its bytes are in the source, and how many, if they are nowhere else."""
+
+
+def unusable(name: str, error: EntryError) -> Entry:
+    """An entry that says why it cannot be read."""
+
+    def read() -> bytes:
+        raise error
+
+    return Entry(shown(name), 0, read)
+
+
+def is_clutter(name: str) -> bool:
+    return bool(_CLUTTER.search(name.replace("\\", "/")))
+
+
+def shown(name: str) -> str:
+    """The name without characters that a database, a terminal, or a spreadsheet acts on."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", name[:MAX_NAME_LENGTH])[:MAX_NAME_LENGTH]
+
+
+def check_name(name: str) -> str:
+    """The name without a leading `./`. Raises EntryError for a name that could harm who uses it as a path."""
+    if len(name) > MAX_NAME_LENGTH:
+        raise EntryError("name_too_long", f"The file's name has more than {MAX_NAME_LENGTH} characters.")
+    parts = name.replace("\\", "/").split("/")
+    if _CONTROL.search(name) or not parts[0] or ".." in parts or _DRIVE.match(name):
+        detail = "The file's name is absolute, leaves the archive's folder, or has control characters. Rename it."
+        raise EntryError("unsafe_name", detail)
+    return name.removeprefix("./")
+
+
+def check_size(size: int) -> None:
+    """Raises EntryError."""
+    if size > settings.INFERENCE_MAX_IMAGE_BYTES:
+        detail = f"The file is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted."
+        raise EntryError("file_too_large", detail)
+    if size <= 0:
+        raise EntryError("empty_file", "The file is empty.")
+
+
+def distinct(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Refuse the later ones of entries with equal names: it is unclear which one is meant."""
+    seen: set[int] = set()
+    for entry in entries:
+        digest = hash(entry.name)
+        if digest in seen:
+            yield unusable(entry.name, EntryError("duplicate_name", "An earlier file in the archive has this name."))
+            continue
+        seen.add(digest)
+        yield entry
+
+
+def measure(entries: Iterable[Entry]) -> int:
+    """The number of entries. Raises EmptyJobError, JobTooLargeError."""
+    count = size = 0
+    for entry in entries:
+        count += 1
+        size += entry.size
+        if count > settings.JOB_MAX_ITEMS or size > settings.JOB_MAX_UNPACKED_BYTES:
+            raise JobTooLargeError
+    if not count:
+        raise EmptyJobError
+    return count

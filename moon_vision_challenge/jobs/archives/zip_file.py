@@ -1,0 +1,192 @@
+"""zip, from its central directory, entry by entry: the standard library keeps all of the directory in memory.
+
+https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, of which the sections are named below.
+"""
+
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from django.conf import settings
+
+from moon_vision_challenge.jobs.archives.entries import Entry, check_name, check_size, is_clutter, unusable
+from moon_vision_challenge.jobs.archives.source import Source
+from moon_vision_challenge.jobs.errors import EntryError, JobTooLargeError, UnreadableArchiveError
+
+_END = struct.Struct("<4s4H2LH")  # 4.3.16
+_END64_LOCATOR = struct.Struct("<4sLQL")  # 4.3.15
+_END64 = struct.Struct("<4sQ2H2L4Q")  # 4.3.14
+_HEADER = struct.Struct("<4s6H3L5H2L")  # 4.3.12
+_LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7
+_MAX_COMMENT_BYTES = 65_535
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # 4.4.4
+_STORED, _DEFLATED = 0, 8  # 4.4.5
+_IN_ZIP64 = 0xFFFFFFFF
+_UNIX = 3  # 4.4.2
+_CHUNK_BYTES = 64 * 1024
+
+
+class _Directory(NamedTuple):
+    position: int
+    size: int
+    shift: int
+    """Bytes before the archive, as in a self-extracting one."""
+
+
+class _Header(NamedTuple):
+    flags: int
+    method: int
+    crc: int
+    compressed_size: int
+    size: int
+    mode: int
+    position: int
+    """Of the local header."""
+    name: bytes
+
+
+def is_zip(source: Source) -> bool:
+    return _find_end(source) is not None
+
+
+def walk(source: Source) -> Iterator[Entry]:
+    """See archives.walk."""
+    directory = _find_directory(source)
+    content = source.stream()
+    for number, header in enumerate(_headers(source, directory)):
+        if number >= 2 * settings.JOB_MAX_ITEMS:  # with folders
+            raise JobTooLargeError
+        try:
+            name = check_name(_decode(header))
+        except EntryError as error:
+            yield unusable(header.name.decode(errors="backslashreplace"), error)
+            continue
+        if name.endswith("/") or is_clutter(name):
+            continue
+        yield _entry(name, header, content, directory)
+
+
+def _entry(name: str, header: _Header, content: BinaryIO, directory: _Directory) -> Entry:
+    try:
+        _check(header)
+    except EntryError as error:
+        return unusable(name, error)
+    position = header.position + directory.shift
+
+    def read() -> bytes:
+        content.seek(_content_position(content, position))
+        return _unpack(content, header)
+
+    return Entry(name, header.size, read, (position + _LOCAL.size + len(header.name), header.compressed_size))
+
+
+def _check(header: _Header) -> None:
+    if header.flags & _ENCRYPTED:
+        raise EntryError("encrypted_file", "The file is encrypted. Send it without a password.")
+    if stat.S_IFMT(header.mode) not in (0, stat.S_IFREG):
+        raise EntryError("not_a_file", "This entry is a link or a device, and not a file.")
+    if header.method not in (_STORED, _DEFLATED):
+        raise EntryError("unsupported_compression", "The file's compression is not supported. Use deflate or none.")
+    check_size(header.size)
+
+
+def _decode(header: _Header) -> str:
+    """UTF-8 also without the flag for it, because many programs forget it (4.4.4, bit 11; appendix D)."""
+    try:
+        return header.name.decode()
+    except UnicodeDecodeError:
+        if header.flags & _UTF8:
+            raise EntryError("name_not_utf8", "The file's name is not UTF-8, as the archive says it is.") from None
+        return header.name.decode("cp437")
+
+
+def _content_position(content: BinaryIO, position: int) -> int:
+    content.seek(max(0, position))
+    local = content.read(_LOCAL.size)
+    if len(local) < _LOCAL.size or not local.startswith(b"PK\3\4"):
+        raise _damaged()
+    name_length, extra_length = _LOCAL.unpack(local)[-2:]
+    return int(position + _LOCAL.size + name_length + extra_length)
+
+
+def _unpack(content: BinaryIO, header: _Header) -> bytes:
+    """At most the size that the directory states, which is within the limits."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS) if header.method == _DEFLATED else None
+    parts: list[bytes] = []
+    missing, left = header.size, header.compressed_size
+    while left > 0 and missing >= 0 and (chunk := content.read(min(left, _CHUNK_BYTES))):
+        left -= len(chunk)
+        try:
+            part = inflater.decompress(chunk, missing + 1) if inflater else chunk
+        except zlib.error:
+            raise _damaged() from None
+        missing -= len(part)
+        parts.append(part)
+    data = b"".join(parts)
+    if missing or zlib.crc32(data) != header.crc:
+        raise _damaged()
+    return data
+
+
+def _damaged() -> EntryError:
+    return EntryError("damaged_file", "The archive is damaged at this file. Pack it again.")
+
+
+def _headers(source: Source, directory: _Directory) -> Iterator[_Header]:
+    stream = source.stream()
+    stream.seek(directory.position)
+    left = directory.size
+    while left > 0:
+        fixed = stream.read(_HEADER.size)
+        if len(fixed) < _HEADER.size or not fixed.startswith(b"PK\1\2"):
+            raise UnreadableArchiveError("its central directory is damaged.")
+        found = _HEADER.unpack(fixed)
+        made_by, flags, method, crc = found[1], found[3], found[4], found[7]
+        lengths = found[10:13]
+        name, extra, _ = (stream.read(length) for length in lengths)
+        left -= _HEADER.size + sum(lengths)
+        size, compressed_size, position = _with_zip64(extra, [found[9], found[8], found[16]])
+        mode = found[15] >> 16 if made_by >> 8 == _UNIX else 0
+        yield _Header(flags, method, crc, compressed_size, size, mode, position, name)
+
+
+def _with_zip64(extra: bytes, values: list[int]) -> list[int]:
+    """The values of 4.5.3, where the header has no room for them."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<2H", extra[:4])
+        field, extra = extra[4 : 4 + length], extra[4 + length :]
+        if kind != 1:
+            continue
+        numbers = iter(struct.unpack(f"<{len(field) // 8}Q", field[: len(field) // 8 * 8]))
+        return [next(numbers, value) if value == _IN_ZIP64 else value for value in values]
+    return values
+
+
+def _find_end(source: Source) -> int | None:
+    begin = max(0, source.size - _END.size - _MAX_COMMENT_BYTES)
+    tail = source.read_at(begin, source.size - begin)
+    found = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4)
+    return None if found < 0 else begin + found
+
+
+def _find_directory(source: Source) -> _Directory:
+    end = _find_end(source)
+    if end is None:
+        raise UnreadableArchiveError("its end is missing.")
+    _, disk, _, _, _, size, position, _ = _END.unpack(source.read_at(end, _END.size))
+    before = end
+    locator = source.read_at(end - _END64_LOCATOR.size, _END64_LOCATOR.size)
+    if len(locator) == _END64_LOCATOR.size and locator.startswith(b"PK\6\7"):
+        before = end - _END64_LOCATOR.size - _END64.size
+        record = source.read_at(before, _END64.size)
+        if len(record) < _END64.size or not record.startswith(b"PK\6\6"):
+            raise UnreadableArchiveError("its zip64 record is damaged.")
+        *_, size, position = _END64.unpack(record)
+    elif disk:
+        raise UnreadableArchiveError("it is one of several parts.")
+    shift = before - size - position
+    if shift < 0:
+        raise UnreadableArchiveError("its central directory is damaged.")
+    return _Directory(before - size, size, shift)

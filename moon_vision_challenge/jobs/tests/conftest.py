@@ -1,0 +1,11 @@
+"""What tests of jobs share."""
+
+import pytest
+
+from moon_vision_challenge.jobs.tests.running import Jobs
+
+
+@pytest.fixture
+def jobs(client: object, transactional_db: None) -> Jobs:
+    """Jobs through the API, and their background work when a test calls for it."""
+    return Jobs(client)  # type: ignore[arg-type]  # APIClient

@@ -1,0 +1,45 @@
+"""Archives as clients make them, and as attackers do."""
+
+import io
+import struct
+import tarfile
+import zipfile
+from collections.abc import Mapping
+
+
+def zip_of(files: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def tar_of(files: Mapping[str, bytes], mode: str = "w", tar_format: int = tarfile.PAX_FORMAT) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode, format=tar_format) as archive:  # type: ignore[call-overload]
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def tar_with(info: tarfile.TarInfo) -> bytes:
+    """A tar with one entry that has no content."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(info)
+    return buffer.getvalue()
+
+
+def with_flags(archive: bytes, flags: int) -> bytes:
+    """The zip with other flags in its only central header."""
+    position = archive.index(b"PK\1\2") + 8
+    return archive[:position] + struct.pack("<H", flags) + archive[position + 2 :]
+
+
+def with_size(archive: bytes, size: int) -> bytes:
+    """The zip whose only central header states another size."""
+    position = archive.index(b"PK\1\2") + 24
+    return archive[:position] + struct.pack("<L", size) + archive[position + 4 :]

@@ -1,0 +1,194 @@
+"""The upload of a job: on disk once, from the socket to the store."""
+
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from moon_vision_challenge.classification import stored_bytes
+from moon_vision_challenge.jobs import archives
+from moon_vision_challenge.jobs.archives import form
+from moon_vision_challenge.jobs.archives.entries import Entry, distinct, measure
+from moon_vision_challenge.jobs.archives.source import Source
+from moon_vision_challenge.jobs.errors import EmptyJobError, UnreadableArchiveError, UploadTooLargeError
+from moon_vision_challenge.jobs.models import Job
+
+FOLDER = "jobs"
+_CHUNK_BYTES = 256 * 1024
+
+
+class Contents(NamedTuple):
+    """What an upload holds."""
+
+    container: str
+    source: Source
+    total: int
+    fields: dict[str, Any]
+
+
+class Upload:
+    """A file with the body of a request. It is deleted at the end of the block, unless it is kept.
+
+    Args:
+        path: a file that the web server has written, and deletes itself. None: copy the body to one.
+    """
+
+    def __init__(self, path: str | None, body: IO[bytes], boundary: str | None) -> None:
+        self._is_own = path is None
+        self._path = Path(path or _copy(body))
+        self._file = self._path.open("r+b")
+        self._boundary = boundary
+        self.size = self._path.stat().st_size
+
+    def __enter__(self) -> "Upload":
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if self._is_own:
+            self._path.unlink(missing_ok=True)
+
+    def inspect(self) -> Contents:
+        """Count what it holds, without unpacking more than a compressed tar.
+
+        Raises MalformedBodyError, UnreadableArchiveError, EmptyJobError, JobTooLargeError.
+        """
+        whole = Source(self._file.fileno(), 0, self.size, self._boundary or "")
+        if self._boundary is None:
+            return _inspect_archive(whole, {})
+        fields, images, archive = _read_form(whole)
+        if len(archive) > 1 or (archive and images):
+            raise UnreadableArchiveError("the request has other files beside it. Send one archive, or images.")
+        if archive:
+            return _inspect_archive(Source(self._file.fileno(), archive[0].begin, archive[0].size), fields)
+        return Contents(archives.FORM, whole, measure(images), fields)
+
+    def keep(self) -> str:
+        """Move it to the media store. Returns its name there. Raises StorageUnavailableError."""
+        name = f"{FOLDER}/{timezone.now():%Y-%m-%d}-{uuid.uuid4().hex}"
+        if settings.MEDIA_BACKEND == "s3":
+            self._file.seek(0)
+            return default_storage.save(name, File(self._file))
+        default_storage.check()  # type: ignore[attr-defined]  # ours has it
+        stored_bytes.reserve(self.size)
+        self._path.chmod(settings.FILE_UPLOAD_PERMISSIONS)  # the worker may be another user
+        self._path.rename(default_storage.path(name))
+        return name
+
+
+def spool_folder() -> str:
+    """Where uploads arrive: on the disk where they stay."""
+    return tempfile.gettempdir() if settings.MEDIA_BACKEND == "s3" else str(Path(settings.MEDIA_ROOT) / FOLDER)
+
+
+def payload_sha256(contents: Contents, options: str) -> str:
+    """Of the options and the content: a client that repeats a form chooses another boundary."""
+    digest = hashlib.sha256(f"{options} {contents.container} ".encode())
+    if contents.container == archives.FORM:
+        for entry in archives.walk(contents.container, contents.source):
+            digest.update(f"{entry.name} {entry.size} ".encode())
+            digest.update(entry.read() if entry.stored else b"")
+        return digest.hexdigest()
+    stream = contents.source.stream()
+    while chunk := stream.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def opened(job: Job) -> Iterator[Source]:
+    """Raises FileNotFoundError, StorageUnavailableError."""
+    if settings.MEDIA_BACKEND == "s3":
+        with default_storage.open(job.upload) as file:
+            yield _source(job, file.fileno())
+        return
+    path = default_storage.path(job.upload)
+    with Path(path).open("r+b" if os.access(path, os.W_OK) else "rb") as file:
+        yield _source(job, file.fileno())
+
+
+def entries(job: Job, source: Source) -> Iterator[Entry]:
+    """What the job consists of, in order."""
+    found = archives.walk(job.container, source)
+    return found if job.container == archives.FORM else distinct(found)
+
+
+def delete(job: Job) -> None:
+    """Raises StorageUnavailableError."""
+    if job.upload:
+        default_storage.delete(job.upload)
+
+
+def delete_abandoned(*, older_than_s: float) -> int:
+    """Delete what processes that were killed have left, and what no job needs. Returns how many files."""
+    if not default_storage.exists(FOLDER):
+        return 0
+    kept = set(Job.objects.exclude(upload="").values_list("upload", flat=True))
+    names = [f"{FOLDER}/{name}" for name in default_storage.listdir(FOLDER)[1]]
+    begin = timezone.now().timestamp() - older_than_s
+    deleted = 0
+    for name in names:
+        with suppress(FileNotFoundError):
+            if name not in kept and default_storage.get_modified_time(name).timestamp() < begin:
+                default_storage.delete(name)
+                deleted += 1
+    return deleted
+
+
+def _source(job: Job, descriptor: int) -> Source:
+    return Source(descriptor, job.upload_offset, job.upload_bytes, job.boundary)
+
+
+def _copy(body: IO[bytes]) -> str:
+    """Without our web server, or for a small body."""
+    Path(spool_folder()).mkdir(parents=True, exist_ok=True)
+    descriptor, path = tempfile.mkstemp(dir=spool_folder(), prefix="upload-")
+    size = 0
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            while chunk := body.read(_CHUNK_BYTES):
+                size += len(chunk)
+                if size > settings.JOB_MAX_BYTES:
+                    raise UploadTooLargeError
+                file.write(chunk)
+    except BaseException:
+        Path(path).unlink()
+        raise
+    return path
+
+
+def _inspect_archive(source: Source, fields: dict[str, Any]) -> Contents:
+    if not source.size:
+        raise EmptyJobError
+    container = archives.recognize(source)
+    if container is None:
+        raise UnreadableArchiveError("it is of an unknown format.")
+    return Contents(container, source, measure(archives.walk(container, source)), fields)
+
+
+def _read_form(source: Source) -> tuple[dict[str, Any], list[Entry], list[form.Part]]:
+    """Its fields as text, its images without their content, and its archives."""
+    fields: dict[str, Any] = {}
+    images: list[Entry] = []
+    archive: list[form.Part] = []
+    for part in form.parts(source):
+        match part.name:
+            case form.IMAGE:
+                images.append(Entry("", part.size, bytes))
+            case form.ARCHIVE:
+                archive.append(part)
+            case name:
+                fields[name] = part.content.decode(errors="replace").strip()
+    return fields, images, archive
