@@ -33,9 +33,19 @@ _ANY_REQUEST = {405, 411, 413, 431, 500, 501, 505}
 _NO_OPERATION = {400, 401, 403, 404, 408, 429, 503}
 """An address or a method that is not in the schema can be refused in these ways, too."""
 _HTTP = {
-    *("allow", "cache-control", "connection", "content-length", "content-type", "date", "expires", "last-modified"),
+    *(
+        "allow",
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "expires",
+        "last-modified",
+        "transfer-encoding",
+    ),
     *("content-security-policy", "cross-origin-opener-policy", "referrer-policy", "strict-transport-security"),
-    *("vary", "x-content-type-options", "x-frame-options"),
+    *("transfer-encoding", "vary", "x-content-type-options", "x-frame-options"),
 }
 """Headers that mean the same in every HTTP API. All others are documented."""
 

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,9 @@ def ask(service: Service, request: bytes) -> tuple[int, dict[str, str], bytes]:
     host, port = service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=LIMIT_S) as connection:
         connection.sendall(request)
-        with connection.makefile("rb") as answer:
-            status = int(answer.readline().split()[1])
-            headers = dict(line.decode().rstrip().split(": ", 1) for line in iter(answer.readline, b"\r\n"))
-            return status, headers, answer.read(int(headers["Content-Length"]))
+        with HTTPResponse(connection) as response:
+            response.begin()
+            return response.status, dict(response.getheaders()), response.read()
 
 
 HEAD = b"POST /api/v0/inferences/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"

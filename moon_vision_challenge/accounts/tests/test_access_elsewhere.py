@@ -19,7 +19,8 @@ OPEN = {"/admin/login/", "/admin/logout/"}
 SAMPLES = {
     "<path:object_id>": "1",
     "<path:url>": "1",
-    "<int:content_type_id>": "1",
+    "<path:content_type_id>": "1",
+    "<int:inference_id>": "1",
     "<path:object_id>/": "1/",
     "<id>": "1",
 }

