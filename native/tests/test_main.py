@@ -132,7 +132,7 @@ def test_run_is_open_to_other_machines_until_ctrl_c_and_leaves_no_process(run_di
     with runner("run", run_dir, WEB_HOST="0.0.0.0", DJANGO_EXTRA_APPS=extra) as process:
         wait_for("Ctrl-C stops everything", run_dir, process)
         started = groups(run_dir)
-        assert len(started) == 8
+        assert len(started) == 9
         for host in ("127.0.0.1", *own_addresses()):
             url = web_url(run_dir).replace("127.0.0.1", host)
             assert requests.get(f"{url}/api/v1/models/", timeout=LIMIT_S).status_code == 200, host

@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Locator, Page, Playwright, expect, sync_playwright
 
 from moon_vision_challenge.classification.tests.service import PHOTO, Service
-from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = (
@@ -20,7 +19,10 @@ MISSING = (
 )
 _STATUS = re.compile(r"the server responded with a status of (\d+)")
 
-expect.set_options(timeout=LIMIT_S * 1000)
+PATIENCE_S = 120
+"""For what a page does. It is shorter than LIMIT_S, because a step that never succeeds costs this time."""
+
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 File = tuple[str, bytes]
 COFFEE: File = ("coffee.jpg", PHOTO)
@@ -57,7 +59,7 @@ class Playground:
         self.allowed: set[str] = set()
         """Statuses, or parts of messages, that the browser may report."""
         self._problems: list[str] = []
-        page.set_default_timeout(LIMIT_S * 1000)
+        page.set_default_timeout(PATIENCE_S * 1000)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self._problems.append(str(error)))
         page.on("request", self._on_request)
