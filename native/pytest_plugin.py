@@ -19,6 +19,7 @@ from .services import Services, running
 
 SERVICES = pytest.StashKey[Services]()
 SINGLE = "single"
+LONGEST_NAME = 40
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,6 +39,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         for name in os.environ.keys() - given.keys():
             if name in REPLACED_BY.values():
                 del os.environ[name]
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long bytes make a poor name, and those that hold the time differ among the workers of pytest-xdist."""
+    return argname if isinstance(val, bytes) and len(val) > LONGEST_NAME else None
 
 
 @pytest.fixture(scope="session")
