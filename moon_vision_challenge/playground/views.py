@@ -17,6 +17,7 @@ from moon_vision_challenge.web.errors import RequestTooLargeError, error_body
 ENTRY_POINTS = {
     "classify": "inference-v0-list",
     "inferences": "inference-v1-list",
+    "jobs": "job-list",
     "history": "history-list",
     "models": "model-list",
     "usage": "usage",

@@ -93,7 +93,8 @@ def test_the_cpu_time_of_earlier_images_is_not_charged(pool: DecoderPool) -> Non
 
 def test_an_idle_decoder_has_no_limits(pool: DecoderPool) -> None:
     decode(pool)
-    assert psutil.Process(pid(pool)).rlimit(psutil.RLIMIT_AS)[0] == psutil.RLIM_INFINITY
+    decoder = psutil.Process(pid(pool))
+    wait_for(lambda: decoder.rlimit(psutil.RLIMIT_AS)[0] == psutil.RLIM_INFINITY, "the decoder to lift its limit")
 
 
 def test_too_much_memory_costs_one_image(pool: DecoderPool) -> None:
