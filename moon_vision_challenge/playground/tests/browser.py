@@ -83,6 +83,11 @@ class Playground:
         """Choose v1."""
         self.page.get_by_role("radio", name="Queued").check()
 
+    def start_worker(self) -> None:
+        """With beat, whose sweep finds a row whose message was lost with an earlier test's Redis."""
+        self.service.start("worker")
+        self.service.start("beat")
+
     @property
     def cards(self) -> Locator:
         return self.page.locator(".card")

@@ -90,9 +90,8 @@ def test_a_picture_is_pasted(playground: Playground) -> None:
 
 def test_a_picture_is_picked_by_keyboard(playground: Playground, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(PHOTO)
-    playground.page.get_by_role("button", name="Choose pictures").focus()
     with playground.page.expect_file_chooser() as chooser:
-        playground.page.keyboard.press("Enter")
+        playground.page.get_by_role("button", name="Choose pictures").press("Enter")
     assert chooser.value.is_multiple()
     chooser.value.set_files(tmp_path / "photo.jpg")
     playground.card("done", "photo.jpg")
@@ -113,7 +112,7 @@ def test_a_picture_goes_through_the_queue(playground: Playground) -> None:
     playground.queue()
     playground.use_sample()
     expect(playground.card("pending").locator(".label")).to_have_text("In the queue")
-    playground.service.start("worker")
+    playground.start_worker()
     card = playground.card("done")
     expect(card.locator(".meta")).to_have_text(re.compile(rf"^{MODEL} · queued · [\d.]+\sm?s$"))
     assert len(bars(card)) == 5
@@ -142,7 +141,7 @@ def test_a_queued_picture_is_canceled(playground: Playground) -> None:
     expect(card).to_be_focused()
     playground.page.get_by_role("radio", name="Now").check()
     playground.button(card, "Try again").click()
-    playground.service.start("worker")
+    playground.start_worker()
     playground.card("done")
     assert Inference.objects.count() == 2
 
@@ -180,7 +179,7 @@ def test_the_history_outlives_the_page(playground: Playground) -> None:
     playground.open()
     assert bars(playground.card("done", "coffee.jpg"))[0].startswith("espresso")
     expect(playground.card("done", "coffee.jpg").locator("img")).to_be_visible()
-    playground.service.start("worker")
+    playground.start_worker()
     playground.card("done", "queued.jpg")
 
     playground.button(playground.card("done", "queued.jpg"), "Remove").click()
@@ -206,7 +205,7 @@ def test_a_try_that_was_cut_short_says_so(playground: Playground) -> None:
 def test_the_code_of_a_try_does_the_same(playground: Playground, tmp_path: Path, mode: str) -> None:
     name = 'a cup; it\'s "café, кофе".jpg'
     (tmp_path / name).write_bytes(PHOTO)
-    playground.service.start("worker")
+    playground.start_worker()
     playground.page.get_by_role("radio", name=mode).check()
     playground.choose((name, PHOTO))
     card = playground.card("done")
