@@ -138,7 +138,8 @@ def claim_waiting(*, queue: str, limit: int, lease: timedelta, bulk_limit: int |
         "token": uuid.uuid4(),
         "lease": lease,
     }
-    return list(Inference.objects.raw(_CLAIM, parameters))
+    rows = Inference.objects.raw(_CLAIM, parameters)
+    return sorted(rows, key=lambda row: (row.turn, row.available_at, row.pk))  # RETURNING promises no order
 
 
 def find_waiting(*, queue: str) -> int | None:
