@@ -28,6 +28,14 @@ from moon_vision_challenge.web.throttling import store
 DATABASE = "postgres://u:the-password@h:1/n"
 
 
+def run_python(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """In a new process, because settings are read once."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, cwd=django_settings.ROOT_DIR, env=environment, capture_output=True, text=True, check=False
+    )
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -115,14 +123,7 @@ def test_an_option_that_only_celery_does_not_know_is_an_error_for_the_broker() -
 def test_the_service_does_not_start_with_such_a_url(variable: str, value: str) -> None:
     code = "import config.settings.test"
     environment = {**os.environ, variable: value}
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=django_settings.ROOT_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_python(code, environment)
     assert result.returncode != 0
     assert variable in result.stderr.splitlines()[-1]
 
@@ -175,7 +176,10 @@ def use_sightings(_: str) -> None:
 
 def use_broker(url: str) -> None:
     """As the settings configure Celery for a URL with TLS."""
-    app = Celery(broker=url, broker_use_ssl={"ssl_cert_reqs": "required"}, broker_connection_timeout=60)
+    # Not the current app, through which the tests that follow would send their messages.
+    app = Celery(
+        broker=url, broker_use_ssl={"ssl_cert_reqs": "required"}, broker_connection_timeout=60, set_as_current=False
+    )
     app.conf.broker_transport_options = {"max_retries": 0, "socket_connect_timeout": 60}
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
@@ -220,14 +224,8 @@ def test_the_settings_make_celery_verify_certificates() -> None:
     code = "from config.settings import test; print(test.CELERY_BROKER_USE_SSL, test.CACHES['default']['LOCATION'])"
     environment = {**os.environ, "REDIS_URL": "rediss://h/0"}
     environment.pop("CELERY_BROKER_URL", None)
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=django_settings.ROOT_DIR,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    result = run_python(code, environment)
+    assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "{'ssl_cert_reqs': 'required'} rediss://h/0"
 
 
@@ -254,14 +252,7 @@ def test_postgresql_is_used_over_tls_as_the_url_says(
         code += "from django.db import connection as c; cursor = c.cursor(); cursor.execute('SELECT 1')\n"
         code += "print(cursor.fetchone(), c.connection.info.ssl_in_use)"
         environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings.test"}
-        result = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=django_settings.ROOT_DIR,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        result = run_python(code, environment)
     if error:
         assert result.returncode != 0
         assert error in result.stderr
