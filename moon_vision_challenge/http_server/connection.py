@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from .exchange import Exchange, Part, refusal_part
+from .pace import Pace
 from .reader import RequestReader
 from .request import RefusedError, Request, base_environ, overloaded, too_slow
 from .runner import Runner
@@ -54,8 +55,7 @@ class Connection(asyncio.Protocol):
         self._is_write_paused = False
         self._has_ended = False  # the client has closed its side
         self._drained_bytes = 0
-        self._window_end = 0.0
-        self._window_start_bytes = 0
+        self._pace = Pace(runner.limits)
         self.state = State.NEW
         self.deadline = runner.now() + self._limits.head_timeout_s
 
@@ -114,15 +114,11 @@ class Connection(asyncio.Protocol):
     # Called by the worker
 
     def check_deadline(self, now: float) -> None:
-        if self.state is State.BODY and now >= self._window_end:
-            received = self._reader.body_bytes - self._window_start_bytes
-            if received < self._limits.min_body_bytes_per_s * self._limits.rate_window_s:
-                self._refuse(too_slow("The body arrived too slowly."))
-                return
-            self._start_window(now)
-        if now < self.deadline:
-            return
-        if self.state is State.HEAD:
+        if self.state is State.BODY and self._pace.is_too_slow(now, self._reader.body_bytes):
+            self._refuse(too_slow("The body arrived too slowly."))
+        elif now < self.deadline:
+            pass
+        elif self.state is State.HEAD:
             self._refuse(too_slow("The request's head did not arrive in time."))
         elif self.state is State.BODY:
             self._refuse(too_slow("The body did not arrive in time."))
@@ -200,16 +196,12 @@ class Connection(asyncio.Protocol):
         if state is State.BODY:
             limits = self._limits
             self.deadline = now + (limits.spooled_timeout_s if self._reader.is_spooled else limits.body_timeout_s)
-            self._start_window(now)
+            self._pace.start(now, self._reader.body_bytes)
             if self._reader.expects_continue:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         else:
             self.deadline = now + (self._limits.head_timeout_s if state is State.HEAD else self._limits.idle_timeout_s)
         self.state = state
-
-    def _start_window(self, now: float) -> None:
-        self._window_end = now + self._limits.rate_window_s
-        self._window_start_bytes = self._reader.body_bytes
 
     def _advance(self) -> None:
         """Continue the current exchange, start the next request, or wait for one."""
