@@ -1,9 +1,11 @@
 """Jobs in one process: a test takes the steps of the workers itself."""
 
+import os
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
+from django.core.files.storage import default_storage
 from rest_framework.test import APIClient
 
 from moon_vision_challenge.classification.models import Inference
@@ -78,3 +80,12 @@ def announce(outcomes: list[AttemptOutcome]) -> None:
 def created(response: Any) -> Job:
     assert response.status_code == 201, response.content
     return Job.objects.get(pk=response.json()["id"])
+
+
+def uploads() -> list[str]:
+    """The names of the uploads that are stored."""
+    return default_storage.listdir("jobs")[1] if default_storage.exists("jobs") else []
+
+
+def stored_images() -> int:
+    return sum(len(names) for _, _, names in os.walk(default_storage.path("inferences")))

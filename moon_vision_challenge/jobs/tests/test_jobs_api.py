@@ -6,32 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
-from django.core.files.storage import default_storage
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from moon_vision_challenge.accounts import tokens
 from moon_vision_challenge.accounts.caller import Scope
 from moon_vision_challenge.accounts.models import Owner
-from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests.pictures import photo
-from moon_vision_challenge.jobs import services, unpacking
 from moon_vision_challenge.jobs.models import Job
 from moon_vision_challenge.jobs.tests.packing import tar_of, zip_of
-from moon_vision_challenge.jobs.tests.running import MODEL, URL, Jobs, created
-from moon_vision_challenge.webhooks.models import WebhookDelivery
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-def files(folder: str) -> list[str]:
-    return default_storage.listdir(folder)[1] if default_storage.exists(folder) else []
-
-
-def stored_images() -> int:
-    root = default_storage.path("inferences")
-    return sum(len(names) for _, _, names in __import__("os").walk(root))
+from moon_vision_challenge.jobs.tests.running import MODEL, URL, Jobs, created, uploads
 
 
 @pytest.mark.parametrize("pack", [zip_of, tar_of, lambda files: tar_of(files, "w:gz")], ids=["zip", "tar", "tar.gz"])
@@ -55,7 +39,7 @@ def test_an_archive_becomes_rows_and_bad_files_become_items_with_an_error(jobs: 
     first, second, *_ = jobs.results(job.pk)
     assert (first["name"], first["label"], first["score"], len(first["predictions"])) == ("a.jpg", "tabby", 0.5, 2)
     assert (second["label"], second["predictions"], second["error"]["code"]) == ("", [], "unsupported_image_format")
-    assert files("jobs") == []
+    assert uploads() == []
 
 
 def test_repeated_image_parts_are_a_job(jobs: Jobs, jpeg: bytes) -> None:
@@ -106,7 +90,7 @@ def test_single_inferences_show_rows_of_a_job(jobs: Jobs, jpeg: bytes) -> None:
 def test_an_unusable_upload_is_refused_and_not_kept(jobs: Jobs, archive: bytes, status: int, code: str) -> None:
     response = jobs.post(archive)
     assert (response.status_code, response.json()["code"]) == (status, code)
-    assert (Job.objects.count(), files("jobs")) == (0, [])
+    assert (Job.objects.count(), uploads()) == (0, [])
 
 
 def test_other_unusable_requests_are_refused(jobs: Jobs, jpeg: bytes) -> None:
@@ -122,14 +106,14 @@ def test_other_unusable_requests_are_refused(jobs: Jobs, jpeg: bytes) -> None:
     cut = jobs.client.post(URL, b"--b\r\nContent-Disp", content_type="multipart/form-data; boundary=b")
     assert cut.json()["code"] == "malformed_body"
     assert jobs.client.post(URL, b"x", content_type="multipart/form-data").json()["code"] == "malformed_body"
-    assert files("jobs") == []
+    assert uploads() == []
 
 
 def test_a_body_above_the_limit_is_413(jobs: Jobs, settings: Settings) -> None:
     settings.JOB_MAX_BYTES = 1000
     response = jobs.post(bytes(1001))
     assert (response.status_code, response.json()["code"]) == (413, "request_too_large")
-    assert files("jobs") == []
+    assert uploads() == []
 
 
 def test_above_the_limit_of_pending_images_jobs_are_503(jobs: Jobs, jpeg: bytes, settings: Settings) -> None:
@@ -157,7 +141,7 @@ def test_a_repeated_request_with_the_same_key_gets_the_same_job(jobs: Jobs, jpeg
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
     by_parts = created(jobs.post(images=(jpeg,), HTTP_IDEMPOTENCY_KEY="parts"))
     assert jobs.post(images=(jpeg,), HTTP_IDEMPOTENCY_KEY="parts").json()["id"] == by_parts.pk
-    assert len(files("jobs")) == 2
+    assert len(uploads()) == 2
 
 
 def test_results_are_pages_in_order_and_can_be_filtered(jobs: Jobs, jpeg: bytes) -> None:
@@ -191,128 +175,6 @@ def test_results_are_streamed_as_json_lines_and_csv(jobs: Jobs, jpeg: bytes, mon
     assert [row[1] for row in rows] == ["a.jpg", "'=HYPERLINK(1).jpg", 'b"c,d.jpg', "'@x", "'-1", "'+1", "z"]
     assert rows[0][3:] == ["done", "'=cmd", "0.5", "'=cmd", "0.5", "", ""]
     assert rows[-1][3:9] == ["fail", "", "", "", "", "unsupported_image_format"]
-
-
-def test_a_canceled_job_unpacks_and_classifies_no_more(
-    jobs: Jobs, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unpacking, "CHUNK_ROWS", 2)
-    monkeypatch.setattr(unpacking, "TURN_S", 0.0)
-    job = created(jobs.post(zip_of({f"{number}.jpg": jpeg for number in range(5)})))
-    monkeypatch.setattr(unpacking, "TURN_S", 1e-9)
-    job.refresh_from_db()
-    response = jobs.client.post(f"{URL}{job.pk}/cancel/")
-    assert (response.status_code, response.json()["status"]) == (200, "canceling")
-    jobs.advance(job.pk)
-    shown = jobs.client.post(f"{URL}{job.pk}/cancel/").json()
-    assert (shown["status"], shown["counts"]["canceled"]) == ("canceled", 5)
-    assert files("jobs") == []
-
-
-def test_rows_of_a_canceled_job_that_a_worker_has_are_finished(jobs: Jobs, jpeg: bytes) -> None:
-    job = created(jobs.post(zip_of({f"{number}.jpg": jpeg for number in range(40)})))
-    jobs.advance(job.pk)
-    from moon_vision_challenge.classification.queue import claims, worker
-    from moon_vision_challenge.classification.queue.claims import AttemptOutcome
-    from moon_vision_challenge.jobs.tests.running import announce
-
-    batch = worker.claim_batch(queue="inferences", limit=8)
-    jobs.client.post(f"{URL}{job.pk}/cancel/")
-    jobs.advance(job.pk)
-    assert jobs.get(job.pk)["status"] == "canceling"
-    outcomes = [AttemptOutcome(row, Inference.STATUS.DONE, "tabby") for row in batch]
-    claims.end_attempts(outcomes)
-    announce(outcomes)
-    shown = jobs.get(job.pk)
-    assert (shown["status"], shown["counts"]["done"], shown["counts"]["canceled"]) == ("canceled", 8, 32)
-
-
-def test_a_job_that_has_ended_cannot_be_canceled(jobs: Jobs, jpeg: bytes) -> None:
-    job = created(jobs.post(zip_of({"a.jpg": jpeg})))
-    jobs.advance(job.pk)
-    jobs.work_off()
-    response = jobs.client.post(f"{URL}{job.pk}/cancel/")
-    assert (response.status_code, response.json()["code"]) == (409, "not_running")
-
-
-@pytest.mark.parametrize("is_unpacked", [True, False])
-def test_a_deleted_job_leaves_nothing(jobs: Jobs, jpeg: bytes, is_unpacked: bool, settings: Settings) -> None:
-    settings.WEBHOOK_SECRET = SECRET
-    job = created(jobs.post(zip_of({"a.jpg": jpeg, "b.jpg": b"x"}), webhook_url="https://example.com/hook"))
-    single = jobs.client.post("/api/v1/inferences/", {"model_type": MODEL, "image": io.BytesIO(jpeg)}).json()["id"]
-    if is_unpacked:
-        jobs.advance(job.pk)
-        jobs.work_off()
-        assert WebhookDelivery.objects.get().event == "job.done"
-    response = jobs.client.delete(f"{URL}{job.pk}/")
-    assert (response.status_code, response.json()["status"]) == (202, "deleting")
-    assert jobs.client.delete(f"{URL}{job.pk}/").status_code == 202
-    jobs.advance(job.pk)
-    assert jobs.client.get(f"{URL}{job.pk}/").status_code == 404
-    assert list(Inference.objects.values_list("pk", flat=True)) == [single]
-    assert (Job.objects.count(), WebhookDelivery.objects.count(), files("jobs"), stored_images()) == (0, 0, [], 1)
-
-
-def test_deleting_an_inference_keeps_the_webhooks_of_the_job_with_the_same_number(
-    jobs: Jobs, jpeg: bytes, settings: Settings
-) -> None:
-    settings.WEBHOOK_SECRET = SECRET
-    job = created(jobs.post(zip_of({"a.jpg": jpeg}), webhook_url="https://example.com/hook"))
-    jobs.advance(job.pk)
-    jobs.work_off()
-    Inference.objects.filter(job_id=job.pk).update(id=job.pk)
-    assert jobs.client.delete(f"/api/v1/inferences/{job.pk}/").status_code == 204
-    assert WebhookDelivery.objects.count() == 1
-
-
-def test_one_webhook_tells_the_end(jobs: Jobs, jpeg: bytes, settings: Settings) -> None:
-    settings.WEBHOOK_SECRET = SECRET
-    archive = zip_of({**{f"{number}.jpg": jpeg for number in range(70)}, "x": b"x"})
-    job = created(jobs.post(archive, webhook_url="https://example.com/hook"))
-    jobs.advance(job.pk)
-    assert WebhookDelivery.objects.count() == 0
-    jobs.work_off()
-    services.find_work()
-    delivery = WebhookDelivery.objects.get()
-    body = json.loads(delivery.body)
-    assert (delivery.event, body["type"], body["data"]["id"]) == ("job.done", "job.done", job.pk)
-    assert body["data"]["counts"] == {"pending": 0, "processing": 0, "done": 70, "fail": 1, "canceled": 0}
-
-
-def test_a_job_whose_files_are_all_bad_is_done(jobs: Jobs) -> None:
-    job = created(jobs.post(zip_of({"a": b"x", "b": b"y"})))
-    jobs.advance(job.pk)
-    assert jobs.get(job.pk)["status"] == "done"
-
-
-def test_a_job_whose_upload_is_lost_fails(jobs: Jobs, jpeg: bytes) -> None:
-    job = created(jobs.post(zip_of({"a.jpg": jpeg})))
-    default_storage.delete(job.upload)
-    jobs.advance(job.pk)
-    shown = jobs.get(job.pk)
-    assert (shown["status"], shown["error"]["code"], shown["counts"]["fail"]) == ("fail", "upload_lost", 1)
-
-
-def test_an_old_job_is_deleted_with_its_rows(jobs: Jobs, jpeg: bytes) -> None:
-    job = created(jobs.post(zip_of({"a.jpg": jpeg})))
-    jobs.advance(job.pk)
-    jobs.work_off()
-    from datetime import timedelta
-
-    from django.utils import timezone
-
-    old = timezone.now() - timedelta(days=django_settings.INFERENCE_RETENTION_DAYS, minutes=1)
-    Inference.objects.update(finished_at=old)
-    from moon_vision_challenge.classification.queue import retention
-
-    assert retention.delete_old_inferences() == 0
-    services.delete_old()
-    assert services.find_work() == []
-    Job.objects.update(finished_at=old)
-    services.delete_old()
-    assert services.find_work() == [job.pk]
-    jobs.advance(job.pk)
-    assert (Job.objects.count(), Inference.objects.count(), stored_images()) == (0, 0, 0)
 
 
 @pytest.fixture
@@ -358,56 +220,7 @@ def test_images_of_a_job_count_against_the_quota(jobs: Jobs, jpeg: bytes, settin
     response = jobs.post(archive)
     assert response.status_code == 429
     assert int(response["Retry-After"]) > 0
-    assert (Job.objects.count(), len(files("jobs"))) == (1, 1)
-
-
-def test_unpacking_goes_on_where_a_lost_worker_stopped(
-    jobs: Jobs, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unpacking, "CHUNK_ROWS", 2)
-    job = created(jobs.post(zip_of({f"{number}.jpg": jpeg for number in range(5)})))
-    insert = unpacking._insert
-    inserted: list[list[Inference]] = []
-
-    def die(job: Job, rows: list[Inference]) -> None:
-        if inserted:
-            raise KeyboardInterrupt
-        insert(job, rows)
-        inserted.append(rows)
-
-    monkeypatch.setattr(unpacking, "_insert", die)
-    with pytest.raises(KeyboardInterrupt):
-        jobs.advance(job.pk)
-    monkeypatch.setattr(unpacking, "_insert", insert)
-    assert (Inference.objects.count(), stored_images(), services.find_work()) == (2, 2, [])
-    Job.objects.update(lease_expires_at="2020-01-01T00:00Z")
-    assert services.find_work() == [job.pk]
-    jobs.advance(job.pk)
-    assert [row["name"] for row in jobs.results(job.pk)] == [f"{number}.jpg" for number in range(5)]
-
-
-def test_uploads_of_no_job_are_deleted_when_they_are_old(jobs: Jobs, jpeg: bytes) -> None:
-    import os
-
-    job = created(jobs.post(zip_of({"a.jpg": jpeg})))
-    from django.core.files.base import ContentFile
-
-    default_storage.save("jobs/upload-left", ContentFile(b"x"))
-    services.delete_old()
-    assert len(files("jobs")) == 2
-    for name in files("jobs"):
-        os.utime(default_storage.path(f"jobs/{name}"), (0, 0))
-    services.delete_old()
-    assert [f"jobs/{name}" for name in files("jobs")] == [job.upload]
-
-
-def test_accepting_a_hundred_images_takes_few_statements(
-    jobs: Jobs, jpeg: bytes, django_assert_max_num_queries: Any
-) -> None:
-    job = created(jobs.post(zip_of({f"{number}.jpg": jpeg for number in range(300)})))
-    with django_assert_max_num_queries(3 * 7 + 12):
-        jobs.advance(job.pk)
-    assert Inference.objects.count() == 300
+    assert (Job.objects.count(), len(uploads())) == (1, 1)
 
 
 def test_a_picture_is_stored_without_its_metadata_if_that_is_set(jobs: Jobs, settings: Settings) -> None:
