@@ -116,6 +116,18 @@ class ModelTypeField(SingleField, serializers.ChoiceField):
         return type(self)(**self._kwargs)  # type: ignore[attr-defined]  # the stubs leave it out
 
 
+class WebhookURLField(serializers.URLField):
+    """A URL that the caller may receive webhooks at."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        url = super().run_validation(data)
+        try:
+            check_url(url, owner_id=caller_of(self.context["request"]).owner_id)
+        except UnacceptableWebhookURLError as error:
+            raise serializers.ValidationError(str(error)) from error
+        return url
+
+
 IMAGE_URL = "image_url"
 
 
@@ -199,16 +211,9 @@ class InferenceSerializer(ImageSerializer):
     created_at = serializers.DateTimeField(read_only=True)
     started_at = serializers.DateTimeField(read_only=True, allow_null=True)
     finished_at = serializers.DateTimeField(read_only=True, allow_null=True)
-    webhook_url = serializers.URLField(max_length=2000, required=False, write_only=True)
+    webhook_url = WebhookURLField(max_length=2000, required=False, write_only=True)
     model_version = serializers.IntegerField(read_only=True, allow_null=True)
     predictions = PredictionSerializer(many=True, read_only=True)
-
-    def validate_webhook_url(self, url: str) -> str:
-        try:
-            check_url(url, owner_id=caller_of(self.context["request"]).owner_id)
-        except UnacceptableWebhookURLError as error:
-            raise serializers.ValidationError(str(error)) from error
-        return url
 
 
 class HistoryQuerySerializer(serializers.Serializer[Any]):

@@ -6,12 +6,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.reverse import reverse
 
-from moon_vision_challenge.accounts.caller import caller_of
 from moon_vision_challenge.classification.api.query import VersionQuerySerializer
 from moon_vision_challenge.classification.api.serializers import (
     InferenceErrorSerializer,
     ModelTypeField,
     PredictionSerializer,
+    WebhookURLField,
 )
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.prediction import VersionChoice
@@ -19,7 +19,6 @@ from moon_vision_challenge.classification.queue.batch import STORED_PREDICTIONS
 from moon_vision_challenge.jobs import progress
 from moon_vision_challenge.jobs.models import Job
 from moon_vision_challenge.jobs.services import Options
-from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_url
 
 
 class JobOptionsSerializer(VersionQuerySerializer):
@@ -33,14 +32,7 @@ class JobOptionsSerializer(VersionQuerySerializer):
         default=1,
         help_text="How many of the most probable classes the results show.",
     )
-    webhook_url = serializers.URLField(max_length=2000, required=False)
-
-    def validate_webhook_url(self, url: str) -> str:
-        try:
-            check_url(url, owner_id=caller_of(self.context["request"]).owner_id)
-        except UnacceptableWebhookURLError as error:
-            raise serializers.ValidationError(str(error)) from error
-        return url
+    webhook_url = WebhookURLField(max_length=2000, required=False)
 
     def options(self) -> Options:
         given = self.validated_data
