@@ -2,12 +2,12 @@
 
 import time
 
-from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
-from moon_vision_challenge.classification import events, thumbnails
+from moon_vision_challenge.classification import events
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.queue import retention
 from moon_vision_challenge.jobs import endings, leases, uploads
 from moon_vision_challenge.jobs.models import Job
 from moon_vision_challenge.webhooks import outbox
@@ -58,9 +58,7 @@ def delete_rows(job: Job) -> bool:
             current = leases.lock(job)
             deleted = _delete_chunk(job)
             current.save(update_fields=["lease_expires_at"])
-        thumbnails.forget([inference_id for inference_id, _ in deleted])
-        # After their rows: what remains is found by the retention of files.
-        default_storage.delete_many([name for _, name in deleted if name])  # type: ignore[attr-defined]  # ours have it
+        retention.delete_what_is_left_of(deleted)  # after the commit: retention finds what remains
         if len(deleted) < CHUNK_ROWS:
             return _delete_job(job)
     return True

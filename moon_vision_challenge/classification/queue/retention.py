@@ -1,4 +1,4 @@
-"""Deletes what is no longer needed: old inferences with their files, and files without an inference.
+"""Deletes old inferences with their files, and files without an inference.
 
 It works in batches, each in a short transaction. Concurrent runs share the work.
 """
@@ -70,9 +70,14 @@ def delete_old_inferences(*, limit: int | None = None) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_DELETE_OLD, parameters)
         deleted = cursor.fetchall()
+    delete_what_is_left_of(deleted)
+    return len(deleted)
+
+
+def delete_what_is_left_of(deleted: Sequence[tuple[int, str]]) -> None:
+    """Delete the previews and files of rows that are gone: their ids, and the names of their files."""
     thumbnails.forget([inference_id for inference_id, _ in deleted])
     default_storage.delete_many([name for _, name in deleted if name])  # type: ignore[attr-defined]  # ours have it
-    return len(deleted)
 
 
 def delete_orphaned_files(end: float | None = None) -> int:
