@@ -107,9 +107,8 @@ def create_inference(
     image.check()
     backlog.check_capacity()
     connection.ensure_connection()  # files must not pile up while PostgreSQL is unavailable
-    data = without_metadata(image) if settings.STRIP_IMAGE_METADATA else image.data
     # Not in the `try`: a file that could not be stored has no name yet, so there is nothing of ours to delete.
-    inference.image.save(f"image.{image.suffix}", ContentFile(data), save=False)
+    inference.image.save(*file_of(image), save=False)
     try:
         _insert(inference, key)
     except (OperationalError, InterfaceError):
@@ -128,6 +127,15 @@ def create_inference(
             webhook_url=webhook_url,
         )
     return inference, True
+
+
+def file_of(image: EncodedImage) -> tuple[str, ContentFile[bytes]]:
+    """A name with the right suffix, and what is stored: without metadata if STRIP_IMAGE_METADATA is on.
+
+    Raises InvalidImageError.
+    """
+    data = without_metadata(image) if settings.STRIP_IMAGE_METADATA else image.data
+    return f"image.{image.suffix}", ContentFile(data)
 
 
 def cancel_inference(*, inference_id: int, actor: Caller | str) -> Inference:

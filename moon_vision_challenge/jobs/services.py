@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Sum
+from django.db.models import Sum
 from django.db.models.functions import Now
 
 from moon_vision_challenge.accounts import audit
@@ -170,6 +170,6 @@ def _find_earlier(job: Job) -> Job | None:
 
 def _check_capacity(count: int) -> None:
     """An image counts until its job has ended. The limit protects the disk, and does not need to be exact."""
-    waiting = Job.objects.filter(status__in=_UNFINISHED).aggregate(total=Sum(F("total")))["total"] or 0
+    waiting = Job.objects.filter(status__in=_UNFINISHED).aggregate(total=Sum("total"))["total"] or 0
     if waiting + count > settings.JOB_MAX_PENDING:
         raise TooManyWaitingError

@@ -5,15 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from django.conf import settings
-from django.core.files.base import ContentFile
 from django.db import transaction
 from django.db.models.functions import Now
 from rest_framework.exceptions import APIException
 
-from moon_vision_challenge.classification import events, images
+from moon_vision_challenge.classification import events, images, services
 from moon_vision_challenge.classification.exceptions import InvalidImageError, StorageUnavailableError
-from moon_vision_challenge.classification.images.metadata import without_metadata
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import turns
 from moon_vision_challenge.classification.queue.routing import queue_of
@@ -99,13 +96,12 @@ def _row(job: Job, entry: Entry, position: int) -> Inference:
         name=entry.name,
     )
     try:
-        image = images.open_image(entry.read())
-        data = without_metadata(image) if settings.STRIP_IMAGE_METADATA else image.data
+        file = services.file_of(images.open_image(entry.read()))
     except (EntryError, InvalidImageError) as error:
         row.status, row.error = STATUS.FAIL, {"code": error.code, "detail": error.detail}
         row.finished_at = Now()  # PostgreSQL's clock
         return row
-    row.image.save(f"image.{image.suffix}", ContentFile(data), save=False)
+    row.image.save(*file, save=False)
     return row
 
 
