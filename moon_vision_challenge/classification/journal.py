@@ -31,11 +31,12 @@ def accepted(inference: Inference, caller: Caller, *, size: int) -> None:
 def claimed(inferences: Sequence[Inference]) -> None:
     """This process has claimed the rows, which are a batch."""
     attempts = [each.attempts for each in inferences]
-    fields = {"event": "claimed", "worker": _worker(), "attempts": attempts, **_of_batch(inferences)}
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    fields = {"event": "claimed", "worker": worker, "attempts": attempts, **_of_batch(inferences)}
     text = "claimed by %s for attempt %s: %d of %s%s"
     numbers = ", ".join(map(str, sorted(set(attempts))))
-    args = (_worker(), numbers, len(inferences), inferences[0].model_type, _listed(inferences))
-    with _about(inferences):
+    args = (worker, numbers, len(inferences), inferences[0].model_type, _listed(inferences))
+    with about(inferences):
         logger.info(text, *args, extra=fields)
 
 
@@ -45,7 +46,7 @@ def asked(inferences: Sequence[Inference], *, version: int | None, seconds: floa
     fields = {"event": "asked", "model_version": version, "ms": ms, "result": result, **_of_batch(inferences)}
     text = "asked %s, version %s, about %d: %s after %.1f ms%s"
     args = (inferences[0].model_type, version or "unknown", len(inferences), result, ms, _listed(inferences))
-    with _about(inferences):
+    with about(inferences):
         logger.info(text, *args, extra=fields)
 
 
@@ -63,12 +64,12 @@ def ended(inference: Inference) -> None:
         "run_s": run_s,
     }
     what = fields["label"] or fields["error_code"] or inference.model_type
-    with _about([inference]):
+    with about([inference]):
         logger.info("%s: %s, waited %s s, ran %s s", inference.status, what, wait_s, run_s, extra=fields)
 
 
-def _about(inferences: Sequence[Inference]) -> AbstractContextManager[None]:
-    """One row's ids; those of several rows are in lists."""
+def about(inferences: Sequence[Inference]) -> AbstractContextManager[None]:
+    """Log lines that are written inside the context carry the ids of this row. Those of several rows are in lists."""
     if len(inferences) > 1:
         return log_context.about(request_id="", inference_id=None, traceparent="")
     (one,) = inferences
@@ -96,7 +97,3 @@ def _durations(inference: Inference) -> tuple[float, float]:
     wait_s = (started_at - inference.created_at).total_seconds()
     run_s = (inference.finished_at - started_at).total_seconds()
     return round(max(0.0, wait_s), 3), round(max(0.0, run_s), 3)
-
-
-def _worker() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"

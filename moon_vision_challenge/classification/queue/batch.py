@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Sequence, Set
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
@@ -24,7 +24,7 @@ from moon_vision_challenge.classification.prediction import VersionChoice
 from moon_vision_challenge.classification.queue import claims, outages
 from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 from moon_vision_challenge.classification.serving import metadata
-from moon_vision_challenge.observability import log_context, metrics, tracing
+from moon_vision_challenge.observability import metrics, tracing
 from moon_vision_challenge.observability.span import Kind, Span
 
 logger = logging.getLogger(__name__)
@@ -88,15 +88,9 @@ def _report(outcomes: Sequence[AttemptOutcome], written: Set[int]) -> list[Attem
     for outcome in outcomes:
         metrics.attempts.labels(outcome.inference.model_type, outcome.status).inc()
         if outcome.inference.pk not in written:
-            with _about(outcome.inference):
+            with journal.about([outcome.inference]):
                 logger.warning("the lease was lost and another worker has this inference, so this result is dropped")
     return [outcome for outcome in outcomes if outcome.inference.pk in written]
-
-
-def _about(inference: Inference) -> AbstractContextManager[None]:
-    return log_context.about(
-        request_id=inference.request_id, inference_id=inference.pk, traceparent=inference.traceparent
-    )
 
 
 def _show_wait(inference: Inference) -> None:
@@ -123,7 +117,7 @@ def _write(outcomes: Sequence[AttemptOutcome]) -> set[int]:
         if len(outcomes) > 1:
             return {pk for outcome in outcomes for pk in _write([outcome])}
         (outcome,) = outcomes
-        with _about(outcome.inference):
+        with journal.about([outcome.inference]):
             logger.exception("the result cannot be stored", exc_info=error)
         return _end([AttemptOutcome(outcome.inference, STATUS.FAIL, error=_UNSTORABLE)])
 
@@ -203,7 +197,7 @@ def _not_classified(pictures: Sequence[Picture], error: Exception) -> list[Attem
 
 
 def _failed(inference: Inference, error: Exception) -> AttemptOutcome:
-    with _about(inference):
+    with journal.about([inference]):
         if not isinstance(error, ClassificationError):
             logger.error("attempt %d failed with an internal error", inference.attempts, exc_info=error)
             return AttemptOutcome(inference, STATUS.FAIL, error=_INTERNAL_ERROR)

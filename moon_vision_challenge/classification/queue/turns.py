@@ -1,8 +1,8 @@
 """In which order rows are claimed: by start-time fair queueing between owners, in two lanes.
 
-Goyal, Vin, Cheng, "Start-time Fair Queuing", https://doi.org/10.1145/248156.248171: a row's turn follows the last
-waiting row of its owner, and is never before the turn that the queue has reached. So owners alternate, and the first
-row of an owner waits for nobody's backlog.
+A row's turn is one more than that of its owner's last waiting row, and at least the turn that the queue has reached.
+Owners then alternate, and an owner's first row does not wait for the backlog of another.
+Goyal, Vin, Cheng, "Start-time Fair Queuing", https://doi.org/10.1145/248156.248171
 """
 
 import re
@@ -43,28 +43,30 @@ SELECT greatest(
 """
 
 
+# Django puts other values around the expression, by their position.
+_PLACES = re.findall(r"%\((\w+)\)s", _NEXT_TURN)
+_NEXT_TURN_BY_POSITION = re.sub(r"%\(\w+\)s", "%s", _NEXT_TURN)
+
+
 def next_turn(lane: Lane, *, queue: str, model_type: str, owner_id: int | None) -> RawSQL:
     """The turn of this owner's next row, as an expression for its INSERT."""
-    parameters: dict[str, int | str | None] = {
+    parameters = _parameters(lane, queue, model_type, owner_id)
+    return RawSQL(_NEXT_TURN_BY_POSITION, [parameters[name] for name in _PLACES])  # noqa: S611 - they are parameters
+
+
+def read_next_turn(lane: Lane, *, queue: str, model_type: str, owner_id: int | None) -> int:
+    """The same as a number. Further rows of the same INSERT take the turns after it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT_TURN, _parameters(lane, queue, model_type, owner_id))
+        (turn,) = cursor.fetchone()
+        return int(turn)
+
+
+def _parameters(lane: Lane, queue: str, model_type: str, owner_id: int | None) -> dict[str, int | str | None]:
+    return {
         "queue": queue,
         "model_type": model_type,
         "owner": owner_id,
         "begin": lane.value,
         "end": lane + LANE_SIZE,
     }
-    return RawSQL(*_positional(_NEXT_TURN, parameters))  # noqa: S611 - the values are parameters
-
-
-def read_next_turn(lane: Lane, *, queue: str, model_type: str, owner_id: int | None) -> int:
-    """The same as a number. Further rows of the same INSERT take the turns after it."""
-    expression = next_turn(lane, queue=queue, model_type=model_type, owner_id=owner_id)
-    with connection.cursor() as cursor:
-        cursor.execute(expression.sql, expression.params)
-        (turn,) = cursor.fetchone()
-        return int(turn)
-
-
-def _positional(sql: str, parameters: dict[str, int | str | None]) -> tuple[str, list[int | str | None]]:
-    """Django puts other values around the expression, by their position."""
-    names = re.findall(r"%\((\w+)\)s", sql)
-    return re.sub(r"%\(\w+\)s", "%s", sql), [parameters[name] for name in names]
