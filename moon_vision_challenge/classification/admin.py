@@ -168,20 +168,20 @@ class InferenceAdmin(LargeTableAdmin):
 
     @admin.action(description="Retry those that failed", permissions=["change"])
     def retry(self, request: HttpRequest, chosen: QuerySet[Inference]) -> None:
-        self._apply(request, chosen, operations.retry, "pending again")
+        self._apply(request, chosen, operations.retry, "Retried")
 
     @admin.action(description="Cancel those that are pending", permissions=["change"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[Inference]) -> None:
-        self._apply(request, chosen, operations.cancel, "canceled")
+        self._apply(request, chosen, operations.cancel, "Canceled")
 
     def _apply(
         self, request: HttpRequest, chosen: QuerySet[Inference], operation: operations.Operation, result: str
     ) -> None:
         ids = list(chosen.values_list("pk", flat=True))
         outcome = operations.apply(operation, ids, actor=actor_of(request))
-        self.message_user(request, f"{outcome.done} of {len(ids)} are {result}.")
+        self.message_user(request, f"{result} {outcome.done} of {len(ids)} inferences.")
         for reason, count in outcome.refused.items():
-            self.message_user(request, f"{count} are unchanged: {reason}", messages.ERROR)
+            self.message_user(request, f"{count} unchanged: {reason}", messages.ERROR)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Images come in through the API, which checks them."""

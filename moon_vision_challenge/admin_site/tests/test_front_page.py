@@ -22,11 +22,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def admin(admin_user: User) -> Client:
+def admin(admin_client: Client) -> Client:
     status_of_all.forget()
-    client = Client()
-    client.force_login(admin_user)
-    return client
+    return admin_client
 
 
 def page(admin: Client) -> str:

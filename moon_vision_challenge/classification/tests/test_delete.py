@@ -7,7 +7,6 @@ from unittest.mock import patch
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import Settings
@@ -165,32 +164,25 @@ def test_the_audit_log_says_who(client: APIClient, created: Inference, caplog: p
     assert line == {"action": "inference.delete", "actor": "anonymous", "inference_id": created.pk, "owner_id": 0}
 
 
-@pytest.fixture
-def admin(admin_user: User) -> Client:
-    browser = Client()
-    browser.force_login(admin_user)
-    return browser
-
-
-def delete_in_admin(admin: Client, inference: Inference, *, as_action: bool) -> Any:
+def delete_in_admin(admin_client: Client, inference: Inference, *, as_action: bool) -> Any:
     if as_action:
         form = {"action": "delete_selected", "_selected_action": [inference.pk], "post": "yes"}
-        return admin.post("/admin/classification/inference/", form, follow=True)
-    return admin.post(f"/admin/classification/inference/{inference.pk}/delete/", {"post": "yes"}, follow=True)
+        return admin_client.post("/admin/classification/inference/", form, follow=True)
+    return admin_client.post(f"/admin/classification/inference/{inference.pk}/delete/", {"post": "yes"}, follow=True)
 
 
 @pytest.mark.parametrize("as_action", [False, True])
-def test_the_admin_deletes_everything_too(admin: Client, created: Inference, *, as_action: bool) -> None:
-    delete_in_admin(admin, created, as_action=as_action)
+def test_the_admin_deletes_everything_too(admin_client: Client, created: Inference, *, as_action: bool) -> None:
+    delete_in_admin(admin_client, created, as_action=as_action)
     assert everything() == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("as_action", [False, True])
-def test_the_admin_says_what_it_cannot_delete(admin: Client, created: Inference, *, as_action: bool) -> None:
+def test_the_admin_says_what_it_cannot_delete(admin_client: Client, created: Inference, *, as_action: bool) -> None:
     with patch.object(MediaFolderStorage, "delete", side_effect=StorageUnavailableError("away")):
-        response = delete_in_admin(admin, created, as_action=as_action)
+        response = delete_in_admin(admin_client, created, as_action=as_action)
     assert "The image store is not available." in response.content.decode()
     assert everything() == (1, 1, 1, 1)
     Inference.objects.update(status=STATUS.PROCESSING)
-    assert delete_in_admin(admin, created, as_action=as_action).status_code in {200, 403}
+    assert delete_in_admin(admin_client, created, as_action=as_action).status_code in {200, 403}
     assert everything() == (1, 1, 1, 1)
