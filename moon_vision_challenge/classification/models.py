@@ -134,7 +134,7 @@ class Inference(models.Model):
             ),
             # The admin's dates, and retention's search for files without a row
             models.Index(fields=["created_at"], name="inference_created_at"),
-            # The admin's lists by status. Rows that are done are so many that the index by date leads to them.
+            # The admin's lists by status. Most rows are done, so the index by date finds those.
             models.Index(
                 fields=["status", "created_at"],
                 condition=models.Q(status__in=["fail", "canceled"]),

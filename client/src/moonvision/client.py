@@ -130,7 +130,7 @@ class Client:
 
         Raises:
             UnreadableImageError: a file cannot be read, or the folder has no image.
-            RejectedError: the service does not accept the archive, the model, or so many files.
+            RejectedError: the service refuses the archive or the model, or there are too many files.
             ServiceUnavailableError: the service was unavailable for `give_up_s`.
         """
         upload = upload_of(Path(source), SUFFIXES)

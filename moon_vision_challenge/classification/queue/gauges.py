@@ -51,7 +51,7 @@ class QueueState(NamedTuple):
     expired_leases: int
     """Of `processing`: those whose worker is lost."""
     oldest_s: float
-    """How long the oldest pending one has waited; 0 if none is pending."""
+    """How long the oldest pending inference has waited. 0 if none waits."""
 
 
 def read_queue_states() -> list[QueueState]:
