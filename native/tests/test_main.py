@@ -24,6 +24,7 @@ from native.process import group_members, is_alive, poll
 from native.sample import Answer
 
 from .conftest import LIMIT_S
+from .processes import command_of
 
 START_TIMEOUT_S = 300
 
@@ -73,7 +74,7 @@ def manage(run_dir: Path, code: str) -> str:
 def web_supervisor(run_dir: Path) -> psutil.Process:
     """Not by its place among the groups: a service that died with its neighbour has started anew after it."""
     leaders = [process for process in psutil.process_iter() if process.pid in groups(run_dir)]
-    [web] = [process for process in leaders if "config.web_server" in process.cmdline()]
+    [web] = [process for process in leaders if "config.web_server" in command_of(process)]
     return web
 
 

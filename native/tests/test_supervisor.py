@@ -14,6 +14,7 @@ from native.services import ServiceDiedError, Services, running
 from native.supervisor import Supervisor
 
 from .conftest import LIMIT_S, NO_FSYNC, PROCFILE
+from .processes import command_of
 
 
 def look_after_until(supervised: Supervisor, services: Services, name: str, old: int) -> None:
@@ -94,7 +95,7 @@ def waits_for(pid: int, folder: Path) -> bool:
 def test_postgres_waits_for_the_children_of_the_one_that_was_killed(run_dir: Path) -> None:
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         leader = psutil.Process(services.pid("postgres"))
-        [checkpointer] = [child for child in leader.children() if "checkpointer" in " ".join(child.cmdline())]
+        [checkpointer] = [child for child in leader.children() if "checkpointer" in " ".join(command_of(child))]
         checkpointer.suspend()
         leader.kill()
         assert poll(lambda: services.dead() == ["postgres"], LIMIT_S)

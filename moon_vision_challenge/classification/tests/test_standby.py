@@ -16,6 +16,7 @@ from moon_vision_challenge.classification.queue.reserve import Reserve
 from moon_vision_challenge.classification.queue.standby import Standby
 from moon_vision_challenge.classification.tests.service import Service
 from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
+from native.tests.processes import command_of
 
 pytestmark = pytest.mark.django_db  # the service runs on the database of the tests
 
@@ -111,7 +112,7 @@ def test_a_worker_whose_reserve_was_killed_starts_another_process(service: Servi
     reserve_of(service).kill()
     with memory_limit():
         assert service.wait_for(service.post("v1"), "done")["label"] == "espresso"
-        assert any("work_off" in child.cmdline() for child in children(service))
+        assert any("work_off" in command_of(child) for child in children(service))
 
 
 class FakeReserve(Reserve):
