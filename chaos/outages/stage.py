@@ -20,7 +20,7 @@ from native.services import Services, prepared
 RUN = RUN_DIR / "outages"
 CLIENTS = ("web", "worker", "beat")
 URLS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "model_server": "TF_SERVING_URL"}
-DISK_BYTES = 64 * 1024 * 1024
+DISK_BYTES = 512 * 1024 * 1024  # for the images of all cells
 DATABASE_BYTES = 256 * 1024 * 1024
 S3_BYTES = 128 * 1024 * 1024
 ENVIRONMENT = {

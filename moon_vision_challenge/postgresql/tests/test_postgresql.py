@@ -103,10 +103,11 @@ def test_a_server_that_hangs_is_suspected_after_a_second_and_given_up_after_anot
     assert (hang.SUSPICIOUS_S, PROBE_TIMEOUT_S) == (1, 1)
 
 
-def test_a_query_of_a_server_that_hangs_ends_soon(patient: DatabaseWrapper, proxy: Proxy) -> None:
+@pytest.mark.parametrize("manner", [Manner.HANGS, Manner.DRIPS])
+def test_a_query_of_a_server_that_hangs_ends_soon(patient: DatabaseWrapper, proxy: Proxy, manner: Manner) -> None:
     with busy_server():
         assert ask(patient)[0] == (1,)
-    proxy.set(Manner.HANGS)
+    proxy.set(manner)
     error, lasted_s = ask(patient)
     assert isinstance(error, OperationalError)
     assert lasted_s < SOON_S
@@ -122,8 +123,11 @@ def test_the_next_query_is_refused_at_once_until_the_server_answers(patient: Dat
     wait_for(lambda: ask(patient)[0] == (1,), "the next answer", SOON_S)
 
 
-def test_a_new_connection_to_a_server_that_hangs_ends_soon(patient: DatabaseWrapper, proxy: Proxy) -> None:
-    proxy.set(Manner.HANGS)
+@pytest.mark.parametrize("manner", [Manner.HANGS, Manner.DRIPS])
+def test_a_new_connection_to_a_server_that_hangs_ends_soon(
+    patient: DatabaseWrapper, proxy: Proxy, manner: Manner
+) -> None:
+    proxy.set(manner)
     error, lasted_s = ask(patient)
     assert isinstance(error, OperationalError)
     assert lasted_s < SOON_S
@@ -141,13 +145,14 @@ def test_a_slow_query_of_a_server_that_answers_is_the_servers_to_end(database: D
     assert 1.9 < lasted_s < SOON_S
 
 
+@pytest.mark.parametrize("manner", [Manner.HANGS, Manner.DRIPS])
 def test_one_session_that_hangs_alone_is_left_a_second_after_the_servers_own_bound(
-    database: DatabaseWrapper, proxy: Proxy
+    database: DatabaseWrapper, proxy: Proxy, manner: Manner
 ) -> None:
     with busy_server():
         ask(database)
     with patch.object(HangDetector, "_is_silent", return_value=False):  # others are answered
-        proxy.set(Manner.HANGS)
+        proxy.set(manner)
         error, lasted_s = ask(database)
     assert "no answer within 3 s" in str(error)
     assert 2.9 < lasted_s < SOON_S
