@@ -1,7 +1,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import QuerySet, URLField
 from django.http import HttpRequest
 
 from moon_vision_challenge.accounts.admin import actor_of
@@ -22,6 +22,7 @@ class JobAdmin(admin.ModelAdmin[Job]):
     ordering = ["-id"]
     show_full_result_count = False
     actions = ["cancel", "delete_in_background"]
+    formfield_overrides = {URLField: {"assume_scheme": "https"}}
     exclude = ["idempotency_scope", "idempotency_key", "payload_sha256", "boundary"]
 
     @admin.display
@@ -33,7 +34,7 @@ class JobAdmin(admin.ModelAdmin[Job]):
     def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
         for job in jobs:
             try:
-                services.cancel_job(job_id=job.pk)
+                services.cancel_job(job_id=job.pk, actor=actor_of(request))
                 tasks.advance_soon(job.pk)
             except JobNotRunningError as error:
                 self.message_user(request, f"{job}: {error.detail}", messages.ERROR)

@@ -71,7 +71,7 @@ def wait_until_final(*, job_id: int, timeout_s: float) -> bool:
     return wait_while(unfinished.exists, timeout_s=timeout_s)
 
 
-def cancel_job(*, job_id: int) -> Job:
+def cancel_job(*, job_id: int, actor: Caller | str) -> Job:
     """Cancel what no worker has claimed. Canceling it again changes nothing.
 
     Raises:
@@ -80,11 +80,13 @@ def cancel_job(*, job_id: int) -> Job:
     """
     with transaction.atomic():
         job = Job.objects.select_for_update().get(pk=job_id)
-        if job.status in RUNNING_STATUSES:
+        if is_running := job.status in RUNNING_STATUSES:
             job.status, job.lease_token, job.lease_expires_at = STATUS.CANCELING, None, None
             job.save(update_fields=["status", "lease_token", "lease_expires_at"])
     if job.status not in (STATUS.CANCELING, STATUS.CANCELED):
         raise JobNotRunningError
+    if is_running:
+        audit.record("job.cancel", actor=actor, job_id=job_id, owner_id=job.owner_id)
     return job
 
 

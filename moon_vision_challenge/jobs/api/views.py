@@ -178,7 +178,7 @@ class JobViewSet(GenericViewSet[Job]):
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **_: str) -> Response:
-        job = services.cancel_job(job_id=self.get_object().pk)
+        job = services.cancel_job(job_id=self.get_object().pk, actor=caller_of(request))
         tasks.advance_soon(job.pk)
         return self._show(request, job, status.HTTP_200_OK)
 
