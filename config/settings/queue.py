@@ -95,6 +95,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 600.0,  # seconds
         "options": {"expires": 600},
     },
+    "delete-expired-sessions": {
+        "task": "moon_vision_challenge.admin_site.tasks.delete_expired_sessions",
+        "schedule": 600.0,  # seconds
+        "options": {"expires": 600},
+    },
 }
 
 # Flower, which config/flower_server.py starts
