@@ -20,6 +20,7 @@ from config.settings.metrics import *
 from config.settings.model_server import *
 from config.settings.queue import *
 from config.settings.rates import *
+from config.settings.result_cache import *
 
 # Classes that are generic only in Django's stubs, such as ModelAdmin, also accept type arguments at run time.
 django_stubs_ext.monkeypatch()

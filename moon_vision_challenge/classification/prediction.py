@@ -77,7 +77,7 @@ def classify_and_tell_version(
     Returns:
         The version is None if the server does not report it, or if the classificator's URL cannot name one.
     """
-    number = version.number if version.number is not None else _find_version(classificator, version)
+    number = find_version(classificator, version)
     if number is None:
         return classify(classificator, rgb_images, version=version, top_k=top_k), None
     try:
@@ -90,11 +90,17 @@ def classify_and_tell_version(
             return classify(classificator, rgb_images, version=version, top_k=top_k), None
     # A newer version has replaced it since the status was read.
     metadata.statuses.forget(classificator.model_url)
-    number = _find_version(classificator, version)
+    number = find_version(classificator, version)
     return classify(classificator, rgb_images, version=VersionChoice(number, version.label), top_k=top_k), number
 
 
-def _find_version(classificator: Classificator, version: VersionChoice) -> int | None:
+def find_version(classificator: Classificator, version: VersionChoice) -> int | None:
+    """The number of the chosen version, as of a few seconds ago. None if the model server does not report it.
+
+    Raises UnknownVersionLabelError.
+    """
+    if version.number is not None:
+        return version.number
     if not version.label:
         return metadata.statuses[classificator.model_url].newest
     try:

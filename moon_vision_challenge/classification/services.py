@@ -15,9 +15,10 @@ from psycopg2.errors import UniqueViolation
 from moon_vision_challenge.accounts import audit
 from moon_vision_challenge.accounts.caller import Caller
 from moon_vision_challenge.classification import events, prediction, thumbnails
-from moon_vision_challenge.classification.abstract_classificator import Classification
+from moon_vision_challenge.classification import reuse as reuse_results
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
+    ClassificationError,
     IdempotencyConflictError,
     InferenceInProgressError,
     InferenceNotFailedError,
@@ -28,7 +29,9 @@ from moon_vision_challenge.classification.images.metadata import without_metadat
 from moon_vision_challenge.classification.models import FINAL_STATUSES, IdempotencyKey, Inference
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
 from moon_vision_challenge.classification.queue import backlog, turns
+from moon_vision_challenge.classification.queue.batch import STORED_PREDICTIONS
 from moon_vision_challenge.classification.queue.routing import queue_of
+from moon_vision_challenge.classification.reuse import NO_REUSE, Answer, Reuse
 from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
 from moon_vision_challenge.observability import log_context
 from moon_vision_challenge.webhooks import outbox
@@ -49,15 +52,18 @@ _waiting_requests = ConcurrencyLimit(lambda: settings.INFERENCE_MAX_WAITING_REQU
 
 
 def classify_image(
-    *, model_type: str, image: EncodedImage, version: VersionChoice = NEWEST, top_k: int = 0
-) -> Classification:
+    *, model_type: str, image: EncodedImage, version: VersionChoice = NEWEST, top_k: int = 0, reuse: Reuse = NO_REUSE
+) -> Answer:
     """Return the label of an image, with the `top_k` most probable classes.
 
     Raises ClassificationError.
     """
+    if reuse.is_on:
+        return reuse_results.classify(model_type, image, version, top_k, reuse)
     classificator = dispatcher[model_type]
     with image.decoded(min_side=classificator.min_image_side) as rgb_image:
-        return prediction.classify(classificator, [rgb_image], version=version, top_k=top_k)[0]
+        [found] = prediction.classify(classificator, [rgb_image], version=version, top_k=top_k)
+    return Answer(found.label, found.predictions)
 
 
 class Idempotency(NamedTuple):
@@ -127,6 +133,34 @@ def create_inference(
             webhook_url=webhook_url,
         )
     return inference, True
+
+
+def answer_from_cache(inference: Inference, image: EncodedImage, reuse: Reuse) -> Answer | None:
+    """Make a new row done if the result of its image is known. Returns None if a worker has to classify it.
+
+    `inference` stays as it was: the client that has just created it expects a pending one.
+    """
+    if not reuse.is_on:
+        return None
+    try:
+        known = reuse_results.find_for_row(inference, image.data, STORED_PREDICTIONS, reuse)
+    except ClassificationError:  # the row will have it as its error
+        return None
+    if known is None:
+        return None
+    answer, version = known
+    with transaction.atomic():
+        is_done = Inference.objects.filter(pk=inference.pk, status=STATUS.PENDING).update(
+            status=STATUS.DONE,
+            label=answer.label,
+            predictions=[one._asdict() for one in answer.predictions],
+            model_version=version,
+            started_at=Now(),
+            finished_at=Now(),
+        )
+        if is_done:
+            events.announce_final([Inference.objects.get(pk=inference.pk)])
+    return answer if is_done else None
 
 
 def file_of(image: EncodedImage) -> tuple[str, ContentFile[bytes]]:

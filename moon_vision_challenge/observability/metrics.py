@@ -89,6 +89,12 @@ webhooks = Counter(
     ["result"],
     registry=registry,
 )
+result_cache = Counter(
+    "moon_vision_result_cache_total",
+    "Requests for a result while the cache is on. `result` is hit, miss, joined, refused, or bypass.",
+    ["model_type", "result"],
+    registry=registry,
+)
 
 
 @contextmanager

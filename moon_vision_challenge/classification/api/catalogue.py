@@ -1,7 +1,12 @@
 """Lists the registered models and their state."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import conditional_page
+from django.views.decorators.vary import vary_on_headers
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -56,6 +61,20 @@ class ClassListSerializer(serializers.Serializer[Any]):
 MODEL_TYPE = OpenApiParameter("model_type", str, "path")
 
 
+Action = TypeVar("Action", bound=Callable[..., Response])
+_NOT_CHANGED = OpenApiResponse(description="The response matches the request's If-None-Match.")
+_STATE_MAX_AGE_S = 5
+"""The service itself asks the model server for its state every few seconds."""
+_LABELS_MAX_AGE_S = 300
+
+
+def _kept(max_age_s: int) -> Callable[[Action], Action]:
+    """Lets the caller reuse the response, and answers If-None-Match."""
+    keep = cache_control(private=True, max_age=max_age_s)
+    decorate: Callable[[Action], Action] = method_decorator([conditional_page, vary_on_headers("Authorization"), keep])
+    return decorate
+
+
 class ModelCatalogueViewSet(ViewSet):
     """The registered models, and whether they are served."""
 
@@ -66,20 +85,27 @@ class ModelCatalogueViewSet(ViewSet):
     @extend_schema(
         operation_id="list_models",
         summary="List the models",
-        responses=OpenApiResponse(CatalogueEntrySerializer(many=True), "All registered models.", examples.MODEL),
+        parameters=schema.headers_of_catalogue(),
+        responses={
+            200: OpenApiResponse(CatalogueEntrySerializer(many=True), "All registered models.", examples.MODEL),
+            304: _NOT_CHANGED,
+        },
     )
+    @_kept(_STATE_MAX_AGE_S)
     def list(self, request: Request) -> Response:
         return Response(CatalogueEntrySerializer(catalogue.list_models(), many=True, context={"request": request}).data)
 
     @extend_schema(
         operation_id="get_model",
         summary="Get a model",
-        parameters=[MODEL_TYPE],
+        parameters=[MODEL_TYPE, *schema.headers_of_catalogue()],
         responses={
             200: OpenApiResponse(CatalogueEntrySerializer, "The model.", examples.MODEL),
+            304: _NOT_CHANGED,
             **schema.MODEL_ERRORS,
         },
     )
+    @_kept(_STATE_MAX_AGE_S)
     def retrieve(self, request: Request, model_type: str) -> Response:
         try:
             entry = catalogue.get_model(model_type)
@@ -90,13 +116,15 @@ class ModelCatalogueViewSet(ViewSet):
     @extend_schema(
         operation_id="list_classes",
         summary="List a model's classes",
-        parameters=[MODEL_TYPE],
+        parameters=[MODEL_TYPE, *schema.headers_of_catalogue()],
         responses={
             200: OpenApiResponse(ClassListSerializer, "The labels of the model.", examples.CLASSES),
+            304: _NOT_CHANGED,
             **schema.MODEL_ERRORS,
         },
     )
     @action(detail=True)
+    @_kept(_LABELS_MAX_AGE_S)
     def classes(self, request: Request, model_type: str) -> Response:  # noqa: ARG002  # DRF's signature
         try:
             labels = catalogue.get_class_labels(model_type)

@@ -119,6 +119,15 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 PREFER = OpenApiParameter(
     "Prefer", location="header", description="`wait=N`: answer when the inference is final, or after N seconds."
 )
+CACHE_CONTROL = OpenApiParameter(
+    "Cache-Control",
+    location="header",
+    description="For the result cache: `no-cache` asks the model in any case, `no-store` also keeps nothing, and "
+    "`max-age=N` accepts a result of at most N seconds.",
+)
+IF_NONE_MATCH_OF_CATALOGUE = OpenApiParameter(
+    "If-None-Match", location="header", description="An earlier `ETag`. If it still matches, the answer is 304."
+)
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match", location="header", description="The `ETag` of a final inference. If it matches, the answer is 304."
 )
@@ -133,6 +142,22 @@ def headers_of_row(*statuses: int) -> list[OpenApiParameter]:
         _header("Preference-Applied", statuses, "`wait=N`: the service waited for you, at most N seconds."),
         _header("Retry-After", statuses, "The inference is not final. Ask again after this many seconds.", int),
         _header("ETag", statuses, "The inference is final, and this is its version."),
+    ]
+
+
+def headers_of_reuse(*statuses: int) -> list[OpenApiParameter]:
+    """The headers of a response while the result cache is on."""
+    return [
+        _header("Cache-Status", statuses, "How the result cache was involved (RFC 9211), while it is on."),
+        _header("Age", statuses, "The result is from the cache, and this many seconds old.", int),
+    ]
+
+
+def headers_of_catalogue() -> list[OpenApiParameter]:
+    return [
+        IF_NONE_MATCH_OF_CATALOGUE,
+        _header("ETag", (200, 304), "The version of the response.", required=True),
+        _header("Cache-Control", (200, 304), "How long the response may be reused.", required=True),
     ]
 
 

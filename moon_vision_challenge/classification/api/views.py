@@ -48,7 +48,12 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
         operation_id="classify",
         summary="Classify an image",
         request=schema.image_request(ClassificationSerializer),
-        parameters=[schema.MODEL_TYPE_OF_BODY, ClassificationQuerySerializer],
+        parameters=[
+            schema.MODEL_TYPE_OF_BODY,
+            ClassificationQuerySerializer,
+            schema.CACHE_CONTROL,
+            *schema.headers_of_reuse(200),
+        ],
         responses={200: OpenApiResponse(LabelSerializer, "The label.", examples.LABEL), **schema.CLASSIFY_ERRORS},
     )
     def create(self, request: Request) -> Response:
@@ -60,11 +65,14 @@ class InferenceV0ViewSet(GenericViewSet[Inference]):
             image=serializer.validated_data["image"],
             version=query.version,
             top_k=query.top_k,
+            reuse=headers.read_reuse(request),
         )
         body: dict[str, Any] = {"label": found.label}
         if query.top_k:
             body["predictions"] = [one._asdict() for one in found.predictions]
-        return Response(body)
+        response = Response(body)
+        headers.tell_reuse(response, found)
+        return response
 
 
 class InferenceV1ViewSet(GenericViewSet[Inference]):
@@ -95,8 +103,10 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
             VersionQuerySerializer,
             schema.IDEMPOTENCY_KEY,
             schema.PREFER,
+            schema.CACHE_CONTROL,
             schema.location(200, 201),
             *schema.headers_of_row(200, 201),
+            *schema.headers_of_reuse(201),
         ],
         responses={
             200: OpenApiResponse(
@@ -120,13 +130,19 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
             webhook_url=serializer.validated_data.get("webhook_url", ""),
             owner_id=caller_of(request).owner_id,
         )
+        known = None
         if is_new:
-            journal.accepted(inference, caller_of(request), size=len(serializer.validated_data["image"].data))
-            tasks.enqueue_inference(inference)
+            image = serializer.validated_data["image"]
+            journal.accepted(inference, caller_of(request), size=len(image.data))
+            known = services.answer_from_cache(inference, image, headers.read_reuse(request))
+            if known is None:
+                tasks.enqueue_inference(inference)
         response = self._show(
             request, inference, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK, serializer=serializer
         )
         response["Location"] = reverse("inference-v1-detail", [inference.pk], request=request)
+        if known:
+            headers.tell_reuse(response, known)
         return response
 
     @extend_schema(

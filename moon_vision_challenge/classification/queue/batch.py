@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 from PIL import Image
 
-from moon_vision_challenge.classification import events, images, journal, prediction
+from moon_vision_challenge.classification import events, images, journal, prediction, reuse
+from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
@@ -60,7 +61,9 @@ def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
         outcomes = _try(inferences)
         if tracing.IS_ON:
             _describe(spans, inferences, outcomes)
-        return _report(outcomes, _write(outcomes))
+        written = _report(outcomes, _write(outcomes))
+    _keep_results(written)
+    return written
 
 
 def _try(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
@@ -91,6 +94,17 @@ def _report(outcomes: Sequence[AttemptOutcome], written: Set[int]) -> list[Attem
             with journal.about([outcome.inference]):
                 logger.warning("the lease was lost and another worker has this inference, so this result is dropped")
     return [outcome for outcome in outcomes if outcome.inference.pk in written]
+
+
+def _keep_results(outcomes: Sequence[AttemptOutcome]) -> None:
+    reuse.keep_results(
+        [
+            (each.inference, Classification(each.label, each.predictions), each.model_version)
+            for each in outcomes
+            if each.status == STATUS.DONE and each.inference.job_id is None
+        ],
+        STORED_PREDICTIONS,
+    )
 
 
 def _show_wait(inference: Inference) -> None:

@@ -1,5 +1,6 @@
 """The catalogue of models, over the API."""
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -206,3 +207,13 @@ def test_a_model_is_ready_if_one_version_is_available(
 ) -> None:
     start_fake(fake.replies(status, body))
     assert catalogue.get_model("resnet").is_ready is available
+
+
+@pytest.mark.parametrize("path", ["", "efficientnet_lite0/", "efficientnet_lite0/classes/"])
+def test_what_has_not_changed_is_not_sent_again(client: APIClient, path: str) -> None:
+    first = client.get(f"/api/v1/models/{path}")
+    assert re.fullmatch("private, max-age=[0-9]+", first["Cache-Control"])
+    assert "Authorization" in first["Vary"]
+    again = client.get(f"/api/v1/models/{path}", headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+    assert client.get(f"/api/v1/models/{path}", headers={"If-None-Match": '"x"'}).content == first.content

@@ -1,0 +1,41 @@
+"""One calculation for equal requests at the same moment, per process."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Flights(Generic[T]):
+    """The calculations that are in progress, by key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flights: dict[str, Future[T]] = {}
+
+    def join(self, key: str, calculate: Callable[[], T]) -> tuple[T, bool]:
+        """Return what `calculate` returns or raises, and whether another thread has called it.
+
+        The other thread's error is this caller's error, too: both asked for the same.
+        """
+        with self._lock:
+            flight = self._flights.get(key)
+            if leads := flight is None:
+                flight = self._flights[key] = Future()
+        if not leads:
+            return flight.result(), True
+        try:
+            result = calculate()
+        except BaseException as error:
+            self._end(key)
+            flight.set_exception(error)
+            raise
+        self._end(key)
+        flight.set_result(result)
+        return result, False
+
+    def _end(self, key: str) -> None:
+        with self._lock:
+            del self._flights[key]
