@@ -22,3 +22,5 @@ API_LIMITS_FAIL_CLOSED = env.bool("API_LIMITS_FAIL_CLOSED", default=False)  # wh
 # Whose X-Forwarded-For is believed: the last NUM_PROXIES entries, and those of proxies in these networks
 NUM_PROXIES = env.int("DJANGO_NUM_PROXIES", default=0)
 TRUSTED_PROXIES = env.list("DJANGO_TRUSTED_PROXIES", default=[])
+if NUM_PROXIES or TRUSTED_PROXIES:  # they also say whether the client used HTTPS
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
