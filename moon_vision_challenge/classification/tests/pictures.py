@@ -26,14 +26,20 @@ def data_uri(data: bytes) -> str:
 
 
 def png_bomb(width: int, height: int) -> bytes:
-    """A PNG of one grey level: a few kB in the file, width x height bytes decoded."""
+    """A black PNG: a few bytes for each row in the file, width x height bytes decoded.
+
+    One row is compressed, and repeated: after a full flush, equal rows have equal bytes. The checksum is that of zeros
+    (RFC 1950).
+    """
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     packer = zlib.compressobj(9)
-    rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
+    first, other = (packer.compress(bytes(width + 1)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    checksum = (height * (width + 1) % 65521) << 16 | 1
+    rows = first + other * (height - 1) + b"\x03\x00" + struct.pack(">I", checksum)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
