@@ -60,10 +60,10 @@ def build(precision: Precision) -> Path:
 
 
 @contextmanager
-def served(models_dir: Path) -> Iterator[str]:
+def served(models_dir: Path, *more_flags: str) -> Iterator[str]:
     """The native model server with these models; yields the URL of lite0."""
     port = free_port()
-    flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}")
+    flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}", *more_flags)
     command = ("-m", "moon_vision_challenge.model_server", f"--model_config_file={ROOT / 'models.config'}", *flags)
     url = f"http://127.0.0.1:{port}/v1/models/{NAME}"
     with running_services.process(sys.executable, *command, ready=url):

@@ -84,10 +84,10 @@ class Turns:
 
     def take(self) -> threading.Semaphore:
         """A context manager that holds a turn."""
-        if self._free is None:  # a decoder process imports this module, too, and has no settings
-            with self._lock:
-                self._free = self._free or threading.Semaphore(max(1, settings.INFERENCE_DECODE_THREADS))
-        return self._free
+        with self._lock:
+            if self._free is None:  # a decoder process imports this module, too, and has no settings
+                self._free = threading.Semaphore(max(1, settings.INFERENCE_DECODE_THREADS))
+            return self._free
 
 
 memory = MemoryBudget()

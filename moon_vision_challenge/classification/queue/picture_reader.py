@@ -77,7 +77,11 @@ class _Reader:
 
     def next_of(self, parts: Iterator[Part]) -> "Future[Part | None]":
         """Log lines of the thread are about what those of the caller are about."""
-        return self._pool.submit(copy_context().run, next, parts, None)
+        return self._pool.submit(copy_context().run, _next, parts)
+
+
+def _next(parts: Iterator[Part]) -> Part | None:
+    return next(parts, None)
 
 
 _reader = _Reader()

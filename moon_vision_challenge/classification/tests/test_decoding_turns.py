@@ -8,23 +8,26 @@ from pytest_django import Settings
 
 from moon_vision_challenge.classification import images
 from moon_vision_challenge.classification.exceptions import DamagedImageError
-from moon_vision_challenge.classification.images import budget, encoded
+from moon_vision_challenge.classification.images import budget, encoded, pixels
 
 
 @pytest.fixture(autouse=True)
-def one_turn(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def turns(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> budget.Turns:
     settings.INFERENCE_DECODE_THREADS = 1
-    monkeypatch.setattr(encoded, "turns", budget.Turns())
+    monkeypatch.setattr(encoded, "turns", turns := budget.Turns())
+    return turns
 
 
-def test_an_image_holds_a_turn_while_it_is_decoded(jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode, was_free = encoded.pixels.decode, []
+def test_an_image_holds_a_turn_while_it_is_decoded(
+    jpeg: bytes, monkeypatch: pytest.MonkeyPatch, turns: budget.Turns
+) -> None:
+    decode, was_free = pixels.decode, []
 
-    def watch(*args: Any) -> Image.Image:
-        was_free.append(encoded.turns.take().acquire(blocking=False))
-        return decode(*args)
+    def watch(data: bytes, request: pixels.Request) -> Image.Image:
+        was_free.append(turns.take().acquire(blocking=False))
+        return decode(data, request)
 
-    monkeypatch.setattr(encoded.pixels, "decode", watch)
+    monkeypatch.setattr(pixels, "decode", watch)
     assert images.open_image(jpeg).decode().mode == "RGB"
     assert was_free == [False]
 
@@ -35,7 +38,7 @@ def test_an_image_that_fails_gives_its_turn_back(jpeg: bytes, monkeypatch: pytes
 
     image = images.open_image(jpeg)
     with monkeypatch.context() as patch:
-        patch.setattr(encoded.pixels, "decode", fail)
+        patch.setattr(pixels, "decode", fail)
         for _ in range(2):
             with pytest.raises(DamagedImageError):
                 image.decode()

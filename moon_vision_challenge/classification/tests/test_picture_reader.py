@@ -57,7 +57,8 @@ def test_the_next_part_is_read_while_the_model_works_and_no_more(
 ) -> None:
     for _ in range(6):
         create(jpeg)
-    reads, seen = Reads(monkeypatch), []
+    reads = Reads(monkeypatch)
+    seen: list[int] = []
 
     def answer(handler: fake.Handler) -> None:
         if handler.command == "GET":
@@ -79,9 +80,12 @@ def test_a_claim_of_one_part_needs_no_thread(
 ) -> None:
     threads: set[threading.Thread] = set()
     original = picture_reader._read_image
-    monkeypatch.setattr(
-        picture_reader, "_read_image", lambda row: (threads.add(threading.current_thread()), original(row))[1]
-    )
+
+    def read(inference: Inference) -> Image.Image:
+        threads.add(threading.current_thread())
+        return original(inference)
+
+    monkeypatch.setattr(picture_reader, "_read_image", read)
     for _ in range(2):
         create(jpeg)
     start_fake(fake.predicts(281))
