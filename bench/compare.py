@@ -1,4 +1,4 @@
-"""Compares this service with LitServe and BentoML on the same job, in the same run."""
+"""Compares this service with FastAPI, LitServe and BentoML on the same job, in the same run."""
 
 import statistics
 import subprocess
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from native.environment import ROOT, RUN_DIR, free_port
 from native.services import Services
 
-from . import load, running_services
+from . import load, model_server, running_services
 from .photo import photo
 from .table import median_ratio, table
 
@@ -62,10 +62,11 @@ def _table(results: dict[str, list[load.Load]], memory: dict[str, float]) -> str
             statistics.median(sum(each.cpu_ms.values()) for each in loads),
             statistics.median(each.p50_ms for each in loads),
             statistics.median(each.p95_ms for each in loads),
+            statistics.median(each.p99_ms for each in loads),
         ]
         for name, loads in results.items()
     }
-    for name, (rate, cpu_ms, p50_ms, p95_ms) in medians.items():
+    for name, (rate, cpu_ms, p50_ms, p95_ms, p99_ms) in medians.items():
         ratio = median_ratio([each.rate for each in results["ours"]], [each.rate for each in results[name]])
         parts = " + ".join(
             f"{statistics.median(each.cpu_ms[service] for each in results[name]):.1f}"
@@ -79,6 +80,7 @@ def _table(results: dict[str, list[load.Load]], memory: dict[str, float]) -> str
                 parts,
                 f"{p50_ms:.0f}",
                 f"{p95_ms:.0f}",
+                f"{p99_ms:.0f}",
                 f"{memory[name]:.0f}",
                 f"{ratio:.2f}",
             ]
@@ -90,6 +92,7 @@ def _table(results: dict[str, list[load.Load]], memory: dict[str, float]) -> str
         "of which web + model server",
         "p50 ms",
         "p95 ms",
+        "p99 ms",
         "memory MB",
         "our requests/s to theirs",
     ]
@@ -103,15 +106,21 @@ def _contestants(*, null: bool) -> Iterator[dict[str, Contestant]]:
         env = {"TF_SERVING_URL": stack.enter_context(running_services.null_model_server())} if null else {}
         own = stack.enter_context(running_services.service(*([] if null else ["model_server"]), "web", env=env))
         found = {"ours": _ours(own, image, null=null)}
-        for resizer, pillow in (("Pillow", "1"), ("our resizer", "0")):
-            for name, command, ready in (("LitServe", _litserve, "health"), ("BentoML", _bentoml, "readyz")):
+        if not null:
+            found["ours, OpenVINO"] = stack.enter_context(_ours_with_openvino(own, image))
+        for kind, env in VARIANTS.items():
+            if null and "OPENVINO" in env:
+                continue
+            for name, (command, ready) in SERVERS.items():
                 port = free_port()
                 url = f"http://127.0.0.1:{port}/predict"
-                env = {"NULL_MODEL": str(int(null)), "PILLOW": pillow, "BENTOML_DO_NOT_TRACK": "1"}
+                own_env = {"NULL_MODEL": str(int(null)), "BENTOML_DO_NOT_TRACK": "1", **env}
                 ready_url = f"http://127.0.0.1:{port}/{ready}"
-                pid = stack.enter_context(running_services.process(*command(port), ready=ready_url, cwd=PEERS, env=env))
+                pid = stack.enter_context(
+                    running_services.process(*command(port), ready=ready_url, cwd=PEERS, env=own_env)
+                )
                 request = load.multipart("/predict", urlsplit(url).netloc, {"image": image}, {})
-                found[f"{name}, {resizer}"] = Contestant(url, request, {"service": pid})
+                found[f"{name}, {kind}"] = Contestant(url, request, {"service": pid})
         yield found
 
 
@@ -122,6 +131,33 @@ def _ours(own: Services, image: bytes, *, null: bool) -> Contestant:
     return Contestant(url, request, {name: own.pid(name) for name in names})
 
 
+@contextmanager
+def _ours_with_openvino(own: Services, image: bytes) -> Iterator[Contestant]:
+    """A second web server and model server beside those that are measured with onnxruntime."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = (sys.executable, "-m", "config.web_server", "--port", str(port))
+    with model_server.started(MODEL.parent, "--runtime=openvino") as (model_url, model_pid):
+        env = {**own.env, "TF_SERVING_URL": model_url.partition("/v1/")[0]}
+        with running_services.process(*command, ready=f"{url}/livez", env=env) as pid:
+            request = running_services.photo_request(url, "/api/v0/inferences/", image)
+            yield Contestant(url, request, {"web": pid, "model_server": model_pid})
+
+
+def _fastapi(port: int) -> list[str]:
+    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    return [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "uvicorn",
+        "--no-access-log",
+        "--log-level",
+        "warning",
+        "fastapi_server:application",
+        *where,
+    ]
+
+
 def _litserve(port: int) -> list[str]:
     return [str(VENV / "bin" / "python"), "litserve_server.py", str(port)]
 
@@ -129,6 +165,14 @@ def _litserve(port: int) -> list[str]:
 def _bentoml(port: int) -> list[str]:
     where = ["--host", "127.0.0.1", "--port", str(port)]
     return [str(VENV / "bin" / "python"), "-m", "bentoml", "serve", "bentoml_service:Classify", *where]
+
+
+SERVERS = {"FastAPI": (_fastapi, "ready"), "LitServe": (_litserve, "health"), "BentoML": (_bentoml, "readyz")}
+VARIANTS = {
+    "Pillow": {"PILLOW": "1"},
+    "Pillow, OpenVINO": {"PILLOW": "1", "OPENVINO": "1"},
+    "our resizer": {"PILLOW": "0"},
+}
 
 
 def _make_venv() -> None:

@@ -62,12 +62,19 @@ def build(precision: Precision) -> Path:
 @contextmanager
 def served(models_dir: Path) -> Iterator[str]:
     """The native model server with these models; yields the URL of lite0."""
+    with started(models_dir) as (url, _):
+        yield url
+
+
+@contextmanager
+def started(models_dir: Path, *more_flags: str) -> Iterator[tuple[str, int]]:
+    """The same; yields also its process id."""
     port = free_port()
-    flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}")
+    flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}", *more_flags)
     command = ("-m", "moon_vision_challenge.model_server", f"--model_config_file={ROOT / 'models.config'}", *flags)
     url = f"http://127.0.0.1:{port}/v1/models/{NAME}"
-    with running_services.process(sys.executable, *command, ready=url):
-        yield url
+    with running_services.process(sys.executable, *command, ready=url) as pid:
+        yield url, pid
 
 
 def _pixels(images: int) -> np.ndarray:

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")"
 compile() { uv pip compile --quiet --universal --python-version=3.11 --generate-hashes "$@"; }
 # local first: it holds everything, and the others are cut from it, so that no two environments disagree about a version.
-compile local.in native.in base.in tracing.in model_server.in model_zoo.in --output-file=local.txt "$@"
+compile local.in native.in base.in tracing.in model_server.in openvino.in model_zoo.in --output-file=local.txt "$@"
 derive() {
   name=$1
   shift
@@ -16,6 +16,7 @@ derive native native.in base.in model_server.in model_zoo.in
 derive production base.in
 derive tracing tracing.in base.in
 derive model_server model_server.in
+derive openvino openvino.in model_server.in
 derive model_zoo model_zoo.in
 derive tensorflow tensorflow.in model_server.in model_zoo.in
 derive exports exports.in tensorflow.in model_server.in model_zoo.in --constraint=tensorflow.txt

@@ -21,6 +21,7 @@ from moon_vision_challenge.model_server.application import Application
 from moon_vision_challenge.model_server.bodies import BODY_TIMEOUT_S
 from moon_vision_challenge.model_server.config import ModelConfig, read_models_config
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
+from moon_vision_challenge.model_server.loading import Platform
 from moon_vision_challenge.model_server.monitoring import DEFAULT_PATH, RequestMetrics, read_path
 from moon_vision_challenge.model_server.registry import ModelRegistry
 from moon_vision_challenge.model_server.reload import Reloader
@@ -84,6 +85,12 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="number of concurrent model runs (default: the number of cores, %(default)s)",
     )
+    add(
+        "--runtime",
+        choices=["auto", Platform.ONNXRUNTIME.value, Platform.OPENVINO.value],
+        default="auto",
+        help="what runs model.onnx, unless its model_platform names it (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
@@ -131,7 +138,8 @@ def let_worker_be_stopped_while_it_loads() -> None:
 
 def load_application(configs: list[ModelConfig], metrics_path: str | None, flags: argparse.Namespace) -> Application:
     """Runs in the worker before it listens: the port opens when every model is available or has failed to load."""
-    registry = ModelRegistry(flags.model_root)
+    platform = Platform.ANY if flags.runtime == "auto" else Platform(flags.runtime)
+    registry = ModelRegistry(flags.model_root, default_platform=platform, threads=flags.inference_threads)
     registry.update(configs)
     Reloader(
         registry,

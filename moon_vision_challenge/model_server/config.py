@@ -34,6 +34,7 @@ class ModelConfig:
     name: str
     base_path: str
     model_platform: str = "tensorflow"
+    """What runs the model: one of loading.Platform."""
     version_policy: VersionPolicy = VersionPolicy()
     version_labels: Mapping[str, int] = field(default_factory=dict, hash=False)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moon_vision_challenge.model_server.config import ModelConfig, model_dir
+from moon_vision_challenge.model_server.loading import LoadOptions, Platform
 from moon_vision_challenge.model_server.runtime import Runtime
 from moon_vision_challenge.model_server.versions import ModelVersion, versions_on_disk
 
@@ -28,10 +29,17 @@ class _Model:
 
 
 class ModelRegistry:
-    """Many threads read it while one updates it. A reader sees the models before or after a change."""
+    """Many threads read it while one updates it. A reader sees the models before or after a change.
 
-    def __init__(self, model_root: Path | None) -> None:
+    Args:
+        default_platform: runs the models whose configuration leaves it open.
+        threads: how many runs a model makes at once.
+    """
+
+    def __init__(self, model_root: Path | None, *, default_platform: str = Platform.ANY, threads: int = 1) -> None:
         self._model_root = model_root
+        self._default_platform = default_platform
+        self._threads = threads
         self._models: Mapping[str, _Model] = {}
         self._problems: dict[str, str] = {}  # by model: why no version can be loaded
 
@@ -66,14 +74,16 @@ class ModelRegistry:
         if problem and problem != self._problems.get(config.name):
             logger.error("Model %s is NOT available: %s", config.name, problem)
         self._problems[config.name] = problem
-        return {number: ModelVersion(config.name, number, path) for number, path in paths.items()}
+        platform = self._default_platform if config.model_platform == Platform.ANY else config.model_platform
+        options = LoadOptions(platform=platform, threads=self._threads)
+        return {number: ModelVersion(config.name, number, path, options) for number, path in paths.items()}
 
     def _known(self, name: str) -> Mapping[int, ModelVersion]:
         return self._models[name].versions if name in self._models else {}
 
     def _must_load(self, version: ModelVersion) -> bool:
         known = self._known(version.name).get(version.version)
-        if known is None or known.path != version.path:
+        if known is None or (known.path, known.options) != (version.path, version.options):
             return True
         if known.runtime is not None:
             known.compare_files()

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from moon_vision_challenge.model_server.files import Snapshot, changed_files, take_snapshot
-from moon_vision_challenge.model_server.loading import load_runtime
+from moon_vision_challenge.model_server.loading import LoadOptions, load_runtime
 from moon_vision_challenge.model_server.runtime import ModelLoadError, Runtime
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class ModelVersion:
     name: str
     version: int
     path: Path
+    options: LoadOptions = field(default_factory=LoadOptions)
     state: VersionState = VersionState.LOADING
     error: str = ""
     """Why the version is not available."""
@@ -43,7 +44,7 @@ class ModelVersion:
         """End as AVAILABLE with a runtime, or as END with an error, which is logged. Others are not affected."""
         self._files = take_snapshot(self.path)
         try:
-            runtime = load_runtime(self.path)
+            runtime = load_runtime(self.path, **self.options)
             if self.has_other_files():
                 raise ModelLoadError("its files changed while they were being read. The server loads it again shortly.")
         except ModelLoadError as error:
@@ -81,7 +82,7 @@ class ModelVersion:
         """A request that holds the runtime keeps it until it is answered."""
         if self.runtime is not None:
             logger.info("Model %s version %d is unloaded", self.name, self.version)
-        return ModelVersion(self.name, self.version, self.path, VersionState.END)
+        return ModelVersion(self.name, self.version, self.path, self.options, VersionState.END)
 
 
 def versions_on_disk(directory: Path) -> dict[int, Path]:

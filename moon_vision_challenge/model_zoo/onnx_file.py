@@ -14,7 +14,7 @@ from onnx import TensorProto, external_data_helper, helper
 from moon_vision_challenge.model_zoo.errors import AddError
 from moon_vision_challenge.model_zoo.inspected import Inspected, Signature, Tensor
 
-SIGNATURES_PROPERTY = "serving_signatures"  # model_server.onnx_runtime reads it
+SIGNATURES_PROPERTY = "serving_signatures"  # model_server.onnx_signatures reads it
 
 _DTYPES = {"float": "DT_FLOAT", "double": "DT_DOUBLE", "float16": "DT_HALF", "bfloat16": "DT_BFLOAT16"}
 

@@ -1,4 +1,4 @@
-"""How much memory the images of a process may take at once."""
+"""How much the images of a process may take at once: memory, and processor cores."""
 
 import os
 import threading
@@ -68,8 +68,33 @@ class Reservation:
             self._size = size
 
 
+class Turns:
+    """Lets INFERENCE_DECODE_THREADS threads decode at a time. The others wait.
+
+    An image that has a core to itself is soon done. If all threads decode at once, each takes as long as all of them,
+    and the model waits for the first one.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._free: threading.Semaphore | None = None
+        self._lock = threading.Lock()
+
+    def take(self) -> threading.Semaphore:
+        """A context manager that holds a turn."""
+        with self._lock:
+            if self._free is None:  # a decoder process imports this module, too, and has no settings
+                self._free = threading.Semaphore(max(1, settings.INFERENCE_DECODE_THREADS))
+            return self._free
+
+
 memory = MemoryBudget()
 """The budget of this process."""
+turns = Turns()
+"""The turns of this process."""
 
 # A forked process has none of its parent's threads, so nothing in it would release what they hold.
 os.register_at_fork(after_in_child=memory.reset)
+os.register_at_fork(after_in_child=turns.reset)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from moon_vision_challenge.classification.exceptions import DamagedImageError, ImageTooLargeError, TruncatedImageError
 from moon_vision_challenge.classification.images import bmp, formats, gif, iso_media, jpeg, pixels, png, tiff, webp
-from moon_vision_challenge.classification.images.budget import memory
+from moon_vision_challenge.classification.images.budget import memory, turns
 from moon_vision_challenge.classification.images.decoder_pool import Cost, decoders, too_much_memory, too_much_time
 from moon_vision_challenge.classification.images.structure import STORED_RGB_BYTES, PartCounter, Parts, Structure
 
@@ -117,7 +117,8 @@ class EncodedImage:
             if self._is_isolated(min_side):
                 return decoders.decode(self._parts, request, self._cost)
             parts = self.structure.parts
-            return pixels.decode(self.data if parts is None else b"".join(parts), request)
+            with turns.take():
+                return pixels.decode(self.data if parts is None else b"".join(parts), request)
 
     def _request(self, min_side: int | None) -> pixels.Request:
         return pixels.Request(self.format, math.prod(self.size), self.structure.orientation, min_side)

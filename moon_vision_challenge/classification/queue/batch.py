@@ -1,7 +1,6 @@
 """One claim: reads its images, classifies them together, and gives each row its outcome."""
 
 import logging
-import math
 import random
 import time
 from collections.abc import Sequence, Set
@@ -9,9 +8,8 @@ from contextlib import nullcontext
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
-from PIL import Image
 
-from moon_vision_challenge.classification import events, images, journal, prediction, reuse
+from moon_vision_challenge.classification import events, journal, prediction, reuse
 from moon_vision_challenge.classification.abstract_classificator import Classification
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
@@ -22,8 +20,9 @@ from moon_vision_challenge.classification.exceptions import (
 )
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.prediction import VersionChoice
-from moon_vision_challenge.classification.queue import claims, outages
+from moon_vision_challenge.classification.queue import claims, outages, picture_reader
 from moon_vision_challenge.classification.queue.claims import AttemptOutcome
+from moon_vision_challenge.classification.queue.picture_reader import Picture
 from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.observability import metrics, tracing
 from moon_vision_challenge.observability.span import Kind, Span
@@ -33,14 +32,10 @@ logger = logging.getLogger(__name__)
 STORED_PREDICTIONS = 5
 """The number of most probable classes that a row keeps."""
 
-_MAX_PIXELS_AT_ONCE = 25_000_000
-"""A larger batch is classified in parts: Pillow keeps four bytes per pixel. A single picture may have more."""
-
 _INTERNAL_ERROR = {"code": "internal_error", "detail": "Internal error. It has been logged."}
 _UNSTORABLE = {"code": "invalid_prediction", "detail": "The model returned an unusable answer."}
 
 STATUS = Inference.STATUS
-Picture = tuple[Inference, Image.Image]
 
 
 def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
@@ -68,22 +63,10 @@ def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
 
 def _try(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
     outcomes: list[AttemptOutcome] = []
-    pictures: list[Picture] = []
-    pixels = 0
-    for number, inference in enumerate(inferences):
-        try:
-            pictures.append((inference, _read_image(inference)))
-        except StorageUnavailableError as error:  # each of the other rows would wait just as long
-            outcomes += [_failed(each, error) for each in inferences[number:]]
-            break
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not take the rest of the batch with it
-            outcomes.append(_failed(inference, error))
-            continue
-        pixels += math.prod(pictures[-1][1].size)
-        if pixels >= _MAX_PIXELS_AT_ONCE or len(pictures) == settings.INFERENCE_BATCH_SIZE:
-            outcomes += _classify_versions(pictures)
-            pictures, pixels = [], 0
-    return outcomes + _classify_versions(pictures)
+    for part in picture_reader.read_parts(inferences):
+        outcomes += [_failed(inference, error) for inference, error in part.failures]
+        outcomes += _classify_versions(part.pictures)
+    return outcomes
 
 
 def _report(outcomes: Sequence[AttemptOutcome], written: Set[int]) -> list[AttemptOutcome]:
@@ -157,12 +140,6 @@ def _after(outcome: AttemptOutcome) -> Inference:
     inference = outcome.inference
     inference.status, inference.label, inference.error = outcome.status, outcome.label, outcome.error
     return inference
-
-
-def _read_image(inference: Inference) -> Image.Image:
-    with inference.image.open("rb") as file:
-        image = images.open_image(file.read())
-    return image.decode(min_side=dispatcher[inference.model_type].min_image_side)
 
 
 def _classify_versions(pictures: Sequence[Picture]) -> list[AttemptOutcome]:

@@ -1,7 +1,9 @@
 """Claims are fair: owners alternate, and single rows come before those of jobs."""
 
+import math
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,6 +88,17 @@ def test_jobs_get_small_batches_while_single_rows_come(monkeypatch: pytest.Monke
     last.seen_at = time.monotonic() - 1000
     sizes.append(len(worker.claim_batch(queue="inferences")))
     assert sizes == [8, 2, 8]
+
+
+def test_one_single_row_does_not_make_the_batches_of_jobs_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 200.0, 201.0])
+    last = worker._LastSingle()
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    seen = []
+    for _ in range(3):
+        last.note()
+        seen.append(last.seen_at)
+    assert seen == [-math.inf, -math.inf, 201.0]
 
 
 def test_single_rows_of_owners_alternate_too() -> None:

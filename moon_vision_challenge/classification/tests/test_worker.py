@@ -6,7 +6,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from moon_vision_challenge.classification.classificators import EfficientNetLite0Classificator
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import batch, claims, sweep, worker
+from moon_vision_challenge.classification.queue import batch, claims, picture_reader, sweep, worker
 from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests.pictures import encode, gradient
@@ -56,7 +56,7 @@ def test_a_large_claim_asks_the_model_about_one_batch_at_a_time(
 def test_of_large_pictures_only_some_are_in_memory_at_once(
     start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_MAX_PIXELS_AT_ONCE", 2 * 60 * 40)
+    monkeypatch.setattr(picture_reader, "_MAX_PIXELS_AT_ONCE", 2 * 60 * 40)
     for _ in range(5):
         create(encode(gradient(60, 40), "PNG"))
     server = start_fake(fake.predicts(281))

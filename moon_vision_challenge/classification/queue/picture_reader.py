@@ -1,0 +1,98 @@
+"""The images of a claim, read and decoded in parts. While the model works on one part, a thread reads the next one."""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from PIL import Image
+
+from moon_vision_challenge.classification import images
+from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+from moon_vision_challenge.classification.models import Inference
+
+Picture = tuple[Inference, Image.Image]
+
+_MAX_PIXELS_AT_ONCE = 12_500_000
+"""A part ends here: Pillow keeps four bytes per pixel, and two parts are in memory. A single picture may have more."""
+
+
+@dataclass
+class Part:
+    """Rows that go to the model together, and rows whose image cannot be read."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    failures: list[tuple[Inference, Exception]] = field(default_factory=list)
+    pixels: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.pixels >= _MAX_PIXELS_AT_ONCE or len(self.pictures) == settings.INFERENCE_BATCH_SIZE
+
+
+def read_parts(inferences: Sequence[Inference]) -> Iterator[Part]:
+    """Read the images of claimed rows, INFERENCE_BATCH_SIZE per part, in their order."""
+    parts = _parts(inferences)
+    return parts if len(inferences) <= settings.INFERENCE_BATCH_SIZE else _read_ahead(parts)
+
+
+def _parts(inferences: Sequence[Inference]) -> Iterator[Part]:
+    part = Part()
+    for number, inference in enumerate(inferences):
+        try:
+            image = _read_image(inference)
+        except StorageUnavailableError as error:  # each of the other rows would wait just as long
+            part.failures += [(each, error) for each in inferences[number:]]
+            break
+        except Exception as error:  # noqa: BLE001  # whatever it is, it must not take the rest of the batch with it
+            part.failures.append((inference, error))
+            continue
+        part.pictures.append((inference, image))
+        part.pixels += math.prod(image.size)
+        if part.is_full:
+            yield part
+            part = Part()
+    yield part
+
+
+def _read_image(inference: Inference) -> Image.Image:
+    with inference.image.open("rb") as file:
+        image = images.open_image(file.read())
+    return image.decode(min_side=dispatcher[inference.model_type].min_image_side)
+
+
+class _Reader:
+    """One thread of this process. It stays, because a client of S3 belongs to one thread and takes long to make."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+        os.register_at_fork(after_in_child=self.start_anew)  # a fork has no threads
+
+    def start_anew(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+
+    def next_of(self, parts: Iterator[Part]) -> "Future[Part | None]":
+        """Log lines of the thread are about what those of the caller are about."""
+        return self._pool.submit(copy_context().run, _next, parts)
+
+
+def _next(parts: Iterator[Part]) -> Part | None:
+    return next(parts, None)
+
+
+_reader = _Reader()
+
+
+def _read_ahead(parts: Iterator[Part]) -> Iterator[Part]:
+    ahead = _reader.next_of(parts)
+    try:
+        while (part := ahead.result()) is not None:
+            ahead = _reader.next_of(parts)
+            yield part
+            del part  # its pictures, before the next but one is read
+    finally:
+        wait([ahead])
