@@ -61,6 +61,18 @@ def stand_by(**_: object) -> None:
     standby.start()
 
 
+@celeryd_after_setup.connect
+def show_that_this_worker_is_alive(**_: object) -> None:
+    """For liveness probes, which must not fail because Redis is down."""
+    if settings.WORKER_LIVENESS_FILE:
+        # Only a worker needs it. It is below stand_by, which forks before threads start.
+        from moon_vision_challenge.health.worker_liveness import WorkerLiveness
+
+        liveness = WorkerLiveness(Path(settings.WORKER_LIVENESS_FILE))
+        heartbeat_sent.connect(lambda **_: liveness.note_heartbeat(), weak=False)
+        liveness.start()
+
+
 @worker_process_shutdown.connect
 def send_traces(**_: object) -> None:
     """Celery's processes end without exit handlers."""
