@@ -15,6 +15,7 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
+from celery.utils.dispatch import Signal
 from django.conf import settings
 
 from moon_vision_challenge.health import sightings
@@ -62,14 +63,23 @@ def stand_by(**_: object) -> None:
 
 
 @celeryd_after_setup.connect
-def show_that_this_worker_is_alive(**_: object) -> None:
-    """For liveness probes, which must not fail because Redis is down."""
-    if settings.WORKER_LIVENESS_FILE:
-        # Only a worker needs it. It is below stand_by, which forks before threads start.
-        from moon_vision_challenge.health.worker_liveness import WorkerLiveness
+def show_that_a_worker_is_alive(**_: object) -> None:
+    """It is below stand_by, which forks before threads start."""
+    _show_that_this_process_is_alive(heartbeat_sent)
 
-        liveness = WorkerLiveness(Path(settings.WORKER_LIVENESS_FILE))
-        heartbeat_sent.connect(lambda **_: liveness.note_heartbeat(), weak=False)
+
+@beat_init.connect
+def show_that_beat_is_alive(**_: object) -> None:
+    _show_that_this_process_is_alive(after_task_publish)
+
+
+def _show_that_this_process_is_alive(sent: Signal) -> None:
+    """For liveness probes, which must not fail because Redis is down."""
+    if settings.LIVENESS_FILE:
+        from moon_vision_challenge.health.process_liveness import ProcessLiveness  # only workers and beat need it
+
+        liveness = ProcessLiveness(Path(settings.LIVENESS_FILE))
+        sent.connect(lambda **_: liveness.note_sent(), weak=False)
         liveness.start()
 
 

@@ -30,4 +30,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE moon_vision_migrations IN SCHEMA public
 
 -- These tables only: others hold hashes of tokens, and secrets of webhooks. Before the first migration, there are none.
 SELECT format('GRANT SELECT ON %I TO moon_vision_metrics', tablename) FROM pg_tables
-WHERE schemaname = 'public' AND tablename IN ('classification_inference', 'django_migrations') \gexec
+WHERE schemaname = 'public' AND tablename IN ('classification_inference', 'classification_outage', 'django_migrations') \gexec
+-- How many deliveries are due, for KEDA: deploy/kubernetes/components/autoscaling/webhooks.yml
+SELECT 'GRANT SELECT (status, next_attempt_at) ON webhooks_webhookdelivery TO moon_vision_metrics' FROM pg_tables
+WHERE schemaname = 'public' AND tablename = 'webhooks_webhookdelivery' \gexec

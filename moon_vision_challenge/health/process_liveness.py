@@ -1,6 +1,7 @@
-"""Whether a worker still runs, for liveness probes: a restart must be able to mend what they report.
+"""Whether a worker or beat still runs, for liveness probes: a restart must be able to mend what they report.
 
-A worker without Redis is alive. It processes the queue from the database, and reconnects by itself.
+Without Redis, both are alive. A worker then processes the queue from the database. Both reconnect by themselves, and
+sooner than a cluster restarts a container that it has restarted before.
 """
 
 import logging
@@ -19,11 +20,11 @@ _SILENT_S = 180.0
 """After an outage of Redis, Celery may wait 30 s before it connects again."""
 
 
-class WorkerLiveness:
-    """Touches a file, unless the worker sends no heartbeats although Redis takes messages.
+class ProcessLiveness:
+    """Touches a file, unless the process sends nothing although Redis takes messages.
 
     Args:
-        takes_messages: whether Redis does. It is asked only while no heartbeat comes.
+        takes_messages: whether Redis does. It is asked only while the process sends nothing.
         clock: returns seconds.
     """
 
@@ -39,7 +40,7 @@ class WorkerLiveness:
         self._clock = clock
         self._excused_at = clock()
 
-    def note_heartbeat(self) -> None:
+    def note_sent(self) -> None:
         self._excused_at = self._clock()
 
     def check(self) -> None:
@@ -47,12 +48,12 @@ class WorkerLiveness:
         if silent_s > _QUIET_S and not self._takes_messages():
             self._excused_at = self._clock()
         elif silent_s > _SILENT_S:
-            logger.error("this worker has sent no heartbeat for %.0f s, although Redis takes messages", silent_s)
+            logger.error("nothing has been sent for %.0f s, although Redis takes messages", silent_s)
             return
         self._file.touch()
 
     def start(self) -> None:
-        """In a thread of the worker's main process: where that hangs as a whole, the file gets old, too."""
+        """Check in a thread of this process: if it hangs as a whole, the file gets old, too."""
         self.check()
         threading.Thread(target=self._run, name="liveness", daemon=True).start()
 

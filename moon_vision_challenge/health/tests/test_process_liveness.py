@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from moon_vision_challenge.health.worker_liveness import WorkerLiveness
+from moon_vision_challenge.health.process_liveness import ProcessLiveness
 
 
 class Machine:
-    """A worker's surroundings, of which a test moves the time."""
+    """The surroundings of a worker or of beat, of which a test moves the time."""
 
     def __init__(self, file: Path) -> None:
         self.now, self.redis_is_up, self.asked = 1000.0, True, 0
         self.file = file
-        self.liveness = WorkerLiveness(file, takes_messages=self._takes_messages, clock=lambda: self.now)
+        self.liveness = ProcessLiveness(file, takes_messages=self._takes_messages, clock=lambda: self.now)
 
     def is_alive_after(self, seconds: float) -> bool:
         """Whether a check, this much later, touches the file."""
@@ -40,7 +40,7 @@ def test_a_worker_that_starts_is_alive(machine: Machine) -> None:
 
 def test_a_worker_with_heartbeats_is_alive_without_a_question_to_redis(machine: Machine) -> None:
     for _ in range(100):
-        machine.liveness.note_heartbeat()
+        machine.liveness.note_sent()
         assert machine.is_alive_after(10)
     assert machine.asked == 0
 
@@ -55,11 +55,11 @@ def test_a_worker_has_time_to_connect_when_redis_is_back(machine: Machine) -> No
     assert machine.is_alive_after(3600)
     machine.redis_is_up = True
     assert machine.is_alive_after(120)
-    machine.liveness.note_heartbeat()
+    machine.liveness.note_sent()
     assert machine.is_alive_after(120)
 
 
 def test_a_worker_that_ignores_redis_is_not_alive(machine: Machine) -> None:
     assert not machine.is_alive_after(200)
-    machine.liveness.note_heartbeat()
+    machine.liveness.note_sent()
     assert machine.is_alive_after(10)
