@@ -17,6 +17,7 @@ ALTER ROLE moon_vision_metrics LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLI
 ALTER DATABASE :"database" OWNER TO moon_vision_migrations;
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"database" TO moon_vision, moon_vision_metrics;
+GRANT TEMPORARY ON DATABASE :"database" TO moon_vision; -- manage.py reconcile_media
 ALTER SCHEMA public OWNER TO moon_vision_migrations;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO moon_vision, moon_vision_metrics;
