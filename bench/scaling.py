@@ -1,6 +1,6 @@
 """`python -m bench.scaling`: the simulation of the queue, fitted on one process, beside runs with two and three.
 
-The model only waits (bench/slow_model_server.py), so the cores of this machine are not the limit. Inferences arrive at
+The model only waits (bench/slow_model_server.py), so that few cores suffice. Inferences arrive at
 random. Of the runs with two and three processes, the simulation gets the times of arrival, and nothing else.
 """
 

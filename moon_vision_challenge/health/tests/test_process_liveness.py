@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from moon_vision_challenge.classification.tests.service import Service
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 from moon_vision_challenge.health.process_liveness import ProcessLiveness
 
 
@@ -63,3 +65,18 @@ def test_a_worker_that_ignores_redis_is_not_alive(machine: Machine) -> None:
     assert not machine.is_alive_after(200)
     machine.liveness.note_sent()
     assert machine.is_alive_after(10)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", ["worker", "webhook_worker", "beat"])
+def test_a_real_process_is_alive_while_redis_is_down(name: str, service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "alive"
+    service.start(name, LIVENESS_FILE=str(file))
+    service.services.kill("redis")
+    try:
+        for _ in range(5):  # for longer than a process may be quiet
+            file.unlink(missing_ok=True)
+            wait_for(file.exists, "a sign of life")
+    finally:
+        service.services.start("redis")
+        service.services.wait_until_ready("redis", timeout_s=LIMIT_S)
