@@ -92,6 +92,13 @@ audit: ## Look up known vulnerabilities of the locked packages; fails if that is
 	@.venv/bin/uv pip sync --quiet --python $(AUDIT_VENV)/bin/python --require-hashes requirements/audit.txt
 	@PATH="$(CURDIR)/$(AUDIT_VENV)/bin:$$PATH" requirements/audit.sh $(ARGS)
 
+KUBERNETES_VENV := .run/kubernetes-venv
+kubernetes: ## Validate deploy/kubernetes/ without a cluster
+	@native/bootstrap.sh local
+	@test -x $(KUBERNETES_VENV)/bin/python || .venv/bin/uv venv --quiet --clear --python .venv/bin/python $(KUBERNETES_VENV)
+	@.venv/bin/uv pip sync --quiet --python $(KUBERNETES_VENV)/bin/python --require-hashes requirements/kubernetes.txt
+	$(KUBERNETES_VENV)/bin/python deploy/kubernetes/validate.py
+
 lock: ## Regenerate requirements/*.txt from the *.in files: make lock ARGS=--upgrade
 	@native/bootstrap.sh local
 	PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
@@ -102,7 +109,7 @@ clean: ## Remove what can be rebuilt (environments, caches, logs); keeps models,
 chaos: ## Kill services at random while posting inferences, and check that nothing is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
-.PHONY: help run demo manage token test test_e2e schema lint hooks docs bench audit lock clean chaos
+.PHONY: help run demo manage token test test_e2e schema lint hooks docs bench audit kubernetes lock clean chaos
 
 ##@ Models
 

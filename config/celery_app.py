@@ -15,6 +15,7 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
+from celery.utils.dispatch import Signal
 from django.conf import settings
 
 from moon_vision_challenge.health import sightings
@@ -59,6 +60,27 @@ def stand_by(**_: object) -> None:
     worker_shutting_down.connect(lambda **_: standby.stop(), weak=False)
     worker_shutdown.connect(lambda **_: standby.join(), weak=False)
     standby.start()
+
+
+@celeryd_after_setup.connect
+def show_that_a_worker_is_alive(**_: object) -> None:
+    """It is below stand_by, which forks before threads start."""
+    _show_that_this_process_is_alive(heartbeat_sent)
+
+
+@beat_init.connect
+def show_that_beat_is_alive(**_: object) -> None:
+    _show_that_this_process_is_alive(after_task_publish)
+
+
+def _show_that_this_process_is_alive(sent: Signal) -> None:
+    """For liveness probes, which must not fail because Redis is down."""
+    if settings.LIVENESS_FILE:
+        from moon_vision_challenge.health.process_liveness import ProcessLiveness  # only workers and beat need it
+
+        liveness = ProcessLiveness(Path(settings.LIVENESS_FILE))
+        sent.connect(lambda **_: liveness.note_sent(), weak=False)
+        liveness.start()
 
 
 @worker_process_shutdown.connect

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m config.web_server", description=__doc__)
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--host", default="127.0.0.1", help="address to listen on; :: for all, also of IPv4 (default: %(default)s)")
     add("--port", type=int, default=8000, help="(default: %(default)s)")
     add("--workers", type=int, default=2, help="processes (default: %(default)s)")
     add("--threads", type=int, default=4, help="concurrent requests in each process (default: %(default)s)")

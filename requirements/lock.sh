@@ -22,6 +22,7 @@ derive tensorflow tensorflow.in model_server.in model_zoo.in
 derive exports exports.in tensorflow.in model_server.in model_zoo.in --constraint=tensorflow.txt
 derive docs docs.in
 derive audit audit.in
+derive kubernetes kubernetes.in
 compile uv.in --output-file=uv.txt "$@"
 compile redis.in --output-file=redis.txt "$@"
 compile model_packages.in --output-file=model_packages.txt "$@"

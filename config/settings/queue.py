@@ -64,6 +64,8 @@ CELERY_DB_REUSE_MAX = 10_000
 CELERY_WORKER_CONCURRENCY = env.int("CELERY_WORKER_CONCURRENCY", default=2)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 WORKER_HEARTBEAT_FILE = env.str("WORKER_HEARTBEAT_FILE", default="")  # touched every two seconds, for health checks
+# Touched every ten seconds by workers and beat while a restart would not help them, with or without Redis
+LIVENESS_FILE = env.str("LIVENESS_FILE", default="")
 CELERY_BEAT_SCHEDULE = {
     "sweep-inferences": {
         "task": "moon_vision_challenge.classification.tasks.sweep_inferences",

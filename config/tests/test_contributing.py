@@ -86,4 +86,4 @@ def test_the_workflow_runs_what_ci_run_lists() -> None:
 def test_an_unknown_part_of_ci_is_refused() -> None:
     done = subprocess.run([ROOT / ".ci" / "run", "nativ"], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 2
-    assert "native, coverage, hostile, tensorflow, audit, containers or production" in done.stderr
+    assert "native, coverage, hostile, tensorflow, audit, kubernetes, containers or production" in done.stderr

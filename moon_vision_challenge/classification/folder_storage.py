@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,18 @@ class MediaFolderStorage(FileSystemStorage):
         """As on S3, a folder that does not exist is empty. Raises StorageUnavailableError."""
         with _translated_errors():
             return super().listdir(path) if Path(self.path(path)).exists() else ([], [])
+
+    def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        """The name and the time of each file in a folder, one by one. Raises StorageUnavailableError."""
+        with _translated_errors():
+            path = Path(self.path(folder))
+            if not path.exists():
+                return
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # it has just been deleted
+                        if entry.is_file():
+                            yield f"{folder}/{entry.name}", datetime.fromtimestamp(entry.stat().st_mtime, UTC)
 
     def stored_bytes(self) -> int:
         """The size of all files. Raises StorageUnavailableError."""

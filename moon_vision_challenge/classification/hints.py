@@ -24,6 +24,7 @@ HINTS = {
     "worker_lost": (
         "Its workers died, perhaps of this image. Look for killed workers in their log. Retry once, or delete the row."
     ),
+    "image_lost": "A restore did not bring the image back. Ask the client to send it again, and delete the row.",
     "internal_error": "A bug, perhaps in the class of this model. The worker's log has the traceback, with this id.",
 }
 

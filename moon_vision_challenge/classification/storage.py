@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 from boto3.exceptions import Boto3Error
@@ -52,6 +53,21 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
             "ResponseCacheControl": f"private, max-age={valid_s}",
         }
         return str(super().url(name, parameters=parameters, expire=valid_s))
+
+    def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        """The name and the time of each file in a folder, a thousand per request. Raises StorageUnavailableError."""
+        prefix, token = f"{self.location}/", ""
+        while True:
+            with self._call():
+                page = self.bucket.meta.client.list_objects_v2(
+                    Bucket=self.bucket_name,
+                    Prefix=f"{prefix}{folder}/",
+                    **({"ContinuationToken": token} if token else {}),
+                )
+            for each in page.get("Contents", []):
+                yield str(each["Key"]).removeprefix(prefix), each["LastModified"]
+            if not (token := page.get("NextContinuationToken", "")):
+                return
 
     def stored_bytes(self) -> int:
         """The size of all files, from a list of them. Raises StorageUnavailableError."""

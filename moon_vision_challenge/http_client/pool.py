@@ -17,6 +17,8 @@ from moon_vision_challenge.http_client.errors import (
 )
 from moon_vision_challenge.http_client.handle import QUICK_EXIT, new_handle, set_body, set_headers
 
+CONNECTION_LIFETIME_S = 60
+"""A load balancer chooses a server for each connection. Without an end, a server that is added would get none."""
 _BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
 
 
@@ -109,6 +111,7 @@ class Pool:
     def _new_handle(self) -> pycurl.Curl:
         curl = new_handle(self._headers)
         curl.setopt(pycurl.DNS_CACHE_TIMEOUT, 0)  # a recreated container has another address
+        curl.setopt(pycurl.MAXLIFETIME_CONN, CONNECTION_LIFETIME_S)
         curl.setopt(QUICK_EXIT, 1)  # without it, a timeout waits for the lookup to end
         # One system call each for a request with an image and for its response.
         curl.setopt(pycurl.UPLOAD_BUFFERSIZE, 512 * 1024)

@@ -64,9 +64,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        client = transport.get_extra_info("peername") or ("", 0)
+        host, *client_port = transport.get_extra_info("peername") or ("", 0)
+        client = (host.removeprefix("::ffff:") if "." in host else host, client_port[0])  # IPv4, where both are served
         server = transport.get_extra_info("sockname") or ("", 0)
-        self._base = base_environ(client[:2], server[:2], is_multiprocess=self._runner.is_multiprocess)
+        self._base = base_environ(client, server[:2], is_multiprocess=self._runner.is_multiprocess)
         if not self._register.add(self):
             self._refuse(overloaded("Too many connections are open."))
 

@@ -34,13 +34,24 @@ class CannotListenError(Exception):
     """The address is in use, or does not belong to this machine."""
 
 
+ANY = "::"
+"""The host that stands for all addresses of this machine, of IPv6 and of IPv4."""
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """Raises CannotListenError with a sentence for the operator."""
+    """ANY takes connections over IPv4, too, and over IPv4 only where the machine has no IPv6.
+
+    Raises CannotListenError with a sentence for the operator.
+    """
+    if host == ANY and not socket.has_dualstack_ipv6():
+        host = "0.0.0.0"  # noqa: S104 - all addresses are meant
     with contextlib.ExitStack() as stack:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             listener = stack.enter_context(socket.socket(family, kind, protocol))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if host == ANY:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # the kernel's default may be 1
             listener.bind(address)
             listener.listen(BACKLOG)
         except OSError as error:

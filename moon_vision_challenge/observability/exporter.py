@@ -38,7 +38,7 @@ def make_application(folder: Path, collectors: Sequence[Callable[[], Iterable[Me
         collectors: each returns metrics that no process counts, such as the length of the queue.
     """
     registry = CollectorRegistry()
-    for collect in (lambda: sample_files.collect(folder), _describe_build, *collectors):
+    for collect in (lambda: sample_files.collect(folder), *collectors):
         registry.register(FunctionCollector(collect))
     metrics_page = make_wsgi_app(registry)
 
@@ -52,7 +52,7 @@ def make_application(folder: Path, collectors: Sequence[Callable[[], Iterable[Me
     return application
 
 
-def _describe_build() -> Iterable[Metric]:
+def describe_build() -> Iterable[Metric]:
     build = GaugeMetricFamily("moon_vision_build_info", "The release that runs. Always 1.", labels=["version"])
     build.add_metric([__version__], 1)
     return [build]

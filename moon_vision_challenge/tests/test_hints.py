@@ -14,7 +14,7 @@ OF_REQUESTS = {
 
 
 def codes_of_rows() -> list[str]:
-    found, causes = {"worker_lost", "internal_error"}, ClassificationError.__subclasses__()
+    found, causes = {"worker_lost", "image_lost", "internal_error"}, ClassificationError.__subclasses__()
     while causes:
         cause = causes.pop()
         causes += cause.__subclasses__()

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from threading import Event
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
 
 import pytest
 
 from moon_vision_challenge.http_client import ConnectionBrokenError, DeadlineExceededError, Pool, RequestFailedError
+from moon_vision_challenge.http_client import pool as pool_module
 from moon_vision_challenge.tests.dns_server import Resolve
 from moon_vision_challenge.tests.peer import OK, Peer
 from native.environment import free_port
@@ -142,3 +144,41 @@ class Fixed(Peer):
 
     def __init__(self, port: int, body: bytes) -> None:
         super().__init__(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body), port=port)
+
+
+class CountingServer(ThreadingHTTPServer):
+    """Keeps connections open, and counts them."""
+
+    daemon_threads = True
+    connections = 0
+
+    def process_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)
+
+
+class EmptyAnswer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Not on standard error."""
+
+
+def test_connections_end_so_that_a_balancer_can_choose_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "CONNECTION_LIFETIME_S", 1)
+    pool, end = Pool([]), time.monotonic() + 600
+    with CountingServer(("127.0.0.1", 0), EmptyAnswer) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        requests = 0
+        while server.connections < 2:
+            assert time.monotonic() < end
+            pool.request(url, None, connect_timeout_s=60, timeout_s=60)
+            requests += 1
+        server.shutdown()
+    assert requests > 2

@@ -17,6 +17,7 @@ ALTER ROLE moon_vision_metrics LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLI
 ALTER DATABASE :"database" OWNER TO moon_vision_migrations;
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"database" TO moon_vision, moon_vision_metrics;
+GRANT TEMPORARY ON DATABASE :"database" TO moon_vision; -- manage.py reconcile_media
 ALTER SCHEMA public OWNER TO moon_vision_migrations;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO moon_vision, moon_vision_metrics;
@@ -30,4 +31,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE moon_vision_migrations IN SCHEMA public
 
 -- These tables only: others hold hashes of tokens, and secrets of webhooks. Before the first migration, there are none.
 SELECT format('GRANT SELECT ON %I TO moon_vision_metrics', tablename) FROM pg_tables
-WHERE schemaname = 'public' AND tablename IN ('classification_inference', 'django_migrations') \gexec
+WHERE schemaname = 'public' AND tablename IN ('classification_inference', 'classification_outage', 'django_migrations') \gexec
+-- How many deliveries are due, for KEDA: deploy/kubernetes/components/autoscaling/webhooks.yml
+SELECT 'GRANT SELECT (status, next_attempt_at) ON webhooks_webhookdelivery TO moon_vision_metrics' FROM pg_tables
+WHERE schemaname = 'public' AND tablename = 'webhooks_webhookdelivery' \gexec

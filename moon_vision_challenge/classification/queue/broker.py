@@ -5,7 +5,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 _TIMEOUT_S = 1.0
-_KEY = "moon_vision:broker_takes_messages"
+_KEY = "moon_vision:seen:takes_messages"  # beat may write there, too: compose/production/redis/start
 
 
 def takes_messages() -> bool:

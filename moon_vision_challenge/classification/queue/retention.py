@@ -89,7 +89,7 @@ def delete_orphaned_files(end: float | None = None) -> int:
         end: of `clock`. A folder that takes longer is continued by the next run.
     """
     newest = f"{timezone.now() - 2 * _DAY:%Y/%m/%d}"
-    days = sorted(day for day in _days() if day <= newest)
+    days = sorted(day for day in stored_days() if day <= newest)
     if not days:
         return 0
     done = cache.get(_CURSOR, "")
@@ -123,9 +123,10 @@ def _delete_orphans(names: Sequence[str]) -> int:
     return len(orphans)
 
 
-def _days(prefix: str = "", depth: int = 3) -> Iterator[str]:
+def stored_days(prefix: str = "", depth: int = 3) -> Iterator[str]:
+    """The folders of images, such as 2026/01/31. Raises StorageUnavailableError."""
     for folder in default_storage.listdir(f"{_ROOT}/{prefix}")[0]:
         if depth > 1:
-            yield from _days(f"{prefix}{folder}/", depth - 1)
+            yield from stored_days(f"{prefix}{folder}/", depth - 1)
         else:
             yield f"{prefix}{folder}"

@@ -94,7 +94,7 @@ def load() -> Service:
 
 
 if __name__ == "__main__":
-    listener = listen("127.0.0.1", 0)
+    listener = listen(sys.argv[4], 0)
     print(listener.getsockname()[1], flush=True)  # noqa: T201 - the test reads it
     vars(worker).update(json.loads(sys.argv[3]))
     sys.exit(Supervisor(load, listener, processes=int(sys.argv[1])).run())

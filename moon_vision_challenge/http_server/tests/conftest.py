@@ -93,8 +93,11 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> Non
 
 
 @contextmanager
-def running(*, processes: int = 1, constants: Mapping[str, float] | None = None, **limits: float) -> Iterator[Server]:
-    command = [sys.executable, "-m", APPLICATION, str(processes), json.dumps(limits), json.dumps(constants or {})]
+def running(
+    *, processes: int = 1, constants: Mapping[str, float] | None = None, host: str = "127.0.0.1", **limits: float
+) -> Iterator[Server]:
+    options = [str(processes), json.dumps(limits), json.dumps(constants or {}), host]
+    command = [sys.executable, "-m", APPLICATION, *options]
     with subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout
         server = Server(int(process.stdout.readline()), process)

@@ -98,3 +98,17 @@ def test_processes_end_with_their_parent(start_server: StartServer) -> None:
 def test_a_taken_port_is_reported(server: Server) -> None:
     with pytest.raises(CannotListenError, match=f"Cannot listen on 127.0.0.1:{server.port}: Address already in use"):
         listen("127.0.0.1", server.port)
+
+
+def test_all_addresses_are_those_of_ipv6_and_of_ipv4(start_server: StartServer) -> None:
+    port = start_server(host="::").port
+    for host in ("127.0.0.1", "::1"):
+        with socket.create_connection((host, port), timeout=TIMEOUT_S) as client:
+            client.sendall(request("GET", "/", "Connection: close"))
+            assert told(read_all(client))["REMOTE_ADDR"] == host
+
+
+def test_all_addresses_are_those_of_ipv4_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with listen("::", 0) as listener:
+        assert listener.family == socket.AF_INET

@@ -1,0 +1,60 @@
+"""Finds rows without their image file, and image files without a row: python manage.py reconcile_media
+
+It only counts, unless it gets --apply. Run it after a restore: docs/operations.md.
+"""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.files.storage import default_storage
+from django.core.management.base import BaseCommand, CommandError
+
+from moon_vision_challenge.accounts import audit
+from moon_vision_challenge.accounts.command_line import actor, duration
+from moon_vision_challenge.classification import reconciliation
+from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+
+
+class Command(BaseCommand):
+    help = "Finds inferences without an image file, and image files without an inference."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--apply", action="store_true", help="end these rows, and delete these files")
+        parser.add_argument(
+            "--grace",
+            type=duration,
+            default=duration("1h"),
+            metavar="AGE",
+            help="leave rows and files alone that are younger (default: 1h)",
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        findings = reconciliation.Findings()
+        try:
+            default_storage.check()  # type: ignore[attr-defined]  # ours have it
+            days = list(reconciliation.days())
+            if options["apply"]:
+                _refuse_an_empty_store(days)
+            for day in days:
+                reconciliation.reconcile_day(day, findings, grace=options["grace"], apply=options["apply"])
+        except StorageUnavailableError as error:
+            raise CommandError(f"The image store does not answer. Run the command again. {error}") from error
+        self.stdout.write(
+            f"{findings.files} files\n"
+            f"{findings.files_without_row} files without a row: {_done(options, 'deleted')}\n"
+            f"{findings.pending_without_file} waiting rows without their file: {_done(options, 'failed')}\n"
+            f"{findings.ended_without_file} ended rows without their file: {_done(options, 'kept, without an image')}"
+        )
+        if options["apply"]:
+            audit.record("media.reconcile", actor=actor(), **vars(findings))
+
+
+def _done(options: dict[str, Any], done: str) -> str:
+    return done if options["apply"] else f"--apply: {done}"
+
+
+def _refuse_an_empty_store(days: list[str]) -> None:
+    """Most likely, it is not mounted, or it is another bucket."""
+    files = (file for day in days for file in default_storage.files(f"inferences/{day}"))  # type: ignore[attr-defined]
+    if days and next(files, None) is None:
+        raise CommandError("The image store has no file at all. Check DJANGO_MEDIA_ROOT, or the bucket and its prefix.")
