@@ -125,6 +125,8 @@ class OnnxModel:
                 free = all(tensor.shape[:1] == (-1,) for tensor in [*inputs.values(), *outputs.values()])
                 if free and raw == set(inputs):
                     self._split.add(name)
+                    if len(self._inputs) == len(self._outputs) == len(outputs) == 1:  # the same items, as an array
+                        self._split.add(DEFAULT_SIGNATURE)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelLoadError(f"its metadata property {SIGNATURES_PROPERTY} is malformed: {error!r}") from error
 
@@ -156,7 +158,7 @@ class OnnxModel:
         signature = self._signatures[signature_name]
         for alias in self._raw.get(signature_name, set()):
             self._check_raw(self._inputs[signature.inputs[alias].name], inputs[alias])
-        count = max(map(len, inputs.values())) if signature_name in self._split else 1
+        count = max(sum(items.shape[:1]) for items in inputs.values()) if signature_name in self._split else 1
         if count <= _ITEMS_A_RUN:
             return [inputs]
         return [
