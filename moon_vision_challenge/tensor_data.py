@@ -77,7 +77,7 @@ def to_binary(array: "np.ndarray[Any, Any]", datatype: str) -> bytes | memoryvie
         items = [_encoded(item) for item in array.flat]
         return b"".join(chain.from_iterable((struct.pack("<I", len(item)), item) for item in items))
     ordered = np.ascontiguousarray(array, DATATYPES[datatype])
-    return memoryview(ordered.reshape(-1).view(np.uint8)) if ordered.size else b""
+    return ordered.reshape(-1).view(np.uint8).data if ordered.size else b""
 
 
 def from_binary(data: memoryview, datatype: str, shape: Sequence[int]) -> "np.ndarray[Any, Any]":
@@ -95,7 +95,8 @@ def from_binary(data: memoryview, datatype: str, shape: Sequence[int]) -> "np.nd
 def _split(data: memoryview, count: int) -> list[bytes]:
     if 4 * count > len(data):
         raise TensorError(f"{len(data)} bytes are too few for {count} items of BYTES")
-    items, position = [], 0
+    items: list[bytes] = []
+    position = 0
     for _ in range(count):
         end = position + 4
         length = int.from_bytes(data[position:end], "little") if end <= len(data) else len(data)
@@ -124,12 +125,13 @@ def _flat(data: Any) -> list[Any]:
     """Checks each level as a whole, so that the work per number is done in C."""
     if not isinstance(data, list):
         raise TensorError(f"'data' is a list, not {data!r:.100}")
+    items = data
     for _ in range(_MAX_DIMENSIONS):
-        if not (data and isinstance(data[0], list)):
-            return data
-        if set(map(type, data)) != {list}:
+        if not (items and isinstance(items[0], list)):
+            return items
+        if set(map(type, items)) != {list}:
             raise TensorError("lists and values are mixed in 'data'")
-        data = list(chain.from_iterable(data))
+        items = list(chain.from_iterable(items))
     raise TensorError(f"'data' has lists in more than {_MAX_DIMENSIONS} levels")
 
 

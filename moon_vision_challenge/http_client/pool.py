@@ -5,7 +5,7 @@ import functools
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pycurl
 import requests
@@ -18,6 +18,8 @@ from moon_vision_challenge.http_client.errors import (
 from moon_vision_challenge.http_client.handle import QUICK_EXIT, new_handle, set_body, set_headers
 
 _BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
+
+OnHeader = Callable[[bytes], None]
 
 
 class Pool:
@@ -42,10 +44,11 @@ class Pool:
         connect_timeout_s: float,
         timeout_s: float,
         headers: Sequence[str] = (),
+        on_header: OnHeader | None = None,
     ) -> tuple[int, bytes]:
         """POST `data` to the URL, or GET the URL if there is none. `timeout_s` bounds everything together.
 
-        `headers` are lines of this request only.
+        `headers` are lines of this request only. `on_header` is called with each line of the response's head.
 
         The request must be idempotent: if its connection breaks before any of the response arrives, as when the server
         is replaced, it is sent once more, over a new connection to what the name resolves to then.
@@ -58,12 +61,12 @@ class Pool:
         """
         deadline = time.monotonic() + timeout_s
         try:
-            return self._send(url, data, connect_timeout_s, timeout_s, headers)
+            return self._send(url, data, connect_timeout_s, timeout_s, headers, on_header)
         except ConnectionBrokenError:
             remaining_s = deadline - time.monotonic()
             if remaining_s <= 0:
                 raise
-            return self._send(url, data, connect_timeout_s, remaining_s, headers, is_fresh=True)
+            return self._send(url, data, connect_timeout_s, remaining_s, headers, on_header, is_fresh=True)
 
     def _send(
         self,
@@ -72,6 +75,7 @@ class Pool:
         connect_timeout_s: float,
         timeout_s: float,
         headers: Sequence[str],
+        on_header: OnHeader | None,
         *,
         is_fresh: bool = False,
     ) -> tuple[int, bytes]:
@@ -87,6 +91,8 @@ class Pool:
             set_body(curl, data)
             if headers:
                 set_headers(curl, [*self._headers, *headers])
+            if on_header:
+                curl.setopt(pycurl.HEADERFUNCTION, on_header)
             body = curl.perform_rb()
             return curl.getinfo(pycurl.RESPONSE_CODE), body
         except pycurl.error as error:
@@ -95,6 +101,8 @@ class Pool:
             curl.setopt(pycurl.POSTFIELDS, b"")  # or the handle would keep the data
             if headers:
                 set_headers(curl, self._headers)
+            if on_header:
+                curl.unsetopt(pycurl.HEADERFUNCTION)
             self._idle.append(curl)
 
     def _leave_to_the_parent(self) -> None:

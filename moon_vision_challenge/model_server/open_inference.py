@@ -2,13 +2,13 @@
 
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 
-The protocol has no signatures: it takes and returns the tensors of a model's default signature. It has no version
-labels either. `/labels/NAME` in place of `/versions/N` is an addition of this server.
+The protocol has no signatures: it takes and returns the tensors of a model's default signature. Its versions are
+strings, so a version label takes the place of a number.
 """
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from moon_vision_challenge.model_server.runtime import DEFAULT_SIGNATURE, Runtim
 from moon_vision_challenge.model_server.versions import VersionState
 from moon_vision_challenge.tensor_data import BINARY_EXTENSION, JSON_LENGTH_HEADER, datatype_of
 
-_MODEL = r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/]+))?"
+_MODEL = r"/v2/models/(?P<name>[^/]+)(?:/versions/(?:(?P<version>[0-9]+)|(?P<label>[^/]+)))?"
 _POST = re.compile(_MODEL + r"/infer")
 _GET = re.compile(_MODEL + r"(?P<ready>/ready)?")
 
@@ -117,7 +117,7 @@ class OpenInferenceApi:
         return {"ready": True}
 
 
-_SERVER_PATHS = {
+_SERVER_PATHS: dict[str, Callable[[OpenInferenceApi], dict[str, Any]]] = {
     "/v2": lambda _: _SERVER,
     "/v2/health/live": lambda _: {"live": True},
     "/v2/health/ready": OpenInferenceApi._server_ready,

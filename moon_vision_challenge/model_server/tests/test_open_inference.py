@@ -132,10 +132,10 @@ def test_a_version_is_chosen_in_the_path(server: Server) -> None:
 
 
 def test_a_version_label_takes_the_place_of_a_version(server: Server) -> None:
-    found = requests.post(f"{server.url}/v2/models/half/labels/stable/infer", json=half(), timeout=DEADLINE_S)
+    found = requests.post(f"{server.url}/v2/models/half/versions/stable/infer", json=half(), timeout=DEADLINE_S)
     assert found.json()["model_version"] == "2"
-    assert server.get("/v2/models/half/labels/stable").json()["versions"] == ["2"]
-    unknown = server.get("/v2/models/half/labels/nothing")
+    assert server.get("/v2/models/half/versions/stable").json()["versions"] == ["2"]
+    unknown = server.get("/v2/models/half/versions/nothing")
     assert (unknown.status_code, unknown.json()) == (400, {"error": "Unrecognized servable version label: nothing"})
 
 
