@@ -56,9 +56,12 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     """Raises TensorError unless the shape is a list of sizes."""
     if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS:
         raise TensorError(f"a shape is a list of at most {_MAX_DIMENSIONS} sizes, not {shape!r:.100}")
-    if not all(type(size) is int and 0 <= size <= _MAX_SIZE for size in shape):
-        raise TensorError(f"the shape {shape!r:.100} has a size that is not a whole number from 0 to {_MAX_SIZE}")
-    if math.prod(max(1, size) for size in shape) > _MAX_SIZE:
+    items = 1
+    for size in shape:
+        if type(size) is not int or not 0 <= size <= _MAX_SIZE:
+            raise TensorError(f"the shape {shape!r:.100} has a size that is not a whole number from 0 to {_MAX_SIZE}")
+        items *= size or 1
+    if items > _MAX_SIZE:
         raise TensorError(f"the shape {shape!r:.100} holds more than {_MAX_SIZE} items")
     return tuple(shape)
 

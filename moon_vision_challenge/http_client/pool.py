@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pycurl
 import requests
@@ -22,6 +23,13 @@ _BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, 
 OnHeader = Callable[[bytes], None]
 
 
+@dataclass
+class _Handle:
+    curl: pycurl.Curl
+    headers: Sequence[str] = ()
+    """The lines that were set for the last request, besides those of the pool."""
+
+
 class Pool:
     """Sends requests to our own services over connections that stay open.
 
@@ -31,7 +39,7 @@ class Pool:
     def __init__(self, headers: Sequence[str]) -> None:
         """`headers` are lines such as `Content-Type: application/json`; every request has them."""
         self._headers = headers
-        self._idle: deque[pycurl.Curl] = deque()
+        self._idle: deque[_Handle] = deque()
         # Two processes that share a socket get each other's responses. A Celery worker forks after it has sent
         # requests: it runs Django's checks first.
         os.register_at_fork(after_in_child=self._leave_to_the_parent)
@@ -80,17 +88,19 @@ class Pool:
         is_fresh: bool = False,
     ) -> tuple[int, bytes]:
         try:
-            curl = self._idle.pop()
+            handle = self._idle.pop()
         except IndexError:
-            curl = self._new_handle()
+            handle = _Handle(self._new_handle())
+        curl = handle.curl
         try:
             curl.setopt(pycurl.URL, _quoted(url))
             curl.setopt(pycurl.FRESH_CONNECT, is_fresh)
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout_s * 1000) or 1)
             curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000) or 1)  # 0 would mean no limit
             set_body(curl, data)
-            if headers:
+            if headers != handle.headers:
                 set_headers(curl, [*self._headers, *headers])
+                handle.headers = headers
             if on_header:
                 curl.setopt(pycurl.HEADERFUNCTION, on_header)
             body = curl.perform_rb()
@@ -99,19 +109,17 @@ class Pool:
             raise _error_class(curl, error.args[0])(f"{url}: {error}") from error
         finally:
             curl.setopt(pycurl.POSTFIELDS, b"")  # or the handle would keep the data
-            if headers:
-                set_headers(curl, self._headers)
             if on_header:
                 curl.unsetopt(pycurl.HEADERFUNCTION)
-            self._idle.append(curl)
+            self._idle.append(handle)
 
     def _leave_to_the_parent(self) -> None:
         """Forget the parent's handles without freeing them.
 
         libcurl would wait for the thread that looked a name up, and a fork copies no threads.
         """
-        for curl in self._idle:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(curl))
+        for handle in self._idle:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle.curl))
         self._idle.clear()
 
     def _new_handle(self) -> pycurl.Curl:

@@ -7,6 +7,7 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property, lru_cache
 from typing import Self
 
 
@@ -49,6 +50,7 @@ class ModelAddress:
     api: Api = Api.TENSORFLOW_SERVING
 
     @classmethod
+    @lru_cache
     def parse(cls, url: str) -> Self | None:
         """Parse the address in any URL of a model. None if the URL has another form, such as that of another server."""
         for api, pattern in _URLS.items():
@@ -58,6 +60,7 @@ class ModelAddress:
         return None
 
     @classmethod
+    @lru_cache
     def on(cls, server_url: str, name: str) -> Self:
         """A model of a server. If the server's URL ends in /v2, it speaks the Open Inference Protocol."""
         if match := _V2_SERVER.fullmatch(server_url):
@@ -84,7 +87,7 @@ class ModelAddress:
         choice = f"{self.api.labels}/{self.label}" if self.label else choice
         return f"{self.server}/models/{self.name}{choice}"
 
-    @property
+    @cached_property
     def predict(self) -> str:
         return f"{self.status}{self.api.predict}"
 

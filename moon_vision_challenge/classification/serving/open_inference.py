@@ -5,6 +5,7 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -123,17 +124,18 @@ def _tensors(infos: list[dict[str, Any]]) -> dict[str, TensorInfo]:
 def _binary_request(inputs: Arrays, datatypes: Mapping[str, str]) -> tuple[bytes, int]:
     """The body, and the length of its JSON."""
     binary = [to_binary(array, datatypes[name]) for name, array in inputs.items()]
-    tensors = [
-        {
-            "name": name,
-            "shape": array.shape,
-            "datatype": datatypes[name],
-            "parameters": {"binary_data_size": len(data)},
-        }
-        for (name, array), data in zip(inputs.items(), binary, strict=True)
-    ]
-    head = orjson.dumps({"inputs": tensors, "parameters": {"binary_data_output": True}})
+    tensors = [(name, array.shape, datatypes[name]) for name, array in inputs.items()]
+    head = _binary_head(*zip(tensors, map(len, binary), strict=True))
     return b"".join((head, *binary)), len(head)
+
+
+@lru_cache
+def _binary_head(*tensors: tuple[tuple[str, tuple[int, ...], str], int]) -> bytes:
+    inputs = [
+        {"name": name, "shape": shape, "datatype": datatype, "parameters": {"binary_data_size": size}}
+        for (name, shape, datatype), size in tensors
+    ]
+    return orjson.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}})
 
 
 def _json_request(inputs: Arrays, datatypes: Mapping[str, str]) -> bytes:

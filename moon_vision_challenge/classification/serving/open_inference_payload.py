@@ -17,15 +17,16 @@ def read_payload(payload: Mapping[str, Any], inputs: Mapping[str, TensorInfo]) -
     if payload.get("signature_name", DEFAULT_SIGNATURE) != DEFAULT_SIGNATURE:
         raise TensorError("the Open Inference Protocol has no signatures: leave signature_name out")
     columns = _columns(payload, inputs)
-    if missing := [name for name in inputs if name not in columns]:
-        raise TensorError(f"the payload has no input {missing[0]}")
-    return {name: _array(name, columns[name], tensor) for name, tensor in inputs.items()}
+    try:
+        return {name: _array(name, columns[name], tensor) for name, tensor in inputs.items()}
+    except KeyError as error:
+        raise TensorError(f"the payload has no input {error.args[0]}") from error
 
 
 def _columns(payload: Mapping[str, Any], inputs: Mapping[str, TensorInfo]) -> Mapping[str, Any]:
     if "instances" in payload:
         instances = payload["instances"]
-        if not all(_is_named(instance) for instance in instances):
+        if not all(map(_is_named, instances)):
             return _only(inputs, instances)
         return {name: [instance[name] for instance in instances] for name in inputs if name in instances[0]}
     if "inputs" in payload:

@@ -1,5 +1,6 @@
 """Sends requests to model servers over pooled connections, and says why one has no answer."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from moon_vision_challenge.tensor_data import JSON_LENGTH_HEADER
 
 _json_connections = http_client.Pool(["Content-Type: application/json", "Accept:"])
 _binary_connections = http_client.Pool(["Content-Type: application/octet-stream", "Accept:"])
-_JSON_LENGTH = JSON_LENGTH_HEADER.encode() + b":"
+_JSON_LENGTH = re.compile(rb"^" + JSON_LENGTH_HEADER.encode() + rb":\s*(\d{1,18})\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 class Reply(NamedTuple):
@@ -61,16 +62,11 @@ def post_binary(url: str, data: bytes, json_length: int) -> tuple[Reply, int]:
     Returns:
         The reply, and the length of its JSON.
     """
-    lengths: list[bytes] = []
-
-    def note_length(line: bytes) -> None:
-        if line[: len(_JSON_LENGTH)].lower() == _JSON_LENGTH:
-            lengths.append(line[len(_JSON_LENGTH) :].strip())
-
+    head: list[bytes] = []
     own = (f"{JSON_LENGTH_HEADER}: {json_length}",)
-    reply = _request(_binary_connections, url, data, settings.TF_SERVING_TIMEOUT_S, own, note_length)
-    length = int(lengths[-1]) if lengths and lengths[-1].isdigit() else len(reply.content)
-    return reply, length
+    reply = _request(_binary_connections, url, data, settings.TF_SERVING_TIMEOUT_S, own, head.append)
+    found = _JSON_LENGTH.search(b"".join(head))
+    return reply, int(found[1]) if found else len(reply.content)
 
 
 def get(url: str) -> Reply:
@@ -88,7 +84,7 @@ def _request(
 ) -> Reply:
     connect_timeout_s = settings.TF_SERVING_CONNECT_TIMEOUT_S
     traceparent = log_context.current().traceparent
-    lines = [*headers, f"traceparent: {traceparent}"] if traceparent else headers
+    lines = (*headers, f"traceparent: {traceparent}") if traceparent else headers
     try:
         return Reply(
             *connections.request(
