@@ -15,6 +15,7 @@ from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
     InvalidPredictionError,
     UnknownVersionLabelError,
+    VersionNotSelectableError,
 )
 from moon_vision_challenge.classification.serving import open_inference_payload as translation
 from moon_vision_challenge.classification.serving import transport
@@ -86,6 +87,8 @@ class OpenInference(ServingProtocol):
         )
 
     def cause(self, address: ModelAddress | None, status: int, text: str) -> type[ClassificationError]:
+        if status == 501 and address and not address.is_newest:
+            return VersionNotSelectableError  # KServe
         if address and address.label and (status == 404 or (status == 400 and "version" in text)):
             return UnknownVersionLabelError
         if status in (400, 503) and _NOT_SERVED.search(text):

@@ -22,9 +22,11 @@ from moon_vision_challenge.classification.exceptions import (
     ModelServerUnavailableError,
     ModelVersionNotAvailableError,
     UnknownVersionLabelError,
+    VersionNotSelectableError,
 )
 from moon_vision_challenge.classification.served_model import ServedModelClassificator
 from moon_vision_challenge.classification.serving import metadata
+from moon_vision_challenge.classification.serving.address import ModelAddress
 from moon_vision_challenge.classification.serving.metadata import ModelStatus, TensorInfo, VersionStatus
 from moon_vision_challenge.classification.tests.adding import COFFEE, PHOTOS
 from moon_vision_challenge.classification.tests.fake_inference_server import (
@@ -40,10 +42,15 @@ PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 SCORES = {"name": "scores", "datatype": "FP32", "shape": [1, 3], "data": [0.1, 0.7, 0.2]}
 
 
+def server_url(settings: Settings) -> str:
+    """Of the real model server, which speaks both protocols."""
+    return ModelAddress.on(settings.TF_SERVING_URL, "").base
+
+
 @pytest.fixture
 def v2(settings: Settings) -> str:
     """Make the service speak the Open Inference Protocol to the real model server."""
-    settings.TF_SERVING_URL += "/v2"
+    settings.TF_SERVING_URL = server_url(settings) + "/v2"
     url = dispatcher["efficientnet_lite0"].model_url
     assert url.endswith("/v2/models/efficientnet_lite0/infer")
     return url
@@ -63,8 +70,10 @@ def binary_server() -> Iterator[FakeInferenceServer]:
 
 
 def test_the_same_photos_get_the_same_labels_and_scores_as_over_tensorflow_servings_api(settings: Settings) -> None:
+    url = server_url(settings)
+    settings.TF_SERVING_URL = url
     before = dispatcher["efficientnet_lite0"].classify(PHOTOS, top_k=10)
-    settings.TF_SERVING_URL += "/v2"
+    settings.TF_SERVING_URL = f"{url}/v2"
     assert dispatcher["efficientnet_lite0"].classify(PHOTOS, top_k=10) == before
     assert dispatcher["efficientnet_lite0"].predict(COFFEE) == "espresso"
 
@@ -240,6 +249,13 @@ def test_a_version_that_is_not_there_and_a_name_that_is_none_are_told_apart(serv
         tf_serving.predict(f"{server.url}{MODEL}/versions/2/infer", {"instances": [PIXELS]})
     with pytest.raises(UnknownVersionLabelError):
         tf_serving.predict(f"{server.url}{MODEL}/versions/new/infer", {"instances": [PIXELS]})
+
+
+@pytest.mark.parametrize("version", ["2", "new"])
+def test_a_server_without_versions_says_so(server: FakeInferenceServer, version: str) -> None:
+    server.answers[f"{MODEL}/versions/{version}"] = (501, {"error": "Model versioning not supported yet."})
+    with pytest.raises(VersionNotSelectableError):
+        tf_serving.predict(f"{server.url}{MODEL}/versions/{version}/infer", {"instances": [PIXELS]})
 
 
 @pytest.mark.parametrize(
