@@ -51,11 +51,19 @@ _NOT_SERVED = re.compile(r"unknown model|\bmodel\b.{0,300}(not ready|not at read
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 
 
-class OpenInference(ServingProtocol):
-    def __init__(self) -> None:
-        self.extensions = ExpiringCache(self._read_extensions, _EXTENSIONS_TTL_S)
-        """The URL of an API → the extensions that the server has."""
+def _read_extensions(server_url: str) -> frozenset[str]:
+    reply = transport.get(server_url)
+    if reply.status != 200:  # the protocol wants an answer, but a model can be asked without it
+        return frozenset()
+    found = reply.json(server_url).get("extensions")
+    return frozenset(one for one in found if isinstance(one, str)) if isinstance(found, list) else frozenset()
 
+
+extensions: ExpiringCache[frozenset[str]] = ExpiringCache(_read_extensions, _EXTENSIONS_TTL_S)
+"""The URL of an API → the extensions that the server has."""
+
+
+class OpenInference(ServingProtocol):
     def predict(self, url: str, payload: dict[str, Any], signatures: Callable[[], Signatures]) -> dict[str, Any]:
         [signature] = signatures().values()
         try:
@@ -95,24 +103,17 @@ class OpenInference(ServingProtocol):
             return not_available(address)
         return super().cause(address, status, text)
 
-    def _read_extensions(self, server_url: str) -> frozenset[str]:
-        reply = transport.get(server_url)
-        if reply.status != 200:  # the protocol wants an answer, but a model can be asked without it
-            return frozenset()
-        found = reply.json(server_url).get("extensions")
-        return frozenset(filter(lambda one: isinstance(one, str), found)) if isinstance(found, list) else frozenset()
-
     def _infer(self, url: str, inputs: Arrays, signature: Signature) -> Arrays:
         server = url[: url.index("/models/")]
         datatypes = {name: datatype_of(tensor.dtype) for name, tensor in signature.inputs.items()}
-        if BINARY_EXTENSION in self.extensions[server]:
+        if BINARY_EXTENSION in extensions[server]:
             data, json_length = _binary_request(inputs, datatypes)
             reply, json_length = transport.post_binary(url, data, json_length)
         else:
             reply = transport.post(url, _json_request(inputs, datatypes))
             json_length = len(reply.content)
         if reply.status != 200:
-            self.extensions.forget(server)  # it may be another server now
+            extensions.forget(server)  # it may be another server now
         content = self.checked(url, reply).content
         body = transport.read_json(url, content if json_length == len(content) else content[:json_length])
         return _read_outputs(url, body, memoryview(content)[json_length:])
