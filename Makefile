@@ -35,6 +35,15 @@ test: ## Run the tests on real services: make test ARGS="-k dispatcher"; make te
 NODE_CLIENTS := moon_vision_challenge/classification/tests/node
 NODE_AXE := moon_vision_challenge/playground/tests/node
 npm_ci = mkdir -p $(2) && cp $(1)/package*.json $(2) && cd $(2) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+INFERENCE_SERVERS := triton mlserver kserve triton_client
+inference_servers: ## Install Triton, MLServer, and KServe (1 GB), so that make test_e2e asks them
+	@native/bootstrap.sh local
+	@for name in $(INFERENCE_SERVERS); do \
+		.venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .run/inference-servers/$$name \
+		&& VIRTUAL_ENV=.run/inference-servers/$$name .venv/bin/uv pip sync --quiet --require-hashes \
+			requirements/inference_servers/$$name.txt || exit 1; \
+	done
+
 test_e2e: ## Run the browser tests, the client tests and the slow tests
 	@native/bootstrap.sh local
 	@$(call npm_ci,$(NODE_CLIENTS),.run/node) || echo 'Tests of axios, form-data and undici are skipped.'
@@ -62,7 +71,7 @@ lint: ## Check style, types, layers, migrations and settings
 	$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
 	@$(PRODUCTION) $(PY) manage.py spectacular --validate --fail-on-warn | cmp - docs/openapi.yaml || \
 		{ echo 'docs/openapi.yaml is not up to date. Run: make schema'; exit 1; }
-	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml deploy/gpu.yml deploy/ipv6.yml
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec local.yml production.yml deploy/gpu.yml deploy/triton.yml deploy/ipv6.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
@@ -109,7 +118,7 @@ clean: ## Remove what can be rebuilt (environments, caches, logs); keeps models,
 chaos: ## Kill services at random while posting inferences, and check that nothing is lost: make chaos ARGS=--short
 	@native/bootstrap.sh local && exec $(PY) -m chaos $(ARGS)
 
-.PHONY: help run demo manage token test test_e2e schema lint hooks docs bench audit kubernetes lock clean chaos
+.PHONY: help run demo manage token test test_e2e inference_servers schema lint hooks docs bench audit kubernetes lock clean chaos
 
 ##@ Models
 

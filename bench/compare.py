@@ -103,7 +103,7 @@ def _table(results: dict[str, list[load.Load]], memory: dict[str, float]) -> str
 def _contestants(*, null: bool) -> Iterator[dict[str, Contestant]]:
     image = photo()
     with ExitStack() as stack:
-        env = {"TF_SERVING_URL": stack.enter_context(running_services.null_model_server())} if null else {}
+        env = {"TF_SERVING_URL": stack.enter_context(running_services.null_model_server()) + "/v2"} if null else {}
         own = stack.enter_context(running_services.service(*([] if null else ["model_server"]), "web", env=env))
         found = {"ours": _ours(own, image, null=null)}
         if not null:

@@ -18,7 +18,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
     """v0 with a null model server: prints the tables, returns their figures (milliseconds, requests per second)."""
     with (
         running_services.null_model_server() as model_url,
-        running_services.service("web", env={"TF_SERVING_URL": model_url}) as own,
+        running_services.service("web", env={"TF_SERVING_URL": f"{model_url}/v2"}) as own,
     ):
         url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
         request = running_services.photo_request(url, PATH, photo())

@@ -27,7 +27,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
     """v1 with a null model server: prints the table, returns its figures (milliseconds, requests per second)."""
     with (
         running_services.null_model_server() as model_url,
-        running_services.service("web", "worker", env={"TF_SERVING_URL": model_url}) as own,
+        running_services.service("web", "worker", env={"TF_SERVING_URL": f"{model_url}/v2"}) as own,
     ):
         turns = list(_turns(own, rounds=rounds, seconds=seconds, clients=clients))
     figures = {
@@ -60,7 +60,7 @@ def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> d
         rates: dict[str, list[float]] = {name: [] for name in (DRAINED, *alone, WITH_DECODING)}
         with (
             model_server.served(models_dir) as url,
-            running_services.service("web", "worker", env={"TF_SERVING_URL": url.partition("/v1/")[0]}) as own,
+            running_services.service("web", "worker", env={"TF_SERVING_URL": url.partition("/v1/")[0] + "/v2"}) as own,
         ):
             for turn in _turns(own, rounds=rounds, seconds=seconds, clients=clients):
                 rates[DRAINED].append(turn.drained)

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification.serving import metadata
+from moon_vision_challenge.classification.serving import metadata, open_inference
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
 from moon_vision_challenge.classification.tests.pictures import photo
 from moon_vision_challenge.classification.tests.service import Service
@@ -57,6 +57,7 @@ def _fresh_service(settings: Settings, tmp_path: Path) -> None:
     cache.clear()
     metadata.signatures.clear()
     metadata.statuses.clear()
+    open_inference.extensions.clear()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -72,7 +72,7 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
         "DJANGO_API_ALLOW_ANONYMOUS": "1",
         "DATABASE_URL": f"postgres://moon_vision:{passwords['postgres']}@127.0.0.1:{ports['POSTGRES_PORT']}/moon_vision",
         "REDIS_URL": f"redis://:{passwords['redis']}@127.0.0.1:{ports['REDIS_PORT']}/0",
-        "TF_SERVING_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",
+        "TF_SERVING_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}/v2",
         "FLOWER_BASIC_AUTH": f"admin:{passwords['flower']}",
         "FLOWER_URL": f"http://127.0.0.1:{ports['FLOWER_PORT']}/",
         "METRICS_URL": f"http://127.0.0.1:{ports['METRICS_PORT']}/metrics",

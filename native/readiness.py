@@ -44,8 +44,11 @@ def _answers(url: str) -> bool:
 
 
 def _model_server(env: Mapping[str, str], _log: Path) -> bool:
+    url = env["TF_SERVING_URL"].rstrip("/")
+    if url.endswith("/v2"):  # the Open Inference Protocol
+        return _answers(f"{url}/models/{MODEL}/ready")
     try:
-        reply = requests.get(f"{env['TF_SERVING_URL']}/v1/models/{MODEL}", timeout=TIMEOUT_S)
+        reply = requests.get(f"{url}/v1/models/{MODEL}", timeout=TIMEOUT_S)
     except requests.RequestException:
         return False
     return reply.ok and any(version["state"] == "AVAILABLE" for version in reply.json()["model_version_status"])

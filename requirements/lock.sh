@@ -23,6 +23,9 @@ derive exports exports.in tensorflow.in model_server.in model_zoo.in --constrain
 derive docs docs.in
 derive audit audit.in
 derive kubernetes kubernetes.in
+for name in triton mlserver kserve triton_client; do
+  compile "inference_servers/$name.in" --output-file="inference_servers/$name.txt" "$@"
+done
 compile uv.in --output-file=uv.txt "$@"
 compile redis.in --output-file=redis.txt "$@"
 compile model_packages.in --output-file=model_packages.txt "$@"

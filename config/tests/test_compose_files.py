@@ -61,7 +61,7 @@ def test_backups_of_local_and_production_have_separate_folders(checkout: Path) -
         assert len(listed.stdout.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["gpu", "ipv6"])
+@pytest.mark.parametrize("name", ["gpu", "triton", "ipv6"])
 def test_an_override_changes_what_production_has(name: str) -> None:
     production = yaml.safe_load((ROOT / "production.yml").read_text())
     override = yaml.safe_load((ROOT / "deploy" / f"{name}.yml").read_text())

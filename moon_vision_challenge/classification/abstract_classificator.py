@@ -28,7 +28,9 @@ class Classificator(ABC):
     Attributes:
         model_type: the name by which consumers choose this model: at most 100 ASCII letters, digits, `_`, `-` and
             `.`. It does not start with `-` or `.`. Required.
-        model_url: the model's `:predict` URL. By default it is built from TF_SERVING_URL and model_type.
+        model_url: the URL that the model is asked at: `.../v1/models/NAME:predict` of TensorFlow Serving's REST API, or
+            `.../v2/models/NAME/infer` of the Open Inference Protocol. By default it is built from TF_SERVING_URL and
+            model_type.
         queue: the Celery queue for this model's images in v1. A worker serves all queues unless you name some
             (`celery worker --queues=...`). Give a slow model its own queue and its own workers, so that it does not
             delay the other models.
@@ -49,7 +51,7 @@ class Classificator(ABC):
 
     @property
     def model_url(self) -> str:
-        return self._model_url or ModelAddress(settings.TF_SERVING_URL, self.model_type).predict
+        return self._model_url or ModelAddress.on(settings.TF_SERVING_URL, self.model_type).predict
 
     @model_url.setter
     def model_url(self, url: str) -> None:

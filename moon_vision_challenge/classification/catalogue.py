@@ -81,7 +81,8 @@ def get_class_labels(model_type: str) -> Sequence[str] | None:
 def served_name(classificator: Classificator) -> str | None:
     """The model's name on the configured model server. None if another server serves it."""
     address = ModelAddress.parse(classificator.model_url)
-    return address.name if address and address.base == settings.TF_SERVING_URL else None
+    configured = ModelAddress.on(settings.TF_SERVING_URL, classificator.model_type)
+    return address.name if address and address.base == configured.base else None
 
 
 def _entry(model_type: str, version_labels: dict[str, dict[str, int]]) -> CatalogueEntry:
@@ -102,7 +103,7 @@ def _entry(model_type: str, version_labels: dict[str, dict[str, int]]) -> Catalo
 def _state(status: ModelStatus) -> ModelState:
     if status.versions is None:
         return ModelState.UNKNOWN
-    if status.newest is not None:
+    if status.serves(None):
         return ModelState.AVAILABLE
     return ModelState.LOADING if status.is_loading else ModelState.UNAVAILABLE
 

@@ -33,7 +33,7 @@ class Encoding(Enum):
 
     RAW = "raw"  # a string: the memory of the prepared pixels
     JPEG = "jpeg"  # a string that holds an encoded image; the graph decodes, crops and scales it
-    TENSOR = "tensor"  # nested lists of numbers
+    TENSOR = "tensor"  # numbers
 
 
 class WireForm(NamedTuple):
@@ -218,7 +218,7 @@ class ServedModelClassificator(Classificator):
 
     def _ask(self, form: WireForm, payload: dict[str, Any]) -> dict[str, Any]:
         try:
-            return client.predict(self.model_url, payload)
+            return client.predict_arrays(self.model_url, payload)
         except (InvalidPredictionError, ModelNotAvailableError) as error:
             # The model may have changed and need its images in another form. The next attempt reads its metadata again.
             metadata.signatures.forget(self.model_url)

@@ -12,12 +12,13 @@ from moon_vision_challenge.http_client.errors import (
     TooManyRedirectsError,
 )
 from moon_vision_challenge.http_client.guarded import guarded_download, guarded_request
-from moon_vision_challenge.http_client.pool import Pool
+from moon_vision_challenge.http_client.pool import OnHeader, Pool
 from moon_vision_challenge.http_client.url import check_url, host_of
 
 __all__ = [
     "ConnectionBrokenError",
     "DeadlineExceededError",
+    "OnHeader",
     "Pool",
     "RefusedURLError",
     "RequestFailedError",

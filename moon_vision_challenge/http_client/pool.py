@@ -5,7 +5,8 @@ import functools
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pycurl
 import requests
@@ -21,6 +22,15 @@ CONNECTION_LIFETIME_S = 60
 """A load balancer chooses a server for each connection. Without an end, a server that is added would get none."""
 _BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
 
+OnHeader = Callable[[bytes], None]
+
+
+@dataclass
+class _Handle:
+    curl: pycurl.Curl
+    headers: Sequence[str] = ()
+    """The lines that were set for the last request, besides those of the pool."""
+
 
 class Pool:
     """Sends requests to our own services over connections that stay open.
@@ -31,7 +41,7 @@ class Pool:
     def __init__(self, headers: Sequence[str]) -> None:
         """`headers` are lines such as `Content-Type: application/json`; every request has them."""
         self._headers = headers
-        self._idle: deque[pycurl.Curl] = deque()
+        self._idle: deque[_Handle] = deque()
         # Two processes that share a socket get each other's responses. A Celery worker forks after it has sent
         # requests: it runs Django's checks first.
         os.register_at_fork(after_in_child=self._leave_to_the_parent)
@@ -44,10 +54,11 @@ class Pool:
         connect_timeout_s: float,
         timeout_s: float,
         headers: Sequence[str] = (),
+        on_header: OnHeader | None = None,
     ) -> tuple[int, bytes]:
         """POST `data` to the URL, or GET the URL if there is none. `timeout_s` bounds everything together.
 
-        `headers` are lines of this request only.
+        `headers` are lines of this request only. `on_header` is called with each line of the response's head.
 
         The request must be idempotent: if its connection breaks before any of the response arrives, as when the server
         is replaced, it is sent once more, over a new connection to what the name resolves to then.
@@ -60,12 +71,12 @@ class Pool:
         """
         deadline = time.monotonic() + timeout_s
         try:
-            return self._send(url, data, connect_timeout_s, timeout_s, headers)
+            return self._send(url, data, connect_timeout_s, timeout_s, headers, on_header)
         except ConnectionBrokenError:
             remaining_s = deadline - time.monotonic()
             if remaining_s <= 0:
                 raise
-            return self._send(url, data, connect_timeout_s, remaining_s, headers, is_fresh=True)
+            return self._send(url, data, connect_timeout_s, remaining_s, headers, on_header, is_fresh=True)
 
     def _send(
         self,
@@ -74,38 +85,43 @@ class Pool:
         connect_timeout_s: float,
         timeout_s: float,
         headers: Sequence[str],
+        on_header: OnHeader | None,
         *,
         is_fresh: bool = False,
     ) -> tuple[int, bytes]:
         try:
-            curl = self._idle.pop()
+            handle = self._idle.pop()
         except IndexError:
-            curl = self._new_handle()
+            handle = _Handle(self._new_handle())
+        curl = handle.curl
         try:
             curl.setopt(pycurl.URL, _quoted(url))
             curl.setopt(pycurl.FRESH_CONNECT, is_fresh)
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_timeout_s * 1000) or 1)
             curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000) or 1)  # 0 would mean no limit
             set_body(curl, data)
-            if headers:
+            if headers != handle.headers:
                 set_headers(curl, [*self._headers, *headers])
+                handle.headers = headers
+            if on_header:
+                curl.setopt(pycurl.HEADERFUNCTION, on_header)
             body = curl.perform_rb()
             return curl.getinfo(pycurl.RESPONSE_CODE), body
         except pycurl.error as error:
             raise _error_class(curl, error.args[0])(f"{url}: {error}") from error
         finally:
             curl.setopt(pycurl.POSTFIELDS, b"")  # or the handle would keep the data
-            if headers:
-                set_headers(curl, self._headers)
-            self._idle.append(curl)
+            if on_header:
+                curl.unsetopt(pycurl.HEADERFUNCTION)
+            self._idle.append(handle)
 
     def _leave_to_the_parent(self) -> None:
         """Forget the parent's handles without freeing them.
 
         libcurl would wait for the thread that looked a name up, and a fork copies no threads.
         """
-        for curl in self._idle:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(curl))
+        for handle in self._idle:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle.curl))
         self._idle.clear()
 
     def _new_handle(self) -> pycurl.Curl:

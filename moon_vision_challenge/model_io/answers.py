@@ -50,13 +50,15 @@ def decode(row: Any, form: OutputForm, declared: Declaration, top_k: int) -> lis
     """The `top_k` most probable classes of one image, best first; with a threshold, only those above it.
 
     Args:
-        row: one prediction of the REST API's row format.
+        row: one prediction of the REST API's row format, or an array of what it would hold.
 
     Raises:
         AnswerError: the row cannot be read as declared.
     """
     value = _pick(row, form)
     try:
+        if isinstance(value, np.ndarray):
+            value = _scores_or_list(value)
         if isinstance(value, dict):
             return _by_label(value, declared)[:top_k]
         if isinstance(value, list) and len(form.shape) > 2:  # N x C x 1 x 1
@@ -68,7 +70,7 @@ def decode(row: Any, form: OutputForm, declared: Declaration, top_k: int) -> lis
                 scores = row.get("scores") if isinstance(row, dict) else None
                 found = zip(value, scores or [None] * len(value), strict=False)
                 return [Prediction(label, score, _class_id(label, declared)) for label, score in found][:top_k]
-            case list():
+            case list() | np.ndarray():
                 return _best(value, declared, top_k)
             case str():
                 return [Prediction(value, None, _class_id(value, declared))]
@@ -139,11 +141,14 @@ def _is_one_answer(value: Any, declared: Declaration) -> bool:
 
 
 def _flattened(value: list[Any]) -> list[Any]:
-    array = np.asarray(value)
+    found: list[Any] = _flat(np.asarray(value)).tolist()
+    return found
+
+
+def _flat(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
     if array.size != max(array.shape):
         raise AnswerError(f"scores of the shape {array.shape}, of which only one size may be above 1")
-    found: list[Any] = array.reshape(-1).tolist()
-    return found
+    return array.reshape(-1)
 
 
 def _one_of_two(score: float, declared: Declaration) -> list[Prediction]:
@@ -160,7 +165,21 @@ def _one_of_two(score: float, declared: Declaration) -> list[Prediction]:
     return found if score > 0.5 else found[::-1]
 
 
-def _best(scores: list[Any], declared: Declaration, top_k: int) -> list[Prediction]:
+def _scores_or_list(value: "np.ndarray[Any, Any]") -> "list[Any] | np.ndarray[Any, Any]":
+    """Scores stay an array, because a list of a thousand numbers costs more than all that follows."""
+    if value.ndim > 1:  # N x C x 1 x 1
+        value = _flat(value)
+    return value if value.dtype.kind == "f" and value.size > 1 else [_number(one) for one in value]
+
+
+def _number(value: Any) -> Any:
+    """A float is the shortest that identifies it, as in JSON."""
+    if isinstance(value, np.floating):
+        return float(str(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _best(scores: "list[Any] | np.ndarray[Any, Any]", declared: Declaration, top_k: int) -> list[Prediction]:
     labels = _labels(declared)
     background = len(scores) - len(labels)
     if background not in (0, 1):
@@ -172,12 +191,12 @@ def _best(scores: list[Any], declared: Declaration, top_k: int) -> list[Predicti
     if declared.threshold is not None:
         top_k = len(scores)
     if top_k == 1:  # every request without scores takes this path, at a third of the cost of sorting
-        indices = [scores.index(max(scores))]
+        indices = [int(scores.argmax()) if isinstance(scores, np.ndarray) else scores.index(max(scores))]
     else:
         indices = np.argsort(-np.array(scores), kind="stable")[:top_k].tolist()
-    if not isinstance(scores[indices[0]], int | float):
+    if not isinstance(scores[indices[0]], int | float | np.floating):
         raise AnswerError("scores that are not numbers")
-    return _above([Prediction(labels[index], scores[index], index) for index in indices], declared)
+    return _above([Prediction(labels[index], _number(scores[index]), index) for index in indices], declared)
 
 
 def _above(predictions: list[Prediction], declared: Declaration) -> list[Prediction]:
@@ -193,7 +212,7 @@ def _above(predictions: list[Prediction], declared: Declaration) -> list[Predict
     return [one for one in predictions if is_above(one)]
 
 
-def _activated(scores: Sequence[float], declared: Declaration) -> list[float]:
+def _activated(scores: "Sequence[float] | np.ndarray[Any, Any]", declared: Declaration) -> list[float]:
     logits = np.array(scores, np.float64)
     if declared.activation == "softmax":
         logits = np.exp(logits - logits.max())

@@ -18,11 +18,12 @@ from granian.log import LogLevels
 
 from moon_vision_challenge import __version__
 from moon_vision_challenge.model_server.application import Application
-from moon_vision_challenge.model_server.bodies import BODY_TIMEOUT_S
+from moon_vision_challenge.model_server.bodies import BODY_TIMEOUT_S, Parser
 from moon_vision_challenge.model_server.config import ModelConfig, read_models_config
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
 from moon_vision_challenge.model_server.loading import Platform
 from moon_vision_challenge.model_server.monitoring import DEFAULT_PATH, RequestMetrics, read_path
+from moon_vision_challenge.model_server.open_inference import OpenInferenceApi
 from moon_vision_challenge.model_server.registry import ModelRegistry
 from moon_vision_challenge.model_server.reload import Reloader
 from moon_vision_challenge.model_server.rest import RestApi
@@ -150,9 +151,10 @@ def load_application(configs: list[ModelConfig], metrics_path: str | None, flags
     ).start()
     logger.info("REST API at http://%s:%d", flags.rest_api_host, flags.rest_api_port)
     queue = InferenceQueue(flags.inference_threads, MAX_WAITING_REQUESTS)
-    api = RestApi(registry, queue, max_body_bytes=flags.rest_api_max_body_bytes)
+    parser = Parser(flags.rest_api_max_body_bytes)
     return Application(
-        api,
+        RestApi(registry, queue, parser),
+        OpenInferenceApi(registry, queue, parser),
         RequestMetrics(registry.has),
         on_listening=functools.partial(limit_write_time, flags.rest_api_port, WRITE_TIMEOUT_S),
         max_body_bytes=flags.rest_api_max_body_bytes,

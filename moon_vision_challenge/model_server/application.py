@@ -1,4 +1,4 @@
-"""The REST API as an RSGI application: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
+"""The REST APIs as an RSGI application: https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md
 
 Granian receives requests and sends answers outside Python. The code here runs in one thread, except for inference.
 """
@@ -21,9 +21,11 @@ from moon_vision_challenge.model_server.bodies import (
 )
 from moon_vision_challenge.model_server.inference_queue import OverloadedError
 from moon_vision_challenge.model_server.monitoring import RequestMetrics
+from moon_vision_challenge.model_server.open_inference import Answer, NotReadyError, OpenInferenceApi
 from moon_vision_challenge.model_server.registry import ServableNotFoundError, UnknownLabelError
 from moon_vision_challenge.model_server.rest import MethodNotImplementedError, NotFoundError, RestApi
 from moon_vision_challenge.model_server.runtime import InvalidInputError
+from moon_vision_challenge.tensor_data import JSON_LENGTH_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 _STATUS_OF_ERROR: dict[type[Exception], HTTPStatus] = {
     InvalidInputError: HTTPStatus.BAD_REQUEST,
     UnknownLabelError: HTTPStatus.BAD_REQUEST,
+    NotReadyError: HTTPStatus.BAD_REQUEST,  # the protocol: a 4xx
     ServableNotFoundError: HTTPStatus.NOT_FOUND,
     NotFoundError: HTTPStatus.NOT_FOUND,
     BodyTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
@@ -53,6 +56,7 @@ class Application:
     def __init__(
         self,
         api: RestApi,
+        open_inference: OpenInferenceApi,
         metrics: RequestMetrics,
         *,
         max_body_bytes: int,
@@ -62,6 +66,7 @@ class Application:
     ) -> None:
         """`on_listening` is called when the port is open."""
         self._api = api
+        self._open_inference = open_inference
         self._metrics = metrics
         self._metrics_path = metrics_path
         self._on_listening = on_listening
@@ -81,17 +86,23 @@ class Application:
             self._memory,
             content_length=_content_length(scope),
             is_gzip="gzip" in scope.headers.get("content-encoding", ""),
+            json_length=scope.headers.get(JSON_LENGTH_HEADER, ""),
             timeout_s=self._body_timeout_s,
         )
         try:
-            status, content = HTTPStatus.OK, await self._api.answer(scope.method, scope.path, body)
+            status, answer = HTTPStatus.OK, await self._answer(scope.method, scope.path, body)
         except ProtocolClosed:  # the client is gone
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, this client gets JSON and others are unaffected
-            status, content = _failure(error)
+            status, answer = _failure(error)
         self._metrics.observe(scope.path, status, time.perf_counter() - begin)
         closing = [("connection", "close")] if status in _CLOSING else []
-        protocol.response_bytes(status, [("content-type", "application/json"), *closing], content)
+        protocol.response_bytes(status, [*answer.headers, *closing], answer.content)
+
+    async def _answer(self, method: str, path: str, body: Body) -> Answer:
+        if path == "/v2" or path.startswith("/v2/"):
+            return await self._open_inference.answer(method, path, body)
+        return Answer(await self._api.answer(method, path, body))
 
 
 def _content_length(scope: Scope) -> int | None:
@@ -101,7 +112,7 @@ def _content_length(scope: Scope) -> int | None:
     return int(length) if length.isdecimal() and len(length) < 20 else None
 
 
-def _failure(error: Exception) -> tuple[HTTPStatus, bytes]:
+def _failure(error: Exception) -> tuple[HTTPStatus, Answer]:
     status = status_of(error)
     message = str(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -109,4 +120,5 @@ def _failure(error: Exception) -> tuple[HTTPStatus, bytes]:
         message = "Internal error. It has been logged."
     elif isinstance(error, MemoryError):
         message = "Not enough memory for this request."
-    return status, orjson.dumps({"error": message.encode(errors="replace").decode()})  # without lone surrogates
+    text = message.encode(errors="replace").decode()  # without lone surrogates
+    return status, Answer(orjson.dumps({"error": text}))

@@ -18,7 +18,7 @@ _MAX_BYTES = 10_000  # of the configuration file
 
 # monitoring::Buckets::Exponential(10, 1.8, 33): from 10 microseconds to 25 minutes
 _BOUNDS_US = tuple(10 * 1.8**power for power in range(33))
-_NAME = re.compile(r"/v1/models/([^/:]+)[^:]*:predict", re.IGNORECASE)
+_NAME = re.compile(r"(?:/v1/models/([^/:]+)[^:]*:predict|/v2/models/([^/]+)(?:/[^/]+/[^/]+)?/infer)", re.IGNORECASE)
 _STATUSES = {  # absl::StatusCode
     HTTPStatus.OK: "OK",
     HTTPStatus.BAD_REQUEST: "INVALID_ARGUMENT",
@@ -45,13 +45,14 @@ class RequestMetrics:
     def observe(self, path: str, status: HTTPStatus, seconds: float) -> None:
         """Count the answer to a request. Ignores what is not a prediction."""
         match = _NAME.fullmatch(path)
-        if match is None or not self._is_served(match[1]):
+        name = match and (match[1] or match[2])
+        if not name or not self._is_served(name):
             return
-        key = match[1], _STATUSES.get(status, "INTERNAL")
+        key = name, _STATUSES.get(status, "INTERNAL")
         with self._lock:
             self._requests[key] = self._requests.get(key, 0) + 1
             if status == HTTPStatus.OK:
-                self._latencies.setdefault(match[1], _Histogram()).observe(seconds * 1e6)
+                self._latencies.setdefault(name, _Histogram()).observe(seconds * 1e6)
 
     def page(self) -> str:
         """The text format of Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/"""

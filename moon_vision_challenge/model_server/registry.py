@@ -129,6 +129,14 @@ class ModelRegistry:
         """Whether models.config lists this model."""
         return name in self._models
 
+    def unavailable(self) -> list[str]:
+        """The names of the models that have no available version."""
+        return [
+            name
+            for name, model in self._models.items()
+            if all(version.runtime is None for version in model.versions.values())
+        ]
+
     def versions(self, name: str, version: int | None = None, label: str | None = None) -> list[ModelVersion]:
         """All versions of a model, newest first, or the one asked for.
 

@@ -1,16 +1,14 @@
 """The REST API of tensorflow_model_server: https://www.tensorflow.org/tfx/serving/api_rest"""
 
-import asyncio
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
-from moon_vision_challenge.model_server.bodies import SMALL_BODY_BYTES, Body, inflate
+from moon_vision_challenge.model_server.bodies import Body, Parser
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue
 from moon_vision_challenge.model_server.registry import ModelRegistry
 from moon_vision_challenge.model_server.runtime import DEFAULT_SIGNATURE, InvalidInputError, Runtime, TensorSpec
@@ -45,13 +43,10 @@ class PredictCall(NamedTuple):
 class RestApi:
     """Answers requests with JSON. Belongs to one event loop."""
 
-    def __init__(self, registry: ModelRegistry, queue: InferenceQueue, *, max_body_bytes: int) -> None:
+    def __init__(self, registry: ModelRegistry, queue: InferenceQueue, parser: Parser) -> None:
         self._registry = registry
         self._queue = queue
-        self._max_body_bytes = max_body_bytes
-        # Large bodies are parsed outside the event loop, one at a time: lists of numbers take ten times the memory
-        # of their text.
-        self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
+        self._parser = parser
 
     async def answer(self, method: str, path: str, body: Body) -> bytes:
         """Return the JSON of a 200. Raises one of the errors that have a status in `application`."""
@@ -68,37 +63,31 @@ class RestApi:
 
     async def _predict(self, match: re.Match[str], body: Body) -> bytes:
         try:
-            call = await self._read_call(match, await body.read(), is_gzip=body.is_gzip)
+            call = await self._parser.read(body, functools.partial(self._parse_call, match))
             run = functools.partial(call.runtime.run, call.signature_name)
             outputs = await self._queue.run(run, call.runtime.split(call.signature_name, call.inputs))
         finally:
             body.release()
-        return write_outputs(_joined(outputs), row_format=call.row_format)
+        return write_outputs(joined(outputs), row_format=call.row_format)
 
-    async def _read_call(self, match: re.Match[str], content: bytes, *, is_gzip: bool) -> PredictCall:
-        read = functools.partial(self._parse_call, match, content, is_gzip=is_gzip)
-        if is_gzip or len(content) > SMALL_BODY_BYTES:
-            return await asyncio.get_running_loop().run_in_executor(self._parser, read)
-        return read()
-
-    def _parse_call(self, match: re.Match[str], content: bytes, *, is_gzip: bool) -> PredictCall:
-        request = parse_request(inflate(content, self._max_body_bytes) if is_gzip else content)
+    def _parse_call(self, match: re.Match[str], content: bytes) -> PredictCall:
+        request = parse_request(content)
         signature_name = request.get("signature_name", "")
         if not isinstance(signature_name, str):
             raise InvalidInputError("'signature_name' key must be a string value.")
         signature_name = signature_name or DEFAULT_SIGNATURE
-        _, runtime = self._registry.available(match["name"], *_version(match))
+        _, runtime = self._registry.available(match["name"], *chosen_version(match))
         if signature_name not in runtime.signatures:
             raise InvalidInputError(f'Serving signature name: "{signature_name:.200}" not found in signature def')
         inputs, row_format = read_inputs(request, runtime.signatures[signature_name])
         return PredictCall(runtime, signature_name, inputs, row_format)
 
     def _status(self, match: re.Match[str]) -> bytes:
-        versions = self._registry.versions(match["name"], *_version(match))
+        versions = self._registry.versions(match["name"], *chosen_version(match))
         return orjson.dumps({"model_version_status": [_version_status(version) for version in versions]})
 
     def _metadata(self, match: re.Match[str]) -> bytes:
-        number, runtime = self._registry.available(match["name"], *_version(match))
+        number, runtime = self._registry.available(match["name"], *chosen_version(match))
         signatures = {
             name: {
                 "inputs": {alias: _tensor_info(spec) for alias, spec in signature.inputs.items()},
@@ -115,14 +104,15 @@ class RestApi:
         )
 
 
-def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
     """One array for each output, of the outputs of a request's parts."""
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _version(match: re.Match[str]) -> tuple[int | None, str | None]:
+def chosen_version(match: re.Match[str]) -> tuple[int | None, str | None]:
+    """The groups `version` and `label` of a path. Raises InvalidInputError."""
     text = match["version"]
     if text and (len(text) > _MAX_VERSION_DIGITS or int(text) > _MAX_VERSION):
         raise InvalidInputError(f"Failed to convert version: {text:.100} to numeric.")

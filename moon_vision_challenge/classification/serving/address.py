@@ -1,13 +1,41 @@
-"""The URLs of TensorFlow Serving's REST API: https://www.tensorflow.org/tfx/serving/api_rest"""
+"""The URLs of models, in the REST APIs of TensorFlow Serving and of the Open Inference Protocol (KServe v2).
+
+https://www.tensorflow.org/tfx/serving/api_rest
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
+"""
 
 import re
 from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cached_property, lru_cache
 from typing import Self
 
-_URL = re.compile(
-    r"(?P<base>.+)/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
-    r"(:predict|/metadata)?"
-)
+
+class Api(Enum):
+    """A REST API of model servers: where its URLs begin, and how those of one model end."""
+
+    TENSORFLOW_SERVING = ("/v1", "/labels", ":predict", "/metadata")
+    OPEN_INFERENCE = ("/v2", "/versions", "/infer", "")
+
+    def __init__(self, root: str, labels: str, predict: str, metadata: str) -> None:
+        self.root = root
+        self.labels = labels
+        self.predict = predict
+        self.metadata = metadata
+
+
+_URLS = {
+    Api.TENSORFLOW_SERVING: re.compile(
+        r"(?P<base>.+)/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+        r"(:predict|/metadata)?"
+    ),
+    # Its versions are strings. One that is not a number names a version, as a label does.
+    Api.OPEN_INFERENCE: re.compile(
+        r"(?P<base>.+)/v2/models/(?P<name>[^/]+)(/versions/((?P<version>[0-9]+)|(?P<label>[^/]+)))?(/infer|/ready)?"
+    ),
+}
+
+_V2_SERVER = re.compile(r"(?P<base>.+[^/])/v2/?")
 
 
 @dataclass(frozen=True)
@@ -19,15 +47,25 @@ class ModelAddress:
     name: str
     version: int | None = None
     label: str = ""
+    api: Api = Api.TENSORFLOW_SERVING
 
     @classmethod
+    @lru_cache
     def parse(cls, url: str) -> Self | None:
         """Parse the address in any URL of a model. None if the URL has another form, such as that of another server."""
-        match = _URL.fullmatch(url)
-        if match is None:
-            return None
-        version = int(match["version"]) if match["version"] else None
-        return cls(match["base"], match["name"], version, match["label"] or "")
+        for api, pattern in _URLS.items():
+            if match := pattern.fullmatch(url):
+                version = int(match["version"]) if match["version"] else None
+                return cls(match["base"], match["name"], version, match["label"] or "", api)
+        return None
+
+    @classmethod
+    @lru_cache
+    def on(cls, server_url: str, name: str) -> Self:
+        """A model of a server. If the server's URL ends in /v2, it speaks the Open Inference Protocol."""
+        if match := _V2_SERVER.fullmatch(server_url):
+            return cls(match["base"], name, api=Api.OPEN_INFERENCE)
+        return cls(server_url, name)
 
     def at(self, version: int | None = None, *, label: str = "") -> Self:
         """The same model, at a version or at a version label."""
@@ -39,15 +77,20 @@ class ModelAddress:
         return self.version is None and not self.label
 
     @property
-    def status(self) -> str:
-        choice = "" if self.version is None else f"/versions/{self.version}"
-        choice = f"/labels/{self.label}" if self.label else choice
-        return f"{self.base}/v1/models/{self.name}{choice}"
+    def server(self) -> str:
+        """The URL of the API itself."""
+        return f"{self.base}{self.api.root}"
 
     @property
+    def status(self) -> str:
+        choice = "" if self.version is None else f"/versions/{self.version}"
+        choice = f"{self.api.labels}/{self.label}" if self.label else choice
+        return f"{self.server}/models/{self.name}{choice}"
+
+    @cached_property
     def predict(self) -> str:
-        return f"{self.status}:predict"
+        return f"{self.status}{self.api.predict}"
 
     @property
     def metadata(self) -> str:
-        return f"{self.status}/metadata"
+        return f"{self.status}{self.api.metadata}"

@@ -1,4 +1,4 @@
-"""The body of a request to a model, as JSON."""
+"""The body of a request to a model as JSON, and that of a reply without arrays."""
 
 from typing import Any
 
@@ -22,3 +22,16 @@ def _to_json(value: Any) -> Any:
     # orjson reads every byte order as the machine's own, and accepts only contiguous arrays.
     native = np.asarray(value, np.dtype(f"{value.dtype.kind}{min(value.dtype.itemsize, 8)}"), order="C")
     return orjson.Fragment(orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)) if native.ndim else native.item()
+
+
+def as_lists(value: Any) -> Any:
+    """A reply's body with lists in place of arrays. A float is the shortest that identifies the array's number."""
+    if isinstance(value, dict):
+        return {key: as_lists(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        if value.dtype == object:
+            return value.tolist()
+        return orjson.loads(orjson.dumps(np.asarray(value)[()], option=orjson.OPT_SERIALIZE_NUMPY))
+    if isinstance(value, list) and value and isinstance(value[0], np.ndarray | dict):
+        return [as_lists(item) for item in value]
+    return value

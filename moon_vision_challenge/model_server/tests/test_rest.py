@@ -183,7 +183,7 @@ def test_a_bad_request_is_answered_400_with_the_reason(server: Server, model: st
             "Failed to convert version: " + "9" * 20 + " to numeric.",
         ),
         ("GET", "/", 404, "Malformed request: GET /"),
-        ("GET", "/v2", 404, "Malformed request: GET /v2"),
+        ("GET", "/v3", 404, "Malformed request: GET /v3"),
     ],
 )
 def test_what_is_not_there_is_answered_as_tensorflow_serving_does(

@@ -1,0 +1,16 @@
+"""Which protocol a URL belongs to. Add one here, and its URLs in `address`."""
+
+from moon_vision_challenge.classification.serving.address import Api, ModelAddress
+from moon_vision_challenge.classification.serving.open_inference import OpenInference
+from moon_vision_challenge.classification.serving.protocol import ServingProtocol
+from moon_vision_challenge.classification.serving.tensorflow_serving import TensorFlowServing
+
+_PROTOCOLS: dict[Api, ServingProtocol] = {
+    Api.TENSORFLOW_SERVING: TensorFlowServing(),
+    Api.OPEN_INFERENCE: OpenInference(),
+}
+
+
+def protocol_of(address: ModelAddress | None) -> ServingProtocol:
+    """A URL of another form gets TensorFlow Serving's JSON."""
+    return _PROTOCOLS[address.api if address else Api.TENSORFLOW_SERVING]
