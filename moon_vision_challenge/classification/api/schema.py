@@ -156,7 +156,7 @@ def headers_of_reuse(*statuses: int) -> list[OpenApiParameter]:
 def headers_of_catalogue() -> list[OpenApiParameter]:
     return [
         IF_NONE_MATCH_OF_CATALOGUE,
-        _header("ETag", (200, 304), "The version of the response.", required=True),
+        _header("ETag", (200, 304), "The version of the response. HEAD does not have it."),
         _header("Cache-Control", (200, 304), "How long the response may be reused.", required=True),
     ]
 
