@@ -70,7 +70,7 @@ def test_what_is_not_in_the_schema_is_a_problem(found: list[str], words: str) ->
         problems("POST", V0, 400, {"model_type": ["No."]}),
         problems("POST", V0, 400, {"detail": "No.", "code": "malformed_body"}),
         problems("POST", V0, 503, {"detail": "No.", "code": "decoder_busy"}, Retry_After="5"),
-        problems("HEAD", MODELS, 200, b""),
+        problems("HEAD", MODELS, 200, b"", Cache_Control="private, max-age=5"),
         problems("PATCH", MODELS, 405, {"detail": "No.", "code": "method_not_allowed"}),
         problems("GET", "/api/v1/secrets/", 404, ERROR),
         problems("GET", "/admin/", 200, b"<html>"),
