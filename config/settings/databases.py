@@ -30,12 +30,17 @@ DATABASES = {
 
 # Redis: the cache in which all processes count requests, and, unless CELERY_BROKER_URL is set, Celery's broker.
 # rediss:// verifies the server's certificate; ?ssl_ca_certs=FILE in the URL names an authority other than the system's.
+# sentinel://HOST:PORT,HOST:PORT/0?master_name=NAME asks Sentinels for the server: docs/several-machines.md.
 REDIS_URL = checked_redis_url("REDIS_URL", env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"))
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": [REDIS_URL],  # as a list, because Django splits a string at commas
         "KEY_PREFIX": "moon_vision",
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},  # seconds
+        "OPTIONS": {
+            "pool_class": "moon_vision_challenge.redis_clients.CachePool",
+            "socket_connect_timeout": 1,  # seconds
+            "socket_timeout": 1,
+        },
     }
 }
