@@ -4,11 +4,12 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from chaos.machines import redis_failover
+from chaos.machines import behind_pgbouncer, redis_failover
 from chaos.machines.stage import report
 
 RUNS: dict[str, Callable[[], dict[str, bool]]] = {
     "redis": redis_failover.run,
+    "pgbouncer": behind_pgbouncer.run,
 }
 
 
