@@ -173,6 +173,15 @@ def test_the_service_does_not_start_with_such_a_url(variable: str, value: str) -
     assert variable in result.stderr.splitlines()[-1]
 
 
+def test_only_one_module_connects_to_redis() -> None:
+    """Others would know neither Sentinels nor their TLS."""
+    service = django_settings.ROOT_DIR / "moon_vision_challenge"
+    sources = {path: path.read_text() for path in service.rglob("*.py") if "tests" not in path.parts}
+    connects = re.compile(r"Redis\((?!connection_pool)|[.]from_url\(")
+    connecting = {path.name for path, text in sources.items() if connects.search(text)}
+    assert connecting <= {"redis_clients.py", "conftest.py"}
+
+
 # TLS
 
 Front = Callable[..., TLSFront]

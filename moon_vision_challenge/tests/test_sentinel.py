@@ -17,6 +17,7 @@ from chaos.machines.redis_group import RedisGroup, redis_group
 from moon_vision_challenge.classification.queue import broker
 from moon_vision_challenge.health import sightings
 from moon_vision_challenge.redis_broker import celery_broker
+from moon_vision_challenge.result_cache import store as result_store
 from moon_vision_challenge.web.throttling import store
 from moon_vision_challenge.web.throttling.store import Bucket, LimitsUnavailableError
 from native.process import poll
@@ -60,6 +61,12 @@ def use_limits(_: str) -> bool:
     return store.take([Bucket("through-sentinels", "", quota=1_000_000, window_s=1)]).is_allowed
 
 
+def use_result_cache(_: str) -> bool:
+    result_store._breaker.close()
+    result_store.put({"result-through-sentinels": b"1"})
+    return result_store.find("result-through-sentinels") == b"1"
+
+
 def use_sightings(_: str) -> bool:
     with sightings.connect() as client:
         return bool(client.set("sighting-through-sentinels", 1))
@@ -83,7 +90,7 @@ def use_broker(url: str) -> bool:
         return bool(message.payload == "message")
 
 
-USES: list[Callable[[str], bool]] = [use_cache, use_limits, use_sightings, ask_broker, use_broker]
+USES: list[Callable[[str], bool]] = [use_cache, use_limits, use_result_cache, use_sightings, ask_broker, use_broker]
 
 
 def works(use: Callable[[str], bool], url: str) -> bool:
@@ -95,7 +102,9 @@ def works(use: Callable[[str], bool], url: str) -> bool:
 
 @pytest.fixture
 def set_url(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[RedisGroup], str]:
+    settings.RESULT_CACHE_TTL_S, settings.RESULT_CACHE_MAX_BYTES = 60, 1_000_000
     monkeypatch.setattr(store, "_TIMEOUT_S", LIMIT_S)  # the machine may be busy
+    monkeypatch.setattr(result_store, "_TIMEOUT_S", LIMIT_S)
     monkeypatch.setattr(sightings, "TIMEOUT_S", LIMIT_S)
     monkeypatch.setattr(broker, "_TIMEOUT_S", LIMIT_S)
 
