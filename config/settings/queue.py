@@ -71,41 +71,44 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 WORKER_HEARTBEAT_FILE = env.str("WORKER_HEARTBEAT_FILE", default="")  # touched every two seconds, for health checks
 # Touched every ten seconds by workers and beat while a restart would not help them, with or without Redis
 LIVENESS_FILE = env.str("LIVENESS_FILE", default="")
+# A message expires by the clock of beat, and a worker reads its own. If their clocks differ by more than this, workers
+# drop all periodic tasks. It is not longer, because tasks pile up while no worker runs.
+_EXPIRES_S = 15 * 60
 CELERY_BEAT_SCHEDULE = {
     "sweep-inferences": {
         "task": "moon_vision_challenge.classification.tasks.sweep_inferences",
         "schedule": float(INFERENCE_SWEEP_S),
-        "options": {"expires": INFERENCE_SWEEP_S},  # sweeps do not pile up while no worker runs
+        "options": {"expires": _EXPIRES_S},
     },
     "sweep-webhooks": {
         "task": "moon_vision_challenge.webhooks.tasks.sweep",
         "schedule": float(INFERENCE_SWEEP_S),
-        "options": {"expires": INFERENCE_SWEEP_S},
+        "options": {"expires": _EXPIRES_S},
     },
     "delete-old-inferences": {
         "task": "moon_vision_challenge.classification.tasks.delete_old",
         "schedule": 600.0,  # seconds
-        "options": {"expires": 600},
+        "options": {"expires": _EXPIRES_S},
     },
     "sweep-jobs": {
         "task": "moon_vision_challenge.jobs.tasks.sweep",
         "schedule": float(INFERENCE_SWEEP_S),
-        "options": {"expires": INFERENCE_SWEEP_S},
+        "options": {"expires": _EXPIRES_S},
     },
     "delete-old-jobs": {
         "task": "moon_vision_challenge.jobs.tasks.delete_old",
         "schedule": 600.0,  # seconds
-        "options": {"expires": 600},
+        "options": {"expires": _EXPIRES_S},
     },
     "delete-old-webhooks": {
         "task": "moon_vision_challenge.webhooks.tasks.delete_old",
         "schedule": 600.0,  # seconds
-        "options": {"expires": 600},
+        "options": {"expires": _EXPIRES_S},
     },
     "delete-expired-sessions": {
         "task": "moon_vision_challenge.admin_site.tasks.delete_expired_sessions",
         "schedule": 600.0,  # seconds
-        "options": {"expires": 600},
+        "options": {"expires": _EXPIRES_S},
     },
 }
 
