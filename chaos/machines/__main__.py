@@ -4,12 +4,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from chaos.machines import behind_pgbouncer, redis_failover
+from chaos.machines import behind_pgbouncer, lost_database, redis_failover, two_beats
 from chaos.machines.stage import report
 
 RUNS: dict[str, Callable[[], dict[str, bool]]] = {
     "redis": redis_failover.run,
     "pgbouncer": behind_pgbouncer.run,
+    "database": lost_database.run,
+    "beats": two_beats.run,
 }
 
 

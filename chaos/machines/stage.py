@@ -58,12 +58,18 @@ class Load:
         self.begin = time.monotonic()
         self._clients = Clients(questions(url_of(services), self.created), seconds)
 
+    def are_done(self, count: int) -> bool:
+        """Whether the first rows that were created are done."""
+        ids = [_id(location) for location in self.created[:count]]
+        ((_, done, *_rest),) = query(self._services.env["DATABASE_URL"], _LIVES, ids)
+        return bool(done == count)
+
     def finish(self) -> dict[str, bool]:
         """Wait until all rows are final, and print what the clients got. Returns each promise → whether it was kept."""
         self._clients.join()
         database_url = self._services.env["DATABASE_URL"]
         poll(lambda: query(database_url, _UNFINISHED) == [(0,)], FINISH_TIMEOUT_S)
-        ids = [int(location.rstrip("/").rpartition("/")[2]) for location in self.created]
+        ids = [_id(location) for location in self.created]
         ((rows, done, attempts, median_s, longest_s),) = query(database_url, _LIVES, ids)
         answers = self._clients.answers
         rows_of_table = [[name, str(each)] for name, each in answers.items()]
@@ -78,6 +84,10 @@ class Load:
             "every accepted row is done": done == len(ids),
             "no answer is 500": not any(code == "500" for each in answers.values() for code in each.codes),
         }
+
+
+def _id(location: str) -> int:
+    return int(location.rstrip("/").rpartition("/")[2])
 
 
 def query(database_url: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
