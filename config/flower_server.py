@@ -35,6 +35,8 @@ def protect() -> None:
         os.environ["FLOWER_BASIC_AUTH"] = settings.FLOWER_BASIC_AUTH
     os.environ["FLOWER_READ_ONLY"] = str(settings.FLOWER_READ_ONLY).lower()
     os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)
+    # Its client of Sentinels is asynchronous, and needs another kind of retry.
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("sentinel_kwargs", {}).pop("retry", None)
     Metrics.get = authenticated(Metrics.get)
 
 

@@ -1,12 +1,45 @@
-"""Checks the URLs of Redis when the service starts, instead of when it first connects."""
+"""Reads the URLs of Redis when the service starts, instead of when it first connects.
 
-from urllib.parse import parse_qsl, urlsplit
+Beside what redis-py reads, `sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?master_name=NAME` names Sentinels,
+which know the server that takes writes. `sentinels://` is the same over TLS.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool, SSLConnection, parse_url
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
-_SCHEMES = {"redis", "rediss", "unix"}
+_SERVERS = {"redis", "rediss", "unix"}
+_SENTINELS = {"sentinel": "redis", "sentinels": "rediss"}
+"""Scheme → the one with the same options for a server."""
+_MASTER_NAME = "master_name"
+_SENTINEL_OPTIONS = {"sentinel_username": "username", "sentinel_password": "password"}
+_SENTINEL_PORT = 26379
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+
+
+class RedisTarget(NamedTuple):
+    """Where Redis is, and how to log in there."""
+
+    options: dict[str, Any]
+    """What redis-py's connections take."""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    """Their hosts and ports; empty if the options name a server."""
+    sentinel_options: dict[str, Any] = {}  # nobody writes to it
+    master_name: str = ""
+
+    @property
+    def has_tls(self) -> bool:
+        return bool(self.options.get("connection_class") is SSLConnection)
+
+
+class _UnusableError(Exception):
+    """Its text completes a sentence that begins with the name of the variable."""
 
 
 def checked_redis_url(variable: str, url: str) -> str:
@@ -16,23 +49,69 @@ def checked_redis_url(variable: str, url: str) -> str:
         ImproperlyConfigured: the URL cannot be used, for example because an option is unknown. The message holds no
             password.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
-        raise ImproperlyConfigured(f"{variable} must begin with redis://, rediss:// (TLS), or unix://.")
-    database = parts.path.strip("/")
-    if parts.scheme != "unix" and database and not database.isdigit():
-        raise ImproperlyConfigured(f"{variable} ends with /{database}. Use the number of a database, such as /0.")
     try:
-        ConnectionPool.from_url(url).make_connection()  # does not connect
+        target = _read(url)
+        ConnectionPool(**target.options).make_connection()  # does not connect
+    except _UnusableError as error:
+        raise ImproperlyConfigured(f"{variable} {error}") from error
     except (TypeError, ValueError, RedisError) as error:
         raise ImproperlyConfigured(f"{variable} has an option that cannot be used: {error}") from error
+    for name in _FILES:
+        path = target.options.get(name)
+        if path and not Path(path).is_file():
+            raise ImproperlyConfigured(f"{variable} sets {name} to {path}, which is not a file. Correct the path.")
     return url
 
 
-def checked_broker_url(variable: str, url: str) -> str:
-    """Return the URL, which Celery uses, too. Raises ImproperlyConfigured as `checked_redis_url` does."""
-    checked_redis_url(variable, url)
-    for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-        if not name.startswith("ssl_"):
-            raise ImproperlyConfigured(f"{variable} sets {name}. Celery knows only options that begin with ssl_.")
-    return url
+def read_redis_url(url: str) -> RedisTarget:
+    """What a URL says that has been checked."""
+    return _read(url)
+
+
+def _read(url: str) -> RedisTarget:
+    parts = urlsplit(url)
+    if parts.scheme not in {*_SERVERS, *_SENTINELS}:
+        raise _UnusableError(
+            "must begin with redis://, rediss:// (TLS), unix://, sentinel://, or sentinels:// (Sentinel with TLS)."
+        )
+    database = parts.path.strip("/")
+    if parts.scheme != "unix" and database and not (database.isascii() and database.isdigit()):
+        raise _UnusableError(f"ends with /{database}. Use the number of a database, such as /0.")
+    return _read_sentinels(parts) if parts.scheme in _SENTINELS else RedisTarget(parse_url(url))  # type: ignore[no-untyped-call]
+
+
+def _read_sentinels(parts: SplitResult) -> RedisTarget:
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    ours = {name: value for name, value in query if name == _MASTER_NAME or name in _SENTINEL_OPTIONS}
+    if not ours.get(_MASTER_NAME):
+        raise _UnusableError("names Sentinels, but not which server. Add ?master_name=NAME, as sentinel.conf calls it.")
+    login, _, hosts = parts.netloc.rpartition("@")
+    # The rest is what redis-py reads from the URL of a server.
+    others = urlencode([(name, value) for name, value in query if name not in ours])
+    server = parts._replace(scheme=_SENTINELS[parts.scheme], netloc=f"{login}@host", query=others).geturl()
+    options = parse_url(server)  # type: ignore[no-untyped-call]
+    del options["host"]
+    return RedisTarget(
+        options=options,
+        sentinels=tuple(_read_host(host) for host in hosts.split(",")),
+        sentinel_options=_sentinel_options(options, ours),
+        master_name=ours[_MASTER_NAME],
+    )
+
+
+def _read_host(text: str) -> tuple[str, int]:
+    host = urlsplit(f"//{text}")
+    try:
+        if host.hostname:
+            return host.hostname, host.port or _SENTINEL_PORT
+    except ValueError:
+        pass
+    raise _UnusableError(f"names the Sentinel {text!r}. Use HOST:PORT, with a comma between two of them.")
+
+
+def _sentinel_options(options: dict[str, Any], ours: dict[str, str]) -> dict[str, Any]:
+    """A Sentinel has a login that differs from the server's, and the same TLS. One that does not answer is left out."""
+    login = {_SENTINEL_OPTIONS[name]: value for name, value in ours.items() if name in _SENTINEL_OPTIONS}
+    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    has_tls = {"ssl": True} if options.get("connection_class") is SSLConnection else {}
+    return {**login, **tls, **has_tls, "retry": Retry(NoBackoff(), 0)}

@@ -9,8 +9,11 @@ from moon_vision_challenge.redis_url import checked_redis_url
 # https://docs.djangoproject.com/en/5.2/ref/databases/#persistent-database-connections
 # The limits are in seconds. 0 turns one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
 _database = read_url(env.str("DATABASE_URL"))
+# DATABASE_URL leads to PgBouncer, which gives each transaction another session: docs/several-machines.md.
+DATABASE_IS_POOLED = env.bool("DATABASE_IS_POOLED", default=False)
 _database_options = connection_options(
     _database.pop("OPTIONS", {}),
+    is_pooled=DATABASE_IS_POOLED,
     connect_timeout_s=env.float("DATABASE_CONNECT_TIMEOUT_S", default=3),
     tcp_timeout_s=env.float("DATABASE_TCP_TIMEOUT_S", default=10),
     statement_timeout_s=env.float("DATABASE_STATEMENT_TIMEOUT_S", default=10),
@@ -21,6 +24,7 @@ DATABASES = {
     "default": {
         "CONN_MAX_AGE": 60,  # seconds
         "CONN_HEALTH_CHECKS": True,  # a PostgreSQL restart fails no request
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_IS_POOLED,  # they last longer than a transaction
         **_database,
         "ENGINE": "moon_vision_challenge.postgresql",
         "ATOMIC_REQUESTS": False,
@@ -30,12 +34,17 @@ DATABASES = {
 
 # Redis: the cache in which all processes count requests, and, unless CELERY_BROKER_URL is set, Celery's broker.
 # rediss:// verifies the server's certificate; ?ssl_ca_certs=FILE in the URL names an authority other than the system's.
+# sentinel://HOST:PORT,HOST:PORT/0?master_name=NAME asks Sentinels for the server: docs/several-machines.md.
 REDIS_URL = checked_redis_url("REDIS_URL", env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"))
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": [REDIS_URL],  # as a list, because Django splits a string at commas
         "KEY_PREFIX": "moon_vision",
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},  # seconds
+        "OPTIONS": {
+            "pool_class": "moon_vision_challenge.redis_clients.CachePool",
+            "socket_connect_timeout": 1,  # seconds
+            "socket_timeout": 1,
+        },
     }
 }

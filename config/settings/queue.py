@@ -4,7 +4,7 @@ from kombu import Queue
 
 from config.settings.databases import REDIS_URL
 from config.settings.environment import env
-from moon_vision_challenge.redis_url import checked_broker_url
+from moon_vision_challenge.redis_broker import celery_broker
 
 # The queue of v1
 INFERENCE_MAX_ATTEMPTS = env.int("INFERENCE_MAX_ATTEMPTS", default=5)
@@ -28,10 +28,11 @@ WEBHOOK_ALLOW_PRIVATE_ADDRESSES = env.bool("WEBHOOK_ALLOW_PRIVATE_ADDRESSES", de
 # Celery
 # https://docs.celeryq.dev/en/stable/userguide/configuration.html
 # Another user of Redis, with other rights
-CELERY_BROKER_URL = checked_broker_url("CELERY_BROKER_URL", env.str("CELERY_BROKER_URL", default=REDIS_URL))
-if CELERY_BROKER_URL.startswith("rediss:"):
-    # Without it, kombu does not verify the server's certificate. ?ssl_ca_certs=FILE in the URL names another authority.
-    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "required"}
+BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)
+_broker = celery_broker("CELERY_BROKER_URL", BROKER_URL)
+CELERY_BROKER_URL = _broker.url
+if _broker.use_ssl:
+    CELERY_BROKER_USE_SSL = _broker.use_ssl
 CELERY_TASK_IGNORE_RESULT = True  # the row holds the result
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -49,7 +50,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,  # seconds; above the time limit, or Redis redelivers a running task
     "socket_connect_timeout": 1,
     "socket_timeout": 2,
+    # A worker waits for messages without a timeout. If its Redis hangs, or its machine is gone, the worker notices
+    # after one to two of these intervals, and connects again: to the next master, if there are Sentinels.
+    "health_check_interval": 3,
     "max_retries": 0,  # the longest that sending a message takes; workers keep retrying regardless
+    **_broker.transport_options,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a Redis at its memory limit refuses commands, which would end a worker
@@ -66,41 +71,44 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 WORKER_HEARTBEAT_FILE = env.str("WORKER_HEARTBEAT_FILE", default="")  # touched every two seconds, for health checks
 # Touched every ten seconds by workers and beat while a restart would not help them, with or without Redis
 LIVENESS_FILE = env.str("LIVENESS_FILE", default="")
+# A message expires by the clock of beat, and a worker reads its own. If their clocks differ by more than this, workers
+# drop all periodic tasks. It is not longer, because tasks pile up while no worker runs.
+_EXPIRES_S = 15 * 60
 CELERY_BEAT_SCHEDULE = {
     "sweep-inferences": {
         "task": "moon_vision_challenge.classification.tasks.sweep_inferences",
         "schedule": float(INFERENCE_SWEEP_S),
-        "options": {"expires": INFERENCE_SWEEP_S},  # sweeps do not pile up while no worker runs
+        "options": {"expires": _EXPIRES_S},
     },
     "sweep-webhooks": {
         "task": "moon_vision_challenge.webhooks.tasks.sweep",
         "schedule": float(INFERENCE_SWEEP_S),
-        "options": {"expires": INFERENCE_SWEEP_S},
+        "options": {"expires": _EXPIRES_S},
     },
     "delete-old-inferences": {
         "task": "moon_vision_challenge.classification.tasks.delete_old",
         "schedule": 600.0,  # seconds
-        "options": {"expires": 600},
+        "options": {"expires": _EXPIRES_S},
     },
     "sweep-jobs": {
         "task": "moon_vision_challenge.jobs.tasks.sweep",
         "schedule": float(INFERENCE_SWEEP_S),
-        "options": {"expires": INFERENCE_SWEEP_S},
+        "options": {"expires": _EXPIRES_S},
     },
     "delete-old-jobs": {
         "task": "moon_vision_challenge.jobs.tasks.delete_old",
         "schedule": 600.0,  # seconds
-        "options": {"expires": 600},
+        "options": {"expires": _EXPIRES_S},
     },
     "delete-old-webhooks": {
         "task": "moon_vision_challenge.webhooks.tasks.delete_old",
         "schedule": 600.0,  # seconds
-        "options": {"expires": 600},
+        "options": {"expires": _EXPIRES_S},
     },
     "delete-expired-sessions": {
         "task": "moon_vision_challenge.admin_site.tasks.delete_expired_sessions",
         "schedule": 600.0,  # seconds
-        "options": {"expires": 600},
+        "options": {"expires": _EXPIRES_S},
     },
 }
 

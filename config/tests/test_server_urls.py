@@ -1,6 +1,7 @@
 """What DATABASE_URL, REDIS_URL and CELERY_BROKER_URL say wins, and what they cannot say is an error at start."""
 
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from moon_vision_challenge.classification.queue import broker
 from moon_vision_challenge.health import sightings
 from moon_vision_challenge.postgresql.url import read_url
-from moon_vision_challenge.redis_url import checked_broker_url, checked_redis_url
+from moon_vision_challenge.redis_broker import celery_broker
+from moon_vision_challenge.redis_url import checked_redis_url
 from moon_vision_challenge.tests.tls_front import TLSFront, tls_front
 from moon_vision_challenge.web.throttling import store
 
@@ -98,22 +100,65 @@ def test_what_the_url_cannot_say_is_an_error_that_names_it(url: str, named: str)
     ],
 )
 def test_an_option_that_redis_does_not_know_is_an_error(url: str, named: str) -> None:
-    for check in (checked_redis_url, checked_broker_url):
+    for check in (checked_redis_url, celery_broker):
         with pytest.raises(ImproperlyConfigured, match=named) as caught:
             check("REDIS_URL", url)
         assert "the-password" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["redis://h", "redis://:p@h:1/3", "rediss://u:p@h/0?ssl_ca_certs=/ca.pem", "unix:///s"])
+@pytest.mark.parametrize("url", ["redis://h", "redis://:p@h:1/3", "rediss://u:p@h/0?ssl_ca_certs={file}", "unix:///s"])
 def test_a_url_that_can_be_used_is_returned(url: str) -> None:
-    assert checked_redis_url("REDIS_URL", url) == checked_broker_url("CELERY_BROKER_URL", url) == url
+    given = url.format(file=__file__)
+    assert checked_redis_url("REDIS_URL", given) == celery_broker("CELERY_BROKER_URL", given).url == given
+
+
+SENTINELS = "sentinel://u:the-password@a:1,b,[::1]:2/3?master_name=m"
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("sentinel://:the-password@a:1/0", "master_name"),
+        ("sentinel://:the-password@a:1/0?master_name=", "master_name"),
+        ("sentinel://:the-password@/0?master_name=m", "HOST:PORT"),
+        ("sentinel://:the-password@a:1,/0?master_name=m", "HOST:PORT"),
+        ("sentinel://:the-password@a:one/0?master_name=m", "'a:one'"),
+        ("sentinel://:the-password@a:99999/0?master_name=m", "'a:99999'"),
+        ("sentinel://:the-password@a:1/first?master_name=m", "first"),
+        ("sentinel://:the-password@a:1/0?master_name=m&ssl_ca_certs=/ca.pem", "ssl_ca_certs"),  # without TLS
+        ("sentinel://:the-password@a:1/0?master_name=m&sentinel_pasword=p", "sentinel_pasword"),
+        ("sentinels://:the-password@a:1/0?master_name=m&ssl_cert_reqs=perhaps", "perhaps"),
+        ("sentinels://:the-password@a:1/0?master_name=m&ssl_ca_certs=/nowhere.pem", "/nowhere.pem"),
+        ("rediss://:the-password@a:1/0?ssl_ca_certs=/nowhere.pem", "/nowhere.pem"),
+    ],
+)
+def test_what_cannot_be_used_of_sentinels_is_an_error_that_names_it(url: str, named: str) -> None:
+    for check in (checked_redis_url, celery_broker):
+        with pytest.raises(ImproperlyConfigured, match=re.escape(named)) as caught:
+            check("REDIS_URL", url)
+        assert "the-password" not in str(caught.value)
+
+
+def test_celery_gets_its_own_form_of_sentinels() -> None:
+    broker = celery_broker("REDIS_URL", f"{SENTINELS}&sentinel_username=s&sentinel_password=t")
+    login = "sentinel://u:the-password@"
+    assert broker.url == f"{login}a:1/3;{login}b:26379/3;{login}[::1]:2/3"
+    assert broker.transport_options["master_name"] == "m"
+    assert broker.transport_options["sentinel_kwargs"].items() >= {"username": "s", "password": "t"}.items()
+    assert broker.use_ssl is None
+
+
+def test_celery_verifies_certificates_of_sentinels_and_servers() -> None:
+    broker = celery_broker("REDIS_URL", f"{SENTINELS}&ssl_ca_certs={__file__}".replace("sentinel:", "sentinels:", 1))
+    assert broker.use_ssl == {"ssl_cert_reqs": "required", "ssl_ca_certs": __file__}
+    assert broker.transport_options["sentinel_kwargs"].items() >= {"ssl": True, "ssl_ca_certs": __file__}.items()
 
 
 def test_an_option_that_only_celery_does_not_know_is_an_error_for_the_broker() -> None:
     url = "redis://h/0?health_check_interval=5"
     assert checked_redis_url("REDIS_URL", url)
     with pytest.raises(ImproperlyConfigured, match="CELERY_BROKER_URL sets health_check_interval"):
-        checked_broker_url("CELERY_BROKER_URL", url)
+        celery_broker("CELERY_BROKER_URL", url)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +171,15 @@ def test_the_service_does_not_start_with_such_a_url(variable: str, value: str) -
     result = run_python(code, environment)
     assert result.returncode != 0
     assert variable in result.stderr.splitlines()[-1]
+
+
+def test_only_one_module_connects_to_redis() -> None:
+    """Others would know neither Sentinels nor their TLS."""
+    service = django_settings.ROOT_DIR / "moon_vision_challenge"
+    sources = {path: path.read_text() for path in service.rglob("*.py") if "tests" not in path.parts}
+    connects = re.compile(r"Redis\((?!connection_pool)|[.]from_url\(")
+    connecting = {path.name for path, text in sources.items() if connects.search(text)}
+    assert connecting <= {"redis_clients.py", "conftest.py"}
 
 
 # TLS
@@ -160,12 +214,11 @@ def over_tls(front: TLSFront, query: str = "", host: str = "localhost") -> str:
 
 
 def use_cache(url: str) -> None:
-    RedisCache(url, {"OPTIONS": {}}).set("over-tls", 1)
+    RedisCache([url], {"OPTIONS": django_settings.CACHES["default"]["OPTIONS"]}).set("over-tls", 1)
 
 
 def use_limits(url: str) -> None:
     connection = store._new_connection(url)
-    connection.connect()  # type: ignore[no-untyped-call]
     connection.disconnect()  # type: ignore[no-untyped-call]
 
 
@@ -214,9 +267,9 @@ def test_redis_with_a_certificate_that_does_not_prove_its_name_is_not_used(
 def test_the_worker_asks_a_broker_with_tls_only_if_its_certificate_is_right(
     redis_front: TLSFront, tmp_path: Path, settings: Settings
 ) -> None:
-    settings.CELERY_BROKER_URL = over_tls(redis_front)
+    settings.BROKER_URL = over_tls(redis_front)
     assert not broker.takes_messages()
-    settings.CELERY_BROKER_URL = over_tls(redis_front, f"?ssl_ca_certs={tmp_path / 'ca.pem'}")
+    settings.BROKER_URL = over_tls(redis_front, f"?ssl_ca_certs={tmp_path / 'ca.pem'}")
     assert broker.takes_messages()
 
 
@@ -226,7 +279,7 @@ def test_the_settings_make_celery_verify_certificates() -> None:
     environment.pop("CELERY_BROKER_URL", None)
     result = run_python(code, environment)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "{'ssl_cert_reqs': 'required'} rediss://h/0"
+    assert result.stdout.strip() == "{'ssl_cert_reqs': 'required'} ['rediss://h/0']"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError
 
+from moon_vision_challenge import redis_clients
+
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 1
@@ -53,5 +55,5 @@ def find_unseen(names: Sequence[str]) -> list[str]:
     return [name for name, value in zip(names, found, strict=True) if value is None]
 
 
-def connect() -> "Redis":
-    return Redis.from_url(settings.REDIS_URL, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S)
+def connect() -> Redis:
+    return redis_clients.connect(settings.REDIS_URL, timeout_s=TIMEOUT_S)

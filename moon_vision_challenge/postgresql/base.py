@@ -6,6 +6,7 @@ Migrations run without time limits.
 import time
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db import OperationalError
 from django.db.backends.postgresql import base
 from django.db.utils import DatabaseErrorWrapper
@@ -14,7 +15,8 @@ from psycopg2 import errors, extensions
 
 from moon_vision_challenge.postgresql.addresses import with_addresses
 from moon_vision_challenge.postgresql.hang import SUSPICIOUS_S, BoundedConnection, detector, wait
-from moon_vision_challenge.postgresql.options import ANSWER_TIMEOUT_S
+from moon_vision_challenge.postgresql.options import ANSWER_TIMEOUT_S, BOUNDS_OF_THE_ROLE
+from moon_vision_challenge.postgresql.pooled import check_bounds
 
 extensions.set_wait_callback(wait)
 
@@ -41,9 +43,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def wrap_database_errors(self) -> ErrorTranslator:
         return ErrorTranslator(self)
 
+    @property
+    def _is_pooled(self) -> bool:
+        """Whether the next transaction may run in another session of the server."""
+        return BOUNDS_OF_THE_ROLE in self.settings_dict["OPTIONS"]
+
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
-        params.pop(ANSWER_TIMEOUT_S, None)
+        for ours in (ANSWER_TIMEOUT_S, BOUNDS_OF_THE_ROLE):
+            params.pop(ours, None)
         return {**params, "connection_factory": BoundedConnection}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -61,9 +69,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().init_connection_state()
         if not self._is_bounded:
             self._lift_bounds()
+        elif self._is_pooled:
+            check_bounds(self.connection, self.settings_dict["OPTIONS"][BOUNDS_OF_THE_ROLE])
 
     def prepare_database(self) -> None:
-        """Called before migrations run."""
+        """Called before migrations run. Raises CommandError behind a pooler."""
+        if self._is_pooled:
+            raise CommandError(
+                "Migrations lift the time limits of their session, and PgBouncer would give that session to others. "
+                "Run migrate with a DATABASE_URL that leads to PostgreSQL itself, and without DATABASE_IS_POOLED."
+            )
         super().prepare_database()
         self._is_bounded = False
         self.ensure_connection()

@@ -17,8 +17,9 @@ class NoAnswerError(psycopg2.OperationalError):
 
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
 
-# More rows than work_mem holds go to a temporary file, here of a megabyte: no table and no log is written.
-_TAKE_ROOM = "SET work_mem = '64kB'; SELECT count(*) FROM generate_series(1, 50000)"
+# More rows than work_mem holds go to a temporary file, here of a megabyte: no table and no log is written. LOCAL,
+# because behind a pooler, the session is another client's next.
+_TAKE_ROOM = "SET LOCAL work_mem = '64kB'; SELECT count(*) FROM generate_series(1, 50000)"
 
 
 def probe(timeout_s: float) -> bool:

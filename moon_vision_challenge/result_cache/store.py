@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from redis import ConnectionPool, Redis
+from redis import Redis
 from redis.exceptions import RedisError
 
+from moon_vision_challenge import redis_clients
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 
 logger = logging.getLogger(__name__)
@@ -74,5 +75,5 @@ def _ask(question: Any) -> Any:
 
 @functools.cache
 def _client(url: str) -> Redis:
-    options = {"socket_connect_timeout": _TIMEOUT_S, "socket_timeout": _TIMEOUT_S}
-    return Redis(connection_pool=ConnectionPool.from_url(url, **options))
+    pool = redis_clients.pool(url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S)
+    return Redis(connection_pool=pool)

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -148,6 +148,7 @@ def _attempt(delivery: WebhookDelivery) -> dict[str, Any]:
 def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
     delivery.log = [*delivery.log, attempt]
     status = attempt["status"]
+    next_attempt_at: Any = F("next_attempt_at")
     if status is not None and 200 <= status < 300:
         delivery.status = Status.DELIVERED
     elif status == 410:
@@ -158,10 +159,10 @@ def _record(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
     elif delivery.attempts > len(RETRY_DELAYS_S):
         delivery.status = Status.FAIL
     else:
-        delivery.next_attempt_at = timezone.now() + timedelta(seconds=RETRY_DELAYS_S[delivery.attempts - 1])
+        next_attempt_at = Now() + timedelta(seconds=RETRY_DELAYS_S[delivery.attempts - 1])
     # Not `save`, which raises an error if the row has been deleted in the meantime.
     WebhookDelivery.objects.filter(pk=delivery.pk).update(
-        status=delivery.status, log=delivery.log, next_attempt_at=delivery.next_attempt_at
+        status=delivery.status, log=delivery.log, next_attempt_at=next_attempt_at
     )
     metrics.webhooks.labels(_result(delivery)).inc()
 

@@ -16,15 +16,37 @@ from prometheus_client.core import GaugeMetricFamily
 
 logger = logging.getLogger(__name__)
 
+COUNTED = 100_000
+"""Pending rows of a model are counted up to this number. All of ten million take longer than a statement may."""
+
+# The kinds are found as in sweep.py. An owner's oldest row has the owner's first turn, so the oldest of all is among
+# the rows that are counted, unless that many owners wait.
 _QUEUE_STATE = """
-SELECT queue, model_type,
-       count(*) FILTER (WHERE status = 'pending'),
-       count(*) FILTER (WHERE status = 'processing'),
-       count(*) FILTER (WHERE status = 'processing' AND lease_expires_at < statement_timestamp()),
-       extract(epoch FROM max(statement_timestamp() - created_at) FILTER (WHERE status = 'pending'))
-FROM classification_inference
-WHERE status IN ('pending', 'processing')
-GROUP BY queue, model_type
+WITH RECURSIVE kind AS (
+    (SELECT queue, model_type FROM classification_inference
+     WHERE status = 'pending' ORDER BY queue, model_type LIMIT 1)
+    UNION ALL
+    SELECT following.queue, following.model_type FROM kind, LATERAL (
+        SELECT queue, model_type FROM classification_inference
+        WHERE status = 'pending' AND (queue, model_type) > (kind.queue, kind.model_type)
+        ORDER BY queue, model_type LIMIT 1
+    ) AS following
+), pending AS (
+    SELECT queue, model_type, count, oldest FROM kind, LATERAL (
+        SELECT count(*) AS count, min(created_at) AS oldest FROM (
+            SELECT created_at FROM classification_inference
+            WHERE status = 'pending' AND queue = kind.queue AND model_type = kind.model_type
+            ORDER BY turn, available_at LIMIT %(counted)s
+        ) AS first
+    ) AS counted
+), processing AS (
+    SELECT queue, model_type, count(*) AS count,
+           count(*) FILTER (WHERE lease_expires_at < statement_timestamp()) AS expired
+    FROM classification_inference WHERE status = 'processing' GROUP BY queue, model_type
+)
+SELECT queue, model_type, coalesce(pending.count, 0), coalesce(processing.count, 0), coalesce(processing.expired, 0),
+       extract(epoch FROM statement_timestamp() - pending.oldest)
+FROM pending FULL JOIN processing USING (queue, model_type)
 """
 
 # How long ago the oldest row should have been deleted. It reads one entry of an index.
@@ -34,7 +56,7 @@ SELECT greatest(0, extract(epoch FROM statement_timestamp() - %(age)s - min(fini
 RETENTION_OVERDUE = "moon_vision_retention_overdue_seconds"
 
 GAUGES = (
-    ("moon_vision_queue_pending", "Inferences that wait for a worker."),
+    ("moon_vision_queue_pending", f"Inferences that wait for a worker, counted up to {COUNTED:,} for each model."),
     ("moon_vision_queue_processing", "Inferences that a worker has claimed."),
     ("moon_vision_queue_expired_leases", "Claimed inferences whose worker is lost. The sweep returns them."),
     ("moon_vision_queue_oldest_seconds", "Age of the inference that has waited longest."),
@@ -47,6 +69,7 @@ class QueueState(NamedTuple):
     queue: str
     model_type: str
     pending: int
+    """At most COUNTED."""
     processing: int
     expired_leases: int
     """Of `processing`: those whose worker is lost."""
@@ -57,7 +80,7 @@ class QueueState(NamedTuple):
 def read_queue_states() -> list[QueueState]:
     """What is pending or processing now, by queue and model type."""
     with connection.cursor() as cursor:
-        cursor.execute(_QUEUE_STATE)
+        cursor.execute(_QUEUE_STATE, {"counted": COUNTED})
         return [QueueState._make([*row[:5], float(row[5] or 0)]) for row in cursor.fetchall()]
 
 

@@ -22,7 +22,7 @@ from moon_vision_challenge.postgresql.hang import HangDetector
 from moon_vision_challenge.postgresql.options import connection_options
 from moon_vision_challenge.postgresql.probe import NoAnswerError, probe
 
-BOUNDS = {
+BOUNDS: dict[str, Any] = {
     "connect_timeout_s": 300.0,
     "tcp_timeout_s": 10.0,
     "statement_timeout_s": 2.0,
@@ -62,7 +62,7 @@ def patient(proxy: Proxy) -> Iterator[DatabaseWrapper]:
 
 
 @contextmanager
-def connected(proxy: Proxy, bounds: dict[str, float]) -> Iterator[DatabaseWrapper]:
+def connected(proxy: Proxy, bounds: dict[str, Any]) -> Iterator[DatabaseWrapper]:
     database = DatabaseWrapper({**connections.settings["default"], "OPTIONS": connection_options({}, **bounds)})
     with (
         patch.object(hang, "detector", HangDetector()) as detector,
@@ -248,7 +248,8 @@ def test_the_options_of_the_url_win() -> None:
 
 
 def test_without_time_limits_the_server_gets_no_options() -> None:
-    assert connection_options({}, **dict.fromkeys(BOUNDS, 0.0)) == {}
+    no_bounds: dict[str, Any] = dict.fromkeys(BOUNDS, 0.0)
+    assert connection_options({}, **no_bounds) == {}
 
 
 def test_an_unknown_option_is_an_error_at_startup() -> None:

@@ -16,6 +16,7 @@ from redis.connection import Connection
 from redis.exceptions import ConnectionError as DisconnectedError
 from redis.exceptions import NoScriptError, RedisError
 
+from moon_vision_challenge import redis_clients
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 
 logger = logging.getLogger(__name__)
@@ -203,13 +204,14 @@ def _disconnect() -> None:
 
 def _new_connection(url: str) -> Connection:
     connection: Connection = _pool(url).make_connection()
+    connection.connect()  # type: ignore[no-untyped-call]  # to send a command would connect, but not ask the Sentinels
     return connection
 
 
 @functools.cache
 def _pool(url: str) -> Any:
     """Only reads the URL, with its password, database and TLS: the threads keep their connections."""
-    return Redis.from_url(url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S).connection_pool
+    return redis_clients.pool(url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S)
 
 
 def _probe() -> None:

@@ -66,6 +66,18 @@ def test_anything_else_is_tried_again_by_the_schedule(receiver: Receiver, status
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1
 
 
+@pytest.mark.parametrize("off_by", [timedelta(minutes=-10), timedelta(minutes=10)])
+def test_the_next_attempt_is_by_the_clock_of_the_database(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, off_by: timedelta
+) -> None:
+    right = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: right() + off_by)
+    receiver.status = 500
+    final_inference(receiver.url)
+    next_attempt_at = deliver_due().next_attempt_at
+    assert abs(next_attempt_at - right() - timedelta(seconds=RETRY_DELAYS_S[0])) < timedelta(minutes=1)
+
+
 def test_410_disables_the_url(receiver: Receiver) -> None:
     receiver.status = 410
     final_inference(receiver.url)

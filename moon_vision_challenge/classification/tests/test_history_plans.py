@@ -1,0 +1,72 @@
+"""Which rows PostgreSQL reads for a page of the history."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID
+from moon_vision_challenge.accounts.models import Owner
+
+pytestmark = pytest.mark.django_db
+
+PAGE = 50
+# The anonymous owner has the oldest tenth, the other owner the rest. In each tenth, the oldest rows are the failures,
+# and then come those of another model.
+_FILL = """
+INSERT INTO classification_inference (
+    owner_id, model_type, status, created_at, finished_at,
+    image, label, predictions, version_label, attempts, webhook_url
+)
+SELECT CASE WHEN part = 0 THEN %(old)s ELSE %(new)s END,
+       CASE WHEN place BETWEEN 200 AND 399 THEN 'resnet' ELSE 'inception' END,
+       CASE WHEN place < 200 THEN 'fail' ELSE 'done' END,
+       now() - make_interval(secs => %(count)s - n), now(), 'inferences/x.jpg', '', '[]', '', 1, ''
+FROM generate_series(0, %(count)s - 1) AS n,
+     LATERAL (SELECT n / (%(count)s / 10) AS part, n %% (%(count)s / 10) AS place) AS of_ten
+"""
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest, db: None) -> int:
+    owners = {"old": ANONYMOUS_OWNER_ID, "new": Owner.objects.create(name="another").pk}
+    with connection.cursor() as cursor:
+        cursor.execute(_FILL, {"count": request.param, **owners})
+        cursor.execute("ANALYZE classification_inference")
+        if request.param < 1_000_000:  # for the planner, the table then does not fit in memory either
+            cursor.execute("SET LOCAL random_page_cost = 40")
+    return int(request.param)
+
+
+def rows_read(sql: str) -> int:
+    """By all scans of the table, with those that a filter has thrown away."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+        ((found,),) = cursor.fetchall()
+    plan = json.loads(found) if isinstance(found, str) else found
+    return sum(
+        node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
+        for node in nodes(plan[0]["Plan"])
+        if node.get("Relation Name") == "classification_inference"
+    )
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(each for child in plan.get("Plans", []) for each in nodes(child))]
+
+
+@pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.e2e)], indirect=True)
+def test_a_page_of_an_owner_with_only_old_rows_reads_no_rows_of_others(client: APIClient, count: int) -> None:
+    for query in ("", "&status=fail", "&status=done", "&model_type=resnet", "&model_type=inception"):
+        url: str | None = f"/api/v1/history/?page_size={PAGE}{query}"
+        for link in ("next", "next", "previous", "next"):
+            assert url
+            with CaptureQueriesContext(connection) as queries:
+                page = client.get(url).json()
+            (sql,) = (each["sql"] for each in queries if 'FROM "classification_inference"' in each["sql"])
+            assert len(page["results"]) == PAGE
+            assert rows_read(sql) <= count / 10, url
+            url = page[link]
