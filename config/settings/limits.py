@@ -1,7 +1,5 @@
 """What clients may send and hold."""
 
-import os
-
 from config.settings.environment import env
 
 INFERENCE_MAX_IMAGE_BYTES = env.int("INFERENCE_MAX_IMAGE_BYTES", default=20 * 1024 * 1024)
@@ -21,7 +19,7 @@ INFERENCE_DECODE_MEMORY_BYTES = env.int("INFERENCE_DECODE_MEMORY_BYTES", default
 INFERENCE_DECODE_WAIT_S = env.float("INFERENCE_DECODE_WAIT_S", default=10.0)
 INFERENCE_DECODER_PROCESSES = env.int("INFERENCE_DECODER_PROCESSES", default=1)  # of each web process and worker
 # How many images each web process decodes at once, outside the decoder processes. There are two web processes.
-INFERENCE_DECODE_THREADS = env.int("INFERENCE_DECODE_THREADS", default=max(1, (os.cpu_count() or 1) // 2))
+INFERENCE_DECODE_THREADS = env.int("INFERENCE_DECODE_THREADS", default=0)  # 0: half the cores
 # `image_url`: the service fetches the image itself, from public addresses. A fetch holds a thread of the web server.
 ALLOW_IMAGE_URLS = env.bool("ALLOW_IMAGE_URLS", default=False)
 IMAGE_URL_TIMEOUT_S = env.float("IMAGE_URL_TIMEOUT_S", default=10.0)  # with all redirects

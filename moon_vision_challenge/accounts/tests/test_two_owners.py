@@ -15,7 +15,7 @@ from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Ser
 from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 
 CACHE_S = 1
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.e2e]
 
 
 @pytest.fixture

@@ -86,7 +86,9 @@ class Turns:
         """A context manager that holds a turn."""
         with self._lock:
             if self._free is None:  # a decoder process imports this module, too, and has no settings
-                self._free = threading.Semaphore(max(1, settings.INFERENCE_DECODE_THREADS))
+                self._free = threading.Semaphore(
+                    settings.INFERENCE_DECODE_THREADS or max(1, (os.cpu_count() or 1) // 2)
+                )
             return self._free
 
 

@@ -90,6 +90,7 @@ def test_each_event_of_an_inference_is_a_line_with_its_ids(service: Service) -> 
         assert hidden not in logs
 
 
+@pytest.mark.e2e
 def test_one_trace_leads_from_the_clients_request_to_its_webhook_and_is_sent_before_the_processes_end(
     service: Service,
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_lost_message_only_delays(service: Service) -> None:
     assert service.wait_for(created, "done")["label"]
 
 
+@pytest.mark.e2e
 def test_a_killed_worker_only_delays(service: Service) -> None:
     with fake_model_server(stalls) as stalling:
         service.start("worker", TF_SERVING_URL=stalling.url, INFERENCE_LEASE_S="3")

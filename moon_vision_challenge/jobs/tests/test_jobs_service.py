@@ -64,6 +64,7 @@ def test_a_client_can_wait_for_the_end(service: Service) -> None:
     assert wait_until_done["status"] in {"processing", "done"}
 
 
+@pytest.mark.e2e
 def test_a_worker_that_is_killed_loses_and_doubles_no_image(service: Service) -> None:
     service.start("worker", INFERENCE_LEASE_S="10")
     service.start("beat", INFERENCE_LEASE_S="10")
