@@ -2,6 +2,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import certifi
 import pytest
 from django.core import signing
 from pytest_django import Settings
@@ -86,7 +87,7 @@ def test_sessions_that_an_earlier_key_signed_stay_valid(settings: Settings) -> N
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("url", ["rediss://:p@h/0", "rediss://:p@h/0?ssl_ca_certs=/ca.pem"])
+@pytest.mark.parametrize("url", ["rediss://:p@h/0", f"rediss://:p@h/0?ssl_ca_certs={certifi.where()}"])
 def test_the_certificate_of_the_broker_is_verified(url: str) -> None:
     show = "from config.celery_app import app; print(app.connection_for_write().ssl.get('ssl_cert_reqs', 'required'))"
     result = run_python("-c", show, env={**os.environ, **PRODUCTION, "REDIS_URL": url})
