@@ -123,12 +123,12 @@ def test_a_broken_new_version_leaves_the_old_one_and_is_loaded_once_it_is_repair
         wait_until(lambda: has_logged(server, "version 2 is NOT available"), server)
         (broken / "model.onnx").write_bytes(b"half of it")
         wait_until(lambda: has_logged(server, "onnxruntime cannot load it"), server)
-        assert states(server) == {"2": "END", "1": "AVAILABLE"}
+        wait_until(lambda: states(server) == {"2": "END", "1": "AVAILABLE"}, server)
         assert factor(server) == 1
         shutil.rmtree(broken)
         put(folder, 2, factor=2)
         wait_until(lambda: factor(server) == 2, server)
-        assert states(server) == {"2": "AVAILABLE", "1": "END"}
+        wait_until(lambda: states(server) == {"2": "AVAILABLE", "1": "END"}, server)
         assert server.log.read_text().count("version 2 is NOT available") <= 3
 
 
@@ -169,7 +169,7 @@ def test_models_policies_and_labels_follow_the_config_file(folder: Path) -> None
             extra="model_version_policy { specific { versions: 2 } } version_labels { key: 'stable' value: 2 }",
         )
         wait_until(lambda: factor(server, "half/labels/stable") == 2, server)
-        assert states(server) == {"2": "AVAILABLE", "1": "END"}
+        wait_until(lambda: states(server) == {"2": "AVAILABLE", "1": "END"}, server)
         assert server.get("/v1/models/other").status_code == 404
 
 
