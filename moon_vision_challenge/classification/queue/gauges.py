@@ -14,24 +14,17 @@ from django.db import connection
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from moon_vision_challenge.classification.queue.waiting_kinds import WITH_KIND
+
 logger = logging.getLogger(__name__)
 
 COUNTED = 100_000
 """Pending rows of a model are counted up to this number. All of ten million take longer than a statement may."""
 
-# The kinds are found as in sweep.py. An owner's oldest row has the owner's first turn, so the oldest of all is among
-# the rows that are counted, unless that many owners wait.
-_QUEUE_STATE = """
-WITH RECURSIVE kind AS (
-    (SELECT queue, model_type FROM classification_inference
-     WHERE status = 'pending' ORDER BY queue, model_type LIMIT 1)
-    UNION ALL
-    SELECT following.queue, following.model_type FROM kind, LATERAL (
-        SELECT queue, model_type FROM classification_inference
-        WHERE status = 'pending' AND (queue, model_type) > (kind.queue, kind.model_type)
-        ORDER BY queue, model_type LIMIT 1
-    ) AS following
-), pending AS (
+# An owner's oldest row has the owner's first turn, so the oldest of all is among the rows that are counted, unless that
+# many owners wait.
+_QUEUE_STATE = f"""
+{WITH_KIND}, pending AS (
     SELECT queue, model_type, count, oldest FROM kind, LATERAL (
         SELECT count(*) AS count, min(created_at) AS oldest FROM (
             SELECT created_at FROM classification_inference
@@ -47,7 +40,7 @@ WITH RECURSIVE kind AS (
 SELECT queue, model_type, coalesce(pending.count, 0), coalesce(processing.count, 0), coalesce(processing.expired, 0),
        extract(epoch FROM statement_timestamp() - pending.oldest)
 FROM pending FULL JOIN processing USING (queue, model_type)
-"""
+"""  # noqa: S608 - a constant
 
 # How long ago the oldest row should have been deleted. It reads one entry of an index.
 _RETENTION_OVERDUE = """

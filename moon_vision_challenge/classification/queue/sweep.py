@@ -9,26 +9,13 @@ from moon_vision_challenge.classification import events
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import claims
 from moon_vision_challenge.classification.queue.routing import queue_of
+from moon_vision_challenge.classification.queue.waiting_kinds import WITH_KIND
 
 logger = logging.getLogger(__name__)
 
 _WORKER_LOST = {"code": "worker_lost", "detail": "The worker was lost in every attempt."}
 
-# A loose index scan: its steps depend on the number of kinds, not on the number of waiting rows.
-# https://wiki.postgresql.org/wiki/Loose_indexscan
-_WAITING_KINDS = """
-WITH RECURSIVE kind AS (
-    (SELECT queue, model_type FROM classification_inference
-     WHERE status = 'pending' ORDER BY queue, model_type LIMIT 1)
-    UNION ALL
-    SELECT following.queue, following.model_type FROM kind, LATERAL (
-        SELECT queue, model_type FROM classification_inference
-        WHERE status = 'pending' AND (queue, model_type) > (kind.queue, kind.model_type)
-        ORDER BY queue, model_type LIMIT 1
-    ) AS following
-)
-SELECT queue, model_type FROM kind
-"""
+_WAITING_KINDS = f"{WITH_KIND} SELECT queue, model_type FROM kind"  # noqa: S608 - a constant
 
 
 def free_lost_inferences() -> None:
