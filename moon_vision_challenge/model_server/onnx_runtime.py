@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from moon_vision_challenge.model_server.onnx_signatures import SIGNATURES_PROPERTY, OnnxSignatures
-from moon_vision_challenge.model_server.runtime import InvalidInputError, ModelLoadError, SignatureSpec, TensorSpec
+from moon_vision_challenge.model_server.onnx_signatures import SIGNATURES_PROPERTY, ModelOfOnnxFile, OnnxSignatures
+from moon_vision_challenge.model_server.runtime import InvalidInputError, ModelLoadError, TensorSpec
 
 _DTYPES = {
     "tensor(float)": "DT_FLOAT",
@@ -50,7 +50,7 @@ def _tensor_info(argument: Any) -> TensorSpec:
     return TensorSpec(argument.name, _DTYPES[argument.type], shape)
 
 
-class OnnxModel:
+class OnnxModel(ModelOfOnnxFile):
     """Sessions with one thread per run: concurrent requests run in parallel instead of sharing a pool."""
 
     def __init__(self, path: Path) -> None:
@@ -71,14 +71,6 @@ class OnnxModel:
                 self._session.run(None, zeros)
         except _LOAD_ERRORS as error:
             raise ModelLoadError(f"onnxruntime cannot load it: {error}") from error
-
-    @property
-    def signatures(self) -> Mapping[str, SignatureSpec]:
-        return self._signatures.specs
-
-    def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
-        """See Runtime.split."""
-        return self._signatures.split(signature_name, inputs)
 
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See Runtime.run."""

@@ -111,6 +111,20 @@ class OnnxSignatures:
         return feeds
 
 
+class ModelOfOnnxFile:
+    """What the runtimes of model.onnx share: the signatures, which they set when they load the file."""
+
+    _signatures: OnnxSignatures
+
+    @property
+    def signatures(self) -> Mapping[str, SignatureSpec]:
+        return self._signatures.specs
+
+    def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
+        """See Runtime.split."""
+        return self._signatures.split(signature_name, inputs)
+
+
 def _check_raw(tensor: TensorSpec, items: np.ndarray) -> None:
     expected = math.prod(tensor.shape[1:]) * NUMPY_DTYPES[tensor.dtype].itemsize
     if items.ndim != 1:

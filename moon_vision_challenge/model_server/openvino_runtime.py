@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from moon_vision_challenge.model_server.onnx_signatures import SIGNATURES_PROPERTY, OnnxSignatures
-from moon_vision_challenge.model_server.runtime import InvalidInputError, ModelLoadError, SignatureSpec, TensorSpec
+from moon_vision_challenge.model_server.onnx_signatures import SIGNATURES_PROPERTY, ModelOfOnnxFile, OnnxSignatures
+from moon_vision_challenge.model_server.runtime import InvalidInputError, ModelLoadError, TensorSpec
 
 # Its converter, which nothing here needs, reports each import to Google Analytics and writes to the home folder. None
 # makes its import fail, and OpenVINO goes on without it.
@@ -38,7 +38,7 @@ def _tensor_info(port: Any) -> TensorSpec:
     return TensorSpec(port.get_any_name(), _DTYPES[type_name], sizes)
 
 
-class OpenVinoModel:
+class OpenVinoModel(ModelOfOnnxFile):
     """A compiled model with one stream of execution, and one request, for each thread that calls it.
 
     Args:
@@ -75,14 +75,6 @@ class OpenVinoModel:
                     _infer(request, zeros)
         except RuntimeError as error:
             raise ModelLoadError(f"OpenVINO cannot load it: {error}") from error
-
-    @property
-    def signatures(self) -> Mapping[str, SignatureSpec]:
-        return self._signatures.specs
-
-    def split(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> list[Mapping[str, np.ndarray]]:
-        """See Runtime.split."""
-        return self._signatures.split(signature_name, inputs)
 
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See Runtime.run."""

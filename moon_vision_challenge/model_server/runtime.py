@@ -2,28 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from moon_vision_challenge.tensor_data import DATATYPES, tensorflow_type
+
 DEFAULT_SIGNATURE = "serving_default"
 
-# TensorFlow's names of the element types, as /metadata gives them.
-NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
-    "DT_FLOAT": np.dtype(np.float32),
-    "DT_DOUBLE": np.dtype(np.float64),
-    "DT_HALF": np.dtype(np.float16),
-    "DT_UINT8": np.dtype(np.uint8),
-    "DT_INT8": np.dtype(np.int8),
-    "DT_UINT16": np.dtype(np.uint16),
-    "DT_INT16": np.dtype(np.int16),
-    "DT_UINT32": np.dtype(np.uint32),
-    "DT_INT32": np.dtype(np.int32),
-    "DT_UINT64": np.dtype(np.uint64),
-    "DT_INT64": np.dtype(np.int64),
-    "DT_BOOL": np.dtype(np.bool_),
-    "DT_STRING": np.dtype(object),  # of bytes
-}
+NUMPY_DTYPES = {tensorflow_type(name): dtype for name, dtype in DATATYPES.items()}
+"""By TensorFlow's names of the element types, as /metadata gives them."""
 
 
 class ModelLoadError(Exception):
