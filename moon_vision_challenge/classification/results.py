@@ -19,6 +19,10 @@ _cut.maxstring = _cut.maxother = 80
 _cut.maxlevel = 3
 
 
+STORED_PREDICTIONS = 5
+"""The number of most probable classes that a row keeps."""
+
+
 class Classification(NamedTuple):
     """A classificator's result for one image."""
 

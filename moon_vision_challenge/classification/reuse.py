@@ -11,13 +11,17 @@ from typing import NamedTuple
 
 import orjson
 from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
 
-from moon_vision_challenge.classification import prediction
+from moon_vision_challenge.classification import events, prediction
 from moon_vision_challenge.classification.abstract_classificator import Classification, Classificator, Prediction
 from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.exceptions import ClassificationError
 from moon_vision_challenge.classification.images import EncodedImage
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.prediction import VersionChoice
+from moon_vision_challenge.classification.results import STORED_PREDICTIONS
 from moon_vision_challenge.observability import metrics
 from moon_vision_challenge.result_cache import store
 from moon_vision_challenge.result_cache.flights import Flights
@@ -33,7 +37,7 @@ class Reuse(NamedTuple):
 
     @property
     def is_on(self) -> bool:
-        return bool(self.scope and settings.RESULT_CACHE_TTL_S)
+        return bool(self.scope)
 
 
 NO_REUSE = Reuse()
@@ -51,8 +55,8 @@ class Answer(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    classification: Classification
-    version: int
+    label: str
+    predictions: Sequence[Prediction]
     at: float  # time.time()
 
     @property
@@ -65,46 +69,70 @@ _flights = Flights[Classification]()
 
 
 def classify(model_type: str, image: EncodedImage, version: VersionChoice, top_k: int, reuse: Reuse) -> Answer:
-    """As services.classify_image. Equal requests of one caller at the same moment ask the model once per process."""
+    """As services.classify_image, while the cache is on.
+
+    Equal requests of one caller at the same moment ask the model once per process.
+    """
     classificator = dispatcher[model_type]
-    number = prediction.find_version(classificator, version) if reuse.is_on else None
+    number = prediction.find_version(classificator, version)
     if number is None:
         return _answer(model_type, _ask(classificator, image, version, top_k)[0], _BYPASS)
     key = _key(reuse.scope, model_type, image.data)
     if not reuse.may_read:
         return _answer(model_type, _ask_and_keep(classificator, image, version, top_k, key), _REFUSED)
     full_key = _full_key(key, number, top_k)
-    if kept := _find(full_key, number, reuse):
-        return _answer(model_type, kept.classification, _HIT, kept.age_s)
+    if kept := _find(full_key, reuse):
+        return _answer(model_type, kept, _HIT)
     found, has_joined = _flights.join(full_key, lambda: _ask_and_keep(classificator, image, version, top_k, key))
     return _answer(model_type, found, _JOINED if has_joined else _MISS)
 
 
-def find_for_row(inference: Inference, data: bytes, top_k: int, reuse: Reuse) -> tuple[Answer, int] | None:
-    """The result for a new row, and the version of the model. None: a worker asks the model, and its result is kept.
+def answer_row(inference: Inference, image: EncodedImage, reuse: Reuse) -> Answer | None:
+    """Make a new row done if the result of its image is known. None: a worker classifies it, and its result is kept.
 
-    Raises UnknownVersionLabelError.
+    `inference` stays as it was: the client that has just created it expects a pending one.
     """
+    if not reuse.is_on:
+        return None
     version = VersionChoice(inference.version, inference.version_label)
-    number = prediction.find_version(dispatcher[inference.model_type], version) if reuse.is_on else None
+    try:
+        number = prediction.find_version(dispatcher[inference.model_type], version)
+    except ClassificationError:  # the row will have it as its error
+        return None
     if number is None:
         return None
-    key = _key(reuse.scope, inference.model_type, data)
-    if reuse.may_read and (kept := _find(_full_key(key, number, top_k), number, reuse)):
-        return _answer(inference.model_type, kept.classification, _HIT, kept.age_s), number
+    key = _key(reuse.scope, inference.model_type, image.data)
+    if reuse.may_read and (kept := _find(_full_key(key, number, STORED_PREDICTIONS), reuse)):
+        return _answer(inference.model_type, kept, _HIT) if _finish(inference, kept, number) else None
     _count(inference.model_type, _MISS if reuse.may_read else _REFUSED)
     store.wish(inference.pk, key)
     return None
 
 
-def keep_results(results: Sequence[tuple[Inference, Classification, int | None]], top_k: int) -> None:
+def _finish(inference: Inference, kept: _Kept, version: int) -> bool:
+    """Returns False if the row is no longer pending."""
+    with transaction.atomic():
+        is_done = Inference.objects.filter(pk=inference.pk, status=Inference.STATUS.PENDING).update(
+            status=Inference.STATUS.DONE,
+            label=kept.label,
+            predictions=[one._asdict() for one in kept.predictions],
+            model_version=version,
+            started_at=Now(),
+            finished_at=Now(),
+        )
+        if is_done:
+            events.announce_final([Inference.objects.get(pk=inference.pk)])
+    return bool(is_done)
+
+
+def keep_results(results: Sequence[tuple[Inference, Classification, int | None]]) -> None:
     """Keep the results of those rows whose clients allow it, with the versions that answered."""
     if not settings.RESULT_CACHE_TTL_S:
         return
     keys = store.wishes([inference.pk for inference, _, _ in results])
     store.put(
         {
-            _full_key(key, version, top_k): _pack(found)
+            _full_key(key, version, STORED_PREDICTIONS): _pack(found)
             for key, (_, found, version) in zip(keys, results, strict=True)
             if key and version is not None
         }
@@ -137,12 +165,12 @@ def _full_key(key: str, version: int, top_k: int) -> str:
     return f"{key}:{version}:{top_k}"
 
 
-def _find(full_key: str, version: int, reuse: Reuse) -> _Kept | None:
+def _find(full_key: str, reuse: Reuse) -> _Kept | None:
     data = store.find(full_key)
     if data is None:
         return None
     label, predictions, at = orjson.loads(data)
-    kept = _Kept(Classification(label, [Prediction(*one) for one in predictions]), version, at)
+    kept = _Kept(label, [Prediction(*one) for one in predictions], at)
     return None if reuse.max_age_s is not None and kept.age_s > reuse.max_age_s else kept
 
 
@@ -150,14 +178,14 @@ def _pack(found: Classification) -> bytes:
     return orjson.dumps([found.label, [tuple(one) for one in found.predictions], time.time()])
 
 
-def _answer(model_type: str, found: Classification, status: str, age_s: int | None = None) -> Answer:
+def _answer(model_type: str, found: Classification | _Kept, status: str) -> Answer:
     _count(model_type, status)
+    age_s = found.age_s if isinstance(found, _Kept) else None
     return Answer(found.label, found.predictions, status, age_s)
 
 
 def _count(model_type: str, status: str) -> None:
-    if settings.RESULT_CACHE_TTL_S:
-        metrics.result_cache.labels(model_type, _RESULTS[status]).inc()
+    metrics.result_cache.labels(model_type, _RESULTS[status]).inc()
 
 
 _RESULTS = {_HIT: "hit", _MISS: "miss", _JOINED: "joined", _REFUSED: "refused", _BYPASS: "bypass"}

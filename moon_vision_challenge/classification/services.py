@@ -18,7 +18,6 @@ from moon_vision_challenge.classification import events, prediction, thumbnails
 from moon_vision_challenge.classification import reuse as reuse_results
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import (
-    ClassificationError,
     IdempotencyConflictError,
     InferenceInProgressError,
     InferenceNotFailedError,
@@ -29,7 +28,6 @@ from moon_vision_challenge.classification.images.metadata import without_metadat
 from moon_vision_challenge.classification.models import FINAL_STATUSES, IdempotencyKey, Inference
 from moon_vision_challenge.classification.prediction import NEWEST, VersionChoice
 from moon_vision_challenge.classification.queue import backlog, turns
-from moon_vision_challenge.classification.queue.batch import STORED_PREDICTIONS
 from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.classification.reuse import NO_REUSE, Answer, Reuse
 from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
@@ -133,34 +131,6 @@ def create_inference(
             webhook_url=webhook_url,
         )
     return inference, True
-
-
-def answer_from_cache(inference: Inference, image: EncodedImage, reuse: Reuse) -> Answer | None:
-    """Make a new row done if the result of its image is known. Returns None if a worker has to classify it.
-
-    `inference` stays as it was: the client that has just created it expects a pending one.
-    """
-    if not reuse.is_on:
-        return None
-    try:
-        known = reuse_results.find_for_row(inference, image.data, STORED_PREDICTIONS, reuse)
-    except ClassificationError:  # the row will have it as its error
-        return None
-    if known is None:
-        return None
-    answer, version = known
-    with transaction.atomic():
-        is_done = Inference.objects.filter(pk=inference.pk, status=STATUS.PENDING).update(
-            status=STATUS.DONE,
-            label=answer.label,
-            predictions=[one._asdict() for one in answer.predictions],
-            model_version=version,
-            started_at=Now(),
-            finished_at=Now(),
-        )
-        if is_done:
-            events.announce_final([Inference.objects.get(pk=inference.pk)])
-    return answer if is_done else None
 
 
 def file_of(image: EncodedImage) -> tuple[str, ContentFile[bytes]]:

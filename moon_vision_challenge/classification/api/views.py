@@ -15,7 +15,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from moon_vision_challenge.accounts.caller import Scope, caller_of
-from moon_vision_challenge.classification import journal, media_urls, services, tasks
+from moon_vision_challenge.classification import journal, media_urls, reuse, services, tasks
 from moon_vision_challenge.classification.api import examples, headers, schema
 from moon_vision_challenge.classification.api.query import (
     ClassificationQuerySerializer,
@@ -134,7 +134,7 @@ class InferenceV1ViewSet(GenericViewSet[Inference]):
         if is_new:
             image = serializer.validated_data["image"]
             journal.accepted(inference, caller_of(request), size=len(image.data))
-            known = services.answer_from_cache(inference, image, headers.read_reuse(request))
+            known = reuse.answer_row(inference, image, headers.read_reuse(request))
             if known is None:
                 tasks.enqueue_inference(inference)
         response = self._show(

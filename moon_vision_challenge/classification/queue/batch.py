@@ -23,14 +23,12 @@ from moon_vision_challenge.classification.prediction import VersionChoice
 from moon_vision_challenge.classification.queue import claims, outages, picture_reader
 from moon_vision_challenge.classification.queue.claims import AttemptOutcome
 from moon_vision_challenge.classification.queue.picture_reader import Picture
+from moon_vision_challenge.classification.results import STORED_PREDICTIONS
 from moon_vision_challenge.classification.serving import metadata
 from moon_vision_challenge.observability import metrics, tracing
 from moon_vision_challenge.observability.span import Kind, Span
 
 logger = logging.getLogger(__name__)
-
-STORED_PREDICTIONS = 5
-"""The number of most probable classes that a row keeps."""
 
 _INTERNAL_ERROR = {"code": "internal_error", "detail": "Internal error. It has been logged."}
 _UNSTORABLE = {"code": "invalid_prediction", "detail": "The model returned an unusable answer."}
@@ -85,8 +83,7 @@ def _keep_results(outcomes: Sequence[AttemptOutcome]) -> None:
             (each.inference, Classification(each.label, each.predictions), each.model_version)
             for each in outcomes
             if each.status == STATUS.DONE and each.inference.job_id is None
-        ],
-        STORED_PREDICTIONS,
+        ]
     )
 
 

@@ -15,7 +15,7 @@ from moon_vision_challenge.classification.api.serializers import (
 )
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.prediction import VersionChoice
-from moon_vision_challenge.classification.queue.batch import STORED_PREDICTIONS
+from moon_vision_challenge.classification.results import STORED_PREDICTIONS
 from moon_vision_challenge.jobs import progress
 from moon_vision_challenge.jobs.models import Job
 from moon_vision_challenge.jobs.services import Options
