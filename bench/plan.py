@@ -1,4 +1,4 @@
-"""`python -m bench.plan 10 1000 100000`: the pods that v1 needs for so many images per second, and their price.
+"""`python -m bench.plan 10 1000 100000`: which pods v1 needs for each number of images per second, and what they cost.
 
 The number of worker processes comes from the simulation of the queue: the fewest whose 95th percentile stays below
 --latency. The rest is CPU time per image, divided by the part of a core that is used. You can override each figure.

@@ -14,9 +14,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import psycopg2
 import requests
 from redis import Redis
 
@@ -24,6 +22,8 @@ from bench.persistent_clients import TIMEOUT_S, Posted, pictures, post, post_unt
 from bench.table import table
 from chaos import faults
 from chaos.hostile import runner as hostile
+from chaos.report import report
+from chaos.rows import COUNT_FINISHES, query
 from native.environment import ROOT, RUN_DIR, CannotRunError, free_public_ports
 from native.process import poll
 from native.readiness import MODEL
@@ -34,16 +34,6 @@ CLIENTS = 8
 ACCEPT_TIMEOUT_S = 60  # from the last fault, until every inference must have been accepted
 FINISH_TIMEOUT_S = 150  # and from then, until every row must be final; more than the longest backoff and a lease
 
-# Finishing a row sets its status, even when a row is finished again with the same status.
-COUNT_FINISHES = """
-TRUNCATE classification_inference CASCADE;
-CREATE TABLE IF NOT EXISTS chaos_finish (inference_id bigint);
-TRUNCATE chaos_finish;
-CREATE OR REPLACE FUNCTION chaos_count_finish() RETURNS trigger LANGUAGE plpgsql AS
-    'BEGIN INSERT INTO chaos_finish VALUES (NEW.id); RETURN NULL; END';
-CREATE OR REPLACE TRIGGER chaos_finish AFTER UPDATE OF status ON classification_inference
-    FOR EACH ROW WHEN (NEW.status NOT IN ('pending', 'processing')) EXECUTE FUNCTION chaos_count_finish();
-"""
 ROWS = """
 SELECT id, status, label, image, attempts, (SELECT count(*) FROM chaos_finish WHERE inference_id = id)
 FROM classification_inference
@@ -100,16 +90,6 @@ def unfinished(database_url: str) -> int:
             0
         ][0]
     )
-
-
-def query(database_url: str, statement: str) -> list[tuple[Any, ...]]:
-    connection = psycopg2.connect(database_url, connect_timeout=TIMEOUT_S)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
 
 
 def check(url: str, services: Services, posted: Posted, labels: dict[bytes, str], inferences: int) -> dict[str, bool]:
@@ -209,7 +189,7 @@ def main() -> int:
         subprocess.run([sys.executable, "-m", "moon_vision_challenge.model_zoo", MODEL], cwd=ROOT, check=True)
     with running(["postgres", "redis"], run_dir=RUN_DIR / "chaos", env=own) as services:
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=services.env, check=True)
-        query(services.env["DATABASE_URL"], COUNT_FINISHES)
+        query(services.env["DATABASE_URL"], f"TRUNCATE classification_inference CASCADE; {COUNT_FINISHES}")
         for path in Path(services.env["DJANGO_MEDIA_ROOT"]).rglob("*.*"):
             path.unlink()
         with Redis.from_url(services.env["REDIS_URL"], socket_timeout=TIMEOUT_S) as client:
@@ -222,12 +202,7 @@ def main() -> int:
         except CannotRunError as error:
             print(error)
             checks = {"every service ended only by a fault, and came back": False}
-    print()
-    for what, holds in checks.items():
-        print(f"{'passed' if holds else 'FAILED'}  {what}")
-    failed = sum(not holds for holds in checks.values())
-    print(f"\n{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return report(checks)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from chaos.machines import behind_pgbouncer, lost_database, redis_failover, two_beats
-from chaos.machines.stage import report
+from chaos.report import report
 
 RUNS: dict[str, Callable[[], dict[str, bool]]] = {
     "redis": redis_failover.run,

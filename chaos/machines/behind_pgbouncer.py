@@ -9,7 +9,8 @@ import requests
 
 from chaos.machines.pgbouncer import SESSIONS, pgbouncer
 from chaos.machines.session_state import left_behind
-from chaos.machines.stage import Load, query, staged, start_clients, url_of
+from chaos.machines.stage import Load, staged, start_clients, url_of
+from chaos.rows import query
 from native.environment import ROOT
 from native.services import Services
 

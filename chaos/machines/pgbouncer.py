@@ -45,7 +45,7 @@ def pgbouncer(database_url: str, *, sessions: int = SESSIONS) -> Iterator[str]:
     """Yield the URL that leads through it. It gives all clients together this many sessions of the server."""
     program = find_pgbouncer()
     if program is None:
-        raise FileNotFoundError("There is no pgbouncer on the PATH. Install it: apt install pgbouncer")
+        raise FileNotFoundError("pgbouncer is not on the PATH. Install it: apt install pgbouncer")
     url, port = urlsplit(database_url), free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = [program, str(_configure(Path(folder), url, port, sessions))]

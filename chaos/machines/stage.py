@@ -5,12 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-import psycopg2
 
 from bench.table import table
 from chaos.outages.answers import Clients, questions
+from chaos.rows import query
 from native.environment import ROOT, RUN_DIR, free_public_ports
 from native.process import poll
 from native.services import Services, running
@@ -90,27 +88,7 @@ def _id(location: str) -> int:
     return int(location.rstrip("/").rpartition("/")[2])
 
 
-def query(database_url: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-    connection = psycopg2.connect(database_url, connect_timeout=30)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
-
-
 def seconds_until(condition: Callable[[], bool], limit_s: float = FINISH_TIMEOUT_S) -> float:
     begin = time.monotonic()
     poll(condition, limit_s)
     return time.monotonic() - begin
-
-
-def report(promises: Mapping[str, bool]) -> int:
-    """Print them, and return the exit code."""
-    print()
-    for what, holds in promises.items():
-        print(f"{'passed' if holds else 'FAILED'}  {what}")
-    failed = sum(not holds for holds in promises.values())
-    print(f"\n{len(promises) - failed} passed, {failed} failed")
-    return 1 if failed else 0

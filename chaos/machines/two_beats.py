@@ -2,28 +2,18 @@
 
 import time
 
-from chaos.machines.stage import Load, query, staged, start_clients
+from chaos.machines.stage import Load, staged, start_clients
+from chaos.rows import COUNT_FINISHES, query
 from native.services import Services
 
 SECONDS = 20
 BEHIND_S = 600
-# As chaos/__main__.py counts.
-_COUNT_FINISHES = """
-CREATE TABLE IF NOT EXISTS machines_finish (inference_id bigint);
-TRUNCATE machines_finish;
-CREATE OR REPLACE FUNCTION machines_count_finish() RETURNS trigger LANGUAGE plpgsql AS
-    'BEGIN INSERT INTO machines_finish VALUES (NEW.id); RETURN NULL; END';
-CREATE OR REPLACE TRIGGER machines_finish AFTER UPDATE OF status ON classification_inference
-    FOR EACH ROW WHEN (NEW.status NOT IN ('pending', 'processing')) EXECUTE FUNCTION machines_count_finish();
-"""
-_FINISHED_TWICE = (
-    "SELECT count(*) FROM (SELECT FROM machines_finish GROUP BY inference_id HAVING count(*) > 1) AS twice"
-)
+_FINISHED_TWICE = "SELECT count(*) FROM (SELECT FROM chaos_finish GROUP BY inference_id HAVING count(*) > 1) AS twice"
 
 
 def run() -> dict[str, bool]:
     with staged("beats", {"INFERENCE_LEASE_S": "15", "INFERENCE_SWEEP_S": "2"}) as services:
-        query(services.env["DATABASE_URL"], _COUNT_FINISHES)
+        query(services.env["DATABASE_URL"], COUNT_FINISHES)
         for name in ("beat", "second_beat"):
             schedule = f'"$RUN_DIR/{name}-schedule"'
             services.commands[name] = (

@@ -64,7 +64,7 @@ def problem_of(manifest: Manifest) -> str | None:
     except (kubernetes_validate.ValidationError, jsonschema.ValidationError) as error:
         return f"{name}: {error.message} (at {'.'.join(map(str, error.path))})"
     except kubernetes_validate.SchemaNotFoundError:
-        return f"{name}: there is no schema for this kind"
+        return f"{name}: no schema describes this kind"
     return None
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from threading import Thread
 from typing import Any
 
 import pycurl
 import trustme
+
+from moon_vision_challenge.tests.serving import serving
 
 _VERSIONS = {1: 4, 28: 6}  # of IP, in A and AAAA records
 _IN = 1
@@ -84,12 +85,5 @@ Resolve = Callable[..., DNSServer]
 
 @contextmanager
 def dns_server(ca: trustme.CA, answers: Sequence[list[str]]) -> Iterator[DNSServer]:
-    server = DNSServer(ca, answers)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(DNSServer(ca, answers)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -1,7 +1,7 @@
 """In which order rows are claimed: by start-time fair queueing between owners, in two lanes.
 
-A row's turn is one more than that of its owner's last waiting row, and at least the turn that the queue has reached.
-Owners then alternate, and an owner's first row does not wait for the backlog of another.
+A row's turn is one greater than the turn of its owner's last waiting row, and at least the turn that the queue has
+reached. Owners then alternate, and an owner's first row does not wait for the backlog of another.
 Goyal, Vin, Cheng, "Start-time Fair Queuing", https://doi.org/10.1145/248156.248171
 """
 

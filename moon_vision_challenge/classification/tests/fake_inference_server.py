@@ -1,11 +1,12 @@
 """A server of the Open Inference Protocol that answers as told: for faults, and for the ways of other servers."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from moon_vision_challenge.tests.serving import serving
 
 TENSORS = {
     "inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, 2, 2, 3]}],
@@ -74,12 +75,5 @@ class FakeInferenceServer(ThreadingHTTPServer):
 
 @contextmanager
 def fake_inference_server(*extensions: str) -> Iterator[FakeInferenceServer]:
-    server = FakeInferenceServer(*extensions)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(FakeInferenceServer(*extensions)) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from moon_vision_challenge.tests.serving import serving
+
 Answer = Callable[["Handler"], None]
 
 
@@ -126,13 +128,8 @@ def hangs_up_in_the_body(handler: Handler) -> None:
 
 @contextmanager
 def fake_model_server(answer: Answer) -> Iterator[FakeModelServer]:
-    server = FakeModelServer(answer)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(FakeModelServer(answer)) as server:
+        try:
+            yield server
+        finally:
+            server.released.set()

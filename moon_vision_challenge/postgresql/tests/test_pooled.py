@@ -87,7 +87,7 @@ def test_migrations_are_refused(db: None) -> None:
 def through(transactional_db: None) -> Iterator[str]:
     """The URL of the database of this test, behind one session of the server."""
     if find_pgbouncer() is None:
-        pytest.skip("there is no pgbouncer on the PATH: apt install pgbouncer")
+        pytest.skip("pgbouncer is not on the PATH: apt install pgbouncer")
     settings = connection.settings_dict
     login = f"{settings['USER']}:{settings['PASSWORD']}"
     with pgbouncer(f"postgres://{login}@{settings['HOST']}:{settings['PORT']}/{settings['NAME']}", sessions=1) as url:
