@@ -6,6 +6,11 @@ import pytest
 from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests.adding import Add, adding
+from moon_vision_challenge.classification.tests.fake_inference_server import (
+    SCORES,
+    FakeInferenceServer,
+    fake_inference_server,
+)
 from moon_vision_challenge.classification.tests.rows import create
 
 
@@ -27,3 +32,16 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def inference(jpeg: bytes) -> Inference:
     return create(jpeg)
+
+
+@pytest.fixture
+def inference_server() -> Iterator[FakeInferenceServer]:
+    with fake_inference_server() as server:
+        server.infers(SCORES)
+        yield server
+
+
+@pytest.fixture
+def binary_inference_server() -> Iterator[FakeInferenceServer]:
+    with fake_inference_server("model_repository", "binary_tensor_data") as server:
+        yield server

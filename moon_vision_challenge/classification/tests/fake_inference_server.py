@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import numpy as np
+
 from moon_vision_challenge.tests.serving import serving
 
 TENSORS = {
@@ -13,6 +15,8 @@ TENSORS = {
     "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, 3]}],
 }
 MODEL = "/v2/models/m"
+PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+SCORES = {"name": "scores", "datatype": "FP32", "shape": [1, 3], "data": [0.1, 0.7, 0.2]}
 
 
 class _Handler(BaseHTTPRequestHandler):
