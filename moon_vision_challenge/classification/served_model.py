@@ -25,7 +25,15 @@ from moon_vision_challenge.model_io.answers import OutputForm
 from moon_vision_challenge.model_io.declaration import FIELDS, Declaration, declare
 from moon_vision_challenge.model_io.errors import AnswerError, DeclarationError
 from moon_vision_challenge.model_io.inputs import InputForm
-from moon_vision_challenge.model_io.types import Activation, Channels, Interpolation, Layout, Numbers, Resize
+from moon_vision_challenge.model_io.types import (
+    Activation,
+    Channels,
+    Interpolation,
+    Layout,
+    MarginRounding,
+    Numbers,
+    Resize,
+)
 
 
 class Encoding(Enum):
@@ -124,6 +132,7 @@ class ServedModelClassificator(Classificator):
     resize: Resize | None = None
     crop: float | None = None
     shorter_side: int | None = None
+    margin_rounding: MarginRounding | None = None
     interpolation: Interpolation | None = None
     antialias: bool | None = None
     pad_color: int | tuple[int, int, int] | None = None
@@ -238,7 +247,7 @@ class ServedModelClassificator(Classificator):
     def _with_margin(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
         how = self.declaration
         if how.resize == "center_crop":
-            height, width = (round(side / how.crop) for side in size)
+            height, width = (round(side / how.kept) for side in size)
             return pixels.fit(image, (height, width), Declaration(crop=1.0, interpolation=how.interpolation))
         ratio = min(1.0, 2 * max(size) / min(image.size))
         return image.resize((round(image.width * ratio), round(image.height * ratio)), Image.Resampling.BICUBIC)

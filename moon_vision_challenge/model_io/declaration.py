@@ -8,7 +8,15 @@ from typing import Any, get_args, get_type_hints
 
 from moon_vision_challenge.model_io.errors import DeclarationError
 from moon_vision_challenge.model_io.presets import read_preset
-from moon_vision_challenge.model_io.types import Activation, Channels, Interpolation, Layout, Numbers, Resize
+from moon_vision_challenge.model_io.types import (
+    Activation,
+    Channels,
+    Interpolation,
+    Layout,
+    MarginRounding,
+    Numbers,
+    Resize,
+)
 
 
 @dataclass(frozen=True)
@@ -19,10 +27,13 @@ class Declaration:
         input_size: height and width of the model's input, in pixels. None: as in the metadata.
         resize: `center_crop` cuts the largest central rectangle of the input's shape, times `crop`, and scales it.
             `shorter_side` scales the shorter side to `shorter_side` pixels, then cuts `input_size` from the centre, as
-            torchvision's Resize and CenterCrop do. `stretch` scales the whole picture, whatever its shape. `letterbox`
-            scales the whole picture to fit, and fills the rest with `pad_color`.
-        crop: the fraction of the picture's sides to keep, above 0, up to 1.
+            torchvision's Resize and CenterCrop do. `stretch` scales the whole picture, whatever its shape, or the part
+            in the centre that `crop` leaves. `letterbox` scales the whole picture to fit, and fills the rest with
+            `pad_color`.
+        crop: the fraction of the picture's sides to keep, above 0, up to 1. None: 1 for `stretch`, else 0.875.
         shorter_side: for `shorter_side`, in pixels. None: the larger side of the input / `crop`, so 256 for 224.
+        margin_rounding: for `shorter_side` and `stretch`, where the cut begins if the margins have half a pixel.
+            `nearest` is torchvision's CenterCrop, which rounds to the even pixel. `down` is Hugging Face's.
         interpolation: `bicubic`, `bilinear`, `lanczos` and `nearest` are Pillow's, so torchvision's too. `area` is the
             mean of the area that a pixel covers, as OpenCV's INTER_AREA.
         antialias: False: `bilinear` and `bicubic` look only at the nearest pixels, as tf.image.resize and OpenCV do.
@@ -40,8 +51,9 @@ class Declaration:
 
     input_size: tuple[int, int] | None = None
     resize: Resize = "center_crop"
-    crop: float = 0.875
+    crop: float | None = None
     shorter_side: int | None = None
+    margin_rounding: MarginRounding = "nearest"
     interpolation: Interpolation = "bicubic"
     antialias: bool = True
     pad_color: int | tuple[int, int, int] = 0
@@ -55,11 +67,17 @@ class Declaration:
     labels: Sequence[str] | None = None
     has_background: bool = False
 
+    @property
+    def kept(self) -> float:
+        """The fraction of the picture's sides to keep."""
+        return self.crop or (1.0 if self.resize == "stretch" else 0.875)
+
 
 FIELDS = tuple(field.name for field in fields(Declaration))
 
 _HINTS = get_type_hints(Declaration)
 _CHOICES = {"resize": Resize, "interpolation": Interpolation, "channels": Channels, "layout": Layout}
+_CHOICES["margin_rounding"] = MarginRounding
 _CHOICES["activation"] = Activation
 
 

@@ -63,7 +63,7 @@ def read_input(tensor: Tensor, declared: Declaration) -> InputForm:
     if declared.resize == "shorter_side" and scaled_side(size, declared) < max(size):
         raise DeclarationError(
             f"shorter_side = {declared.shorter_side} is smaller than the input, {_shown(size)}.",
-            f"Write shorter_side = {round(max(size) / declared.crop)}",
+            f"Write shorter_side = {round(max(size) / declared.kept)}",
         )
     batch = tensor.shape[0] if tensor.shape and tensor.shape[0] > 0 else -1
     return InputForm(size, channels, channels_count, layout, tensor.dtype, batch)

@@ -27,19 +27,18 @@ def fit(image: Image.Image, size: tuple[int, int], how: Declaration) -> Image.Im
     height, width = size
     if how.resize == "letterbox":
         return _letterbox(image, size, how)
-    box: Box = (0, 0, image.width, image.height)
     if how.resize == "center_crop":
-        box = _central_box(image.size, size, how.crop)
+        box = _central_box(image.size, size, how.kept)
         if how.interpolation == "bicubic" and how.antialias and image.mode == "RGB":
             return _scale_bicubic(image, box, (width, height))
-    elif how.resize == "shorter_side":
-        box = _box_after_resize(image.size, size, scaled_side(size, how))
+    else:
+        box = _box_after_resize(image.size, size, how)
     return scale(image, box, (width, height), how.interpolation, antialias=how.antialias)
 
 
 def scaled_side(size: tuple[int, int], how: Declaration) -> int:
     """What `shorter_side` scales to, in pixels."""
-    return how.shorter_side or round(max(size) / how.crop)
+    return how.shorter_side or round(max(size) / how.kept)
 
 
 def needed_side(size: tuple[int, int], how: Declaration) -> int | None:
@@ -51,7 +50,7 @@ def needed_side(size: tuple[int, int], how: Declaration) -> int | None:
         return None
     if how.resize == "shorter_side":
         return 2 * scaled_side(size, how)
-    return 2 * round(max(size) / (how.crop if how.resize == "center_crop" else 1))
+    return 2 * round(max(size) / (1 if how.resize == "letterbox" else how.kept))
 
 
 def scale(
@@ -97,21 +96,31 @@ def _central_box(image_size: tuple[int, int], size: tuple[int, int], crop: float
     return left, top, left + box_width, top + box_height
 
 
-def _box_after_resize(image_size: tuple[int, int], size: tuple[int, int], shorter_side: int) -> Box:
-    """The part of the image that Resize(shorter_side) and CenterCrop(size) keep. No pixel is computed and then cut off.
-
-    The rounding is torchvision's:
-    https://github.com/pytorch/vision/blob/main/torchvision/transforms/functional.py
-    """
+def _box_after_resize(image_size: tuple[int, int], size: tuple[int, int], how: Declaration) -> Box:
+    """The part of the image that a resize and CenterCrop(size) keep. No pixel is computed and then cut off."""
     (image_width, image_height), (height, width) = image_size, size
-    shorter = min(image_size)
-    scaled_width, scaled_height = (
-        shorter_side if side == shorter else int(shorter_side * side / shorter) for side in image_size
-    )
-    left, top = round((scaled_width - width) / 2), round((scaled_height - height) / 2)
+    if how.resize == "stretch":
+        scaled_width, scaled_height = round(width / how.kept), round(height / how.kept)
+    else:
+        scaled_width, scaled_height = _with_shorter_side(image_size, scaled_side(size, how))
+    margins = (scaled_width - width) / 2, (scaled_height - height) / 2
+    left, top = (round(margin) if how.margin_rounding == "nearest" else int(margin) for margin in margins)
     across, down = image_width / scaled_width, image_height / scaled_height
     right, bottom = min((left + width) * across, image_width), min((top + height) * down, image_height)
     return left * across, top * down, right, bottom
+
+
+def _with_shorter_side(image_size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Rounded as torchvision and Hugging Face do.
+
+    https://github.com/pytorch/vision/blob/main/torchvision/transforms/functional.py
+    """
+    width, height = image_size
+    shorter = min(image_size)
+    return (
+        side if width == shorter else int(side * width / shorter),
+        side if height == shorter else int(side * height / shorter),
+    )
 
 
 def _letterbox(image: Image.Image, size: tuple[int, int], how: Declaration) -> Image.Image:

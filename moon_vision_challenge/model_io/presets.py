@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moon_vision_challenge.model_io.errors import DeclarationError
+from moon_vision_challenge.model_io.hugging_face import read_processor
 from moon_vision_challenge.model_io.labels import labels_of_json
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -51,9 +52,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# Pillow's numbers, which Hugging Face's files hold
-_RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-
 
 def preset_names() -> list[str]:
     return [*_PRESETS, *_READERS]
@@ -71,7 +69,7 @@ def read_preset(name: str, folder: Path | None = None) -> dict[str, Any]:
         )
     try:
         return _READERS[name](Path(folder))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         if isinstance(error, DeclarationError):
             raise
         raise DeclarationError(
@@ -112,8 +110,10 @@ def _read_timm(folder: Path) -> dict[str, Any]:
             said |= {"resize": "shorter_side", "shorter_side": math.floor(height / crop)}
         case "center":
             said |= {"resize": "center_crop", "crop": crop}
-        case "squash" if crop == 1:
-            said |= {"resize": "stretch"}
+        case "squash" if height == width:
+            said |= {"resize": "stretch", "crop": height / math.floor(height / crop)}
+        case "border" if crop == 1:
+            said |= {"resize": "letterbox", "pad_color": tuple(round(value) for value in said["mean"])}
         case other:
             raise DeclarationError(f"crop_mode {other!r} with crop_pct {crop} is not supported.", "Declare resize.")
     names = config.get("label_names") or trained.get("label_names")
@@ -124,46 +124,12 @@ def _read_timm(folder: Path) -> dict[str, Any]:
 
 
 def _read_huggingface(folder: Path) -> dict[str, Any]:
-    """https://github.com/huggingface/transformers/tree/main/src/transformers/models: */image_processing_*.py"""
-    processor = _read_json(folder / "preprocessor_config.json")
-    said: dict[str, Any] = {"layout": "NCHW", **_huggingface_geometry(processor), **_huggingface_values(processor)}
+    said = read_processor(_read_json(folder / "preprocessor_config.json"))
     config = _read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     if config.get("id2label"):
         said["labels"] = labels_of_json(config)
     several = config.get("problem_type") == "multi_label_classification"
     return said | ({"activation": "sigmoid", "threshold": 0.5} if several else {"activation": "softmax"})
-
-
-def _huggingface_values(processor: dict[str, Any]) -> dict[str, Any]:
-    factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1.0
-    if not processor.get("do_normalize", True):
-        return {"scale": 1 / factor}
-    return {"mean": _times(1 / factor, processor["image_mean"]), "scale": _times(1 / factor, processor["image_std"])}
-
-
-def _huggingface_geometry(processor: dict[str, Any]) -> dict[str, Any]:
-    if not processor.get("do_resize", True):
-        raise DeclarationError("preprocessor_config.json says do_resize: false.", "Declare input_size and resize.")
-    size = processor.get("size", 224)
-    if isinstance(size, int):  # old files: of a square, unless a crop follows
-        size = {"shortest_edge": size} if processor.get("do_center_crop") else {"height": size, "width": size}
-    resample = processor.get("resample", 2)
-    if resample not in _RESAMPLE:
-        raise DeclarationError(f"resample {resample!r} is not supported.", "Declare interpolation.")
-    said: dict[str, Any] = {"interpolation": _RESAMPLE[resample]}
-    if "shortest_edge" not in size:
-        if processor.get("do_center_crop"):
-            raise DeclarationError("A crop after a resize to a fixed size is not supported.", "Declare resize.")
-        return said | {"input_size": (size["height"], size["width"]), "resize": "stretch"}
-    edge = size["shortest_edge"]
-    if (crop := processor.get("crop_pct")) is not None:  # ConvNeXt
-        if edge >= 384:
-            return said | {"input_size": edge, "resize": "stretch"}
-        return said | {"input_size": edge, "resize": "shorter_side", "shorter_side": int(edge / crop)}
-    cut = processor.get("crop_size", edge) if processor.get("do_center_crop") else edge
-    if isinstance(cut, dict):
-        cut = (cut["height"], cut["width"])
-    return said | {"input_size": cut, "resize": "shorter_side", "shorter_side": edge}
 
 
 _READERS: dict[str, Callable[[Path], dict[str, Any]]] = {"timm": _read_timm, "huggingface-vit": _read_huggingface}

@@ -3,6 +3,7 @@
 from typing import Literal, Protocol
 
 Resize = Literal["center_crop", "shorter_side", "stretch", "letterbox"]
+MarginRounding = Literal["nearest", "down"]
 Interpolation = Literal["bicubic", "bilinear", "nearest", "area", "lanczos"]
 Channels = Literal["RGB", "BGR", "grey"]
 Layout = Literal["NHWC", "NCHW", "NHW", "flat"]

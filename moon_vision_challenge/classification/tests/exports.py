@@ -34,10 +34,10 @@ def torchvision(image: Image.Image, side: int = 73, filter_: Any = R.BILINEAR, s
     return to_tensor(torch_crop(torch_resize(image, side, filter_), size, size), MEAN, STD)
 
 
-def letterbox(image: Image.Image, size: int, color: int) -> Image.Image:
+def letterbox(image: Image.Image, size: int, color: tuple[int, int, int], filter_: Any = R.BILINEAR) -> Image.Image:
     ratio = size / max(image.size)
-    inner = image.resize((round(image.width * ratio), round(image.height * ratio)), R.BILINEAR)
-    framed = Image.new("RGB", (size, size), (color, color, color))
+    inner = image.resize((round(image.width * ratio), round(image.height * ratio)), filter_)
+    framed = Image.new("RGB", (size, size), color)
     framed.paste(inner, ((size - inner.width) // 2, (size - inner.height) // 2))
     return framed
 
@@ -98,16 +98,20 @@ CLIP = {
     "crop_size": {"height": 64, "width": 64}, "do_normalize": True, "image_std": CLIP_STD,
 }  # fmt: skip
 ID2LABEL = {"id2label": dict(enumerate(LABELS))}
+TIMM_CFG = {
+    "input_size": [3, 64, 64], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
+    "mean": MEAN.tolist(), "std": STD.tolist(),
+}  # fmt: skip
 TIMM = {
-    "architecture": "mobilenetv3_small_100", "num_classes": CLASSES, "label_names": LABELS,
-    "pretrained_cfg": {"input_size": [3, 64, 64], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
-                       "mean": MEAN.tolist(), "std": STD.tolist()},
+    "architecture": "mobilenetv3_small_100", "num_classes": CLASSES, "label_names": LABELS, "pretrained_cfg": TIMM_CFG
 }  # fmt: skip
 FILES: dict[str, dict[str, Any]] = {
     "vit": {"preprocessor_config.json": VIT, "config.json": ID2LABEL},
     "clip": {"preprocessor_config.json": CLIP, "config.json": ID2LABEL},
     "vit_of_old": {"preprocessor_config.json": {**VIT, "size": 64}, "config.json": ID2LABEL},
     "timm": {"config.json": TIMM},
+    "timm_squash": {"config.json": {**TIMM, "pretrained_cfg": {**TIMM_CFG, "crop_mode": "squash"}}},
+    "timm_border": {"config.json": {**TIMM, "pretrained_cfg": {**TIMM_CFG, "crop_mode": "border", "crop_pct": 1.0}}},
 }
 
 
@@ -127,6 +131,14 @@ EXPORTS = {
         FREE, torchvision, {**LOGITS, "names": ("pixel_values", "logits")}, preset="torchvision", input_size=64
     ),
     "timm": Export(NCHW, lambda image: torchvision(image, 71, R.BICUBIC), LOGITS, preset="timm", labels=None),
+    "timm_squash": Export(
+        NCHW, lambda image: to_tensor(torch_crop(image.resize((71, 71), R.BICUBIC), 64, 64), MEAN, STD), LOGITS,
+        preset="timm", labels=None,
+    ),
+    "timm_border": Export(
+        NCHW, lambda image: to_tensor(letterbox(image, 64, (124, 116, 104), R.BICUBIC), MEAN, STD), LOGITS,
+        preset="timm", labels=None,
+    ),
     "vit": Export(
         FREE, lambda image: to_tensor(image.resize((64, 64), R.BILINEAR), 0.5, 0.5), LOGITS,
         preset="huggingface-vit", labels=None,
@@ -157,8 +169,8 @@ EXPORTS = {
         input_size=(96, 160),
     ),
     "letterbox": Export(
-        ("N", 3, 160, 160), lambda image: to_tensor(letterbox(image, 160, 114)), resize="letterbox", scale=255,
-        interpolation="bilinear", pad_color=114,
+        ("N", 3, 160, 160), lambda image: to_tensor(letterbox(image, 160, (114, 114, 114))), resize="letterbox",
+        scale=255, interpolation="bilinear", pad_color=114,
     ),
     "pixels": Export(
         NHWC, lambda image: np.asarray(ImageOps.fit(image, (64, 64), R.BICUBIC)), {**PIXELS, "dtype": UINT8}, crop=1.0

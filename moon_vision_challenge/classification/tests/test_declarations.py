@@ -81,11 +81,17 @@ def test_it_is_refused_with_a_sentence(said: dict[str, Any], message: str) -> No
         ({"config.json": []}, "timm", "are not as expected"),
         ({"config.json": {"pretrained_cfg": {"input_size": [3, 8, 8], "mean": [0.5], "std": [0.5],
                                              "crop_mode": "border"}}}, "timm", "crop_mode 'border'"),
+        ({"config.json": {"pretrained_cfg": {"input_size": [3, 8, 16], "mean": [0.5], "std": [0.5],
+                                             "crop_mode": "squash"}}}, "timm", "crop_mode 'squash'"),
         ({"config.json": {"id2label": {"0": "a"}}}, "huggingface-vit", "preprocessor_config.json cannot be read"),
         ({"preprocessor_config.json": {"resample": 4}}, "huggingface-vit", "resample 4 is not supported"),
         ({"preprocessor_config.json": {"do_resize": False}}, "huggingface-vit", "do_resize: false"),
         ({"preprocessor_config.json": {"size": {"longest_edge": 3}}}, "huggingface-vit", "not as expected"),
         ({"preprocessor_config.json": {"size": 8}}, "huggingface-vit", "not as expected: KeyError"),
+        ({"preprocessor_config.json": {"size": 8, "rescale_factor": 0, "do_normalize": False}}, "huggingface-vit",
+         "not as expected: ZeroDivisionError"),
+        ({"preprocessor_config.json": {"size": 8, "image_mean": [], "image_std": []}}, "huggingface-vit",
+         "not as expected: IndexError"),
     ],
 )  # fmt: skip
 def test_files_of_an_export_that_cannot_be_read_are_named(
