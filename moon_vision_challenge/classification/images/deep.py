@@ -8,14 +8,17 @@ All others, negative ones among them: stretched from the smallest value, black, 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageFile
+from PIL import Image, ImageChops, ImageFile, TiffImagePlugin
+from PIL.TiffImagePlugin import SAMPLEFORMAT
 
 from moon_vision_challenge.classification.exceptions import UnsupportedFormatError
 
+_SIGNED = 2  # of the tag SampleFormat
 _BITS = (8, 10, 12, 14, 16)
 MAX_BITS = _BITS[-1]
 LOW_BYTES = {
@@ -25,6 +28,8 @@ LOW_BYTES = {
 }
 """Pillow keeps the high byte of a colour. In the other byte order it keeps the low one."""
 GREY_WITH_ALPHA = "LA;16B"
+_NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
+"""libtiff decompresses to the byte order of this machine. Pillow knows that for unsigned integers only."""
 PREMULTIPLIED = ("RGBa;16L", "RGBa;16B", "RGBa;16N")
 
 _BAND_PIXELS = 1_000_000
@@ -36,13 +41,22 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def to_grey(image: Image.Image, *, is_negative: bool = False) -> Image.Image:
+def true_type(image: ImageFile.ImageFile) -> np.dtype[Any] | None:
+    """The type of the pixels, if Pillow has no mode for it and reads the bytes as another one."""
+    if rawmode(image) == "I;32N":
+        return np.dtype(np.uint32)
+    is_signed = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(SAMPLEFORMAT) == (_SIGNED,)
+    return np.dtype(np.int8) if is_signed and image.mode == "L" else None
+
+
+def to_grey(image: Image.Image, *, is_negative: bool = False, dtype: np.dtype[Any] | None = None) -> Image.Image:
     """One number a pixel → mode L. Raises UnsupportedFormatError for values that are not finite.
 
     Args:
         is_negative: 0 is white.
+        dtype: what `true_type` said before the pixels were read.
     """
-    extrema = [(float(band.min()), float(band.max())) for _, band in _bands(image)]
+    extrema = [(float(band.min()), float(band.max())) for _, band in _bands(image, dtype)]
     low, high = min(low for low, _ in extrema), max(high for _, high in extrema)
     if not all(np.isfinite(value) for pair in extrema for value in pair):
         raise UnsupportedFormatError(
@@ -50,7 +64,7 @@ def to_grey(image: Image.Image, *, is_negative: bool = False) -> Image.Image:
         )
     black, factor = _scale(low, high, is_float=image.mode == "F")
     grey = Image.new("L", image.size)
-    for top, band in _bands(image):
+    for top, band in _bands(image, dtype):
         values = np.clip((band - black) * factor, 0, 255).astype(np.uint8)
         grey.paste(Image.fromarray(255 - values if is_negative else values), (0, top))
     return grey
@@ -62,12 +76,21 @@ def rawmode(image: ImageFile.ImageFile) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def take_low_bytes(tile: "ImageFile._Tile") -> "ImageFile._Tile":
-    """The tile of an image whose `rawmode` is in LOW_BYTES."""
+def correct_byte_order(image: ImageFile.ImageFile) -> None:
+    if rawmode(image) in _NATIVE and image.tile[0].codec_name == "libtiff":
+        image.tile = [_unpacked_by(_NATIVE, tile) for tile in image.tile]
+
+
+def take_low_bytes(image: ImageFile.ImageFile) -> None:
+    """Of an image whose `rawmode` is in LOW_BYTES."""
+    image.tile = [_unpacked_by(LOW_BYTES, tile) for tile in image.tile]
+
+
+def _unpacked_by(modes: Mapping[str, str], tile: "ImageFile._Tile") -> "ImageFile._Tile":
     if isinstance(tile.args, str):
-        return tile._replace(args=LOW_BYTES[tile.args])
+        return tile._replace(args=modes[tile.args])
     assert tile.args is not None  # noqa: S101  # it has a rawmode
-    return tile._replace(args=(LOW_BYTES[tile.args[0]], *tile.args[1:]))
+    return tile._replace(args=(modes[tile.args[0]], *tile.args[1:]))
 
 
 def white_bits_of_high_bytes(image: Image.Image) -> int:
@@ -111,9 +134,10 @@ def _scale(low: float, high: float, *, is_float: bool) -> tuple[float, float]:
     return low, 255.999 / max(high - low, 1e-30)
 
 
-def _bands(image: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def _bands(image: Image.Image, dtype: np.dtype[Any] | None) -> Iterator[tuple[int, NDArray[np.float64]]]:
     for box in _boxes(image.size):
-        yield box[1], np.asarray(image.crop(box)).astype(np.float64)
+        band = np.asarray(image.crop(box))
+        yield box[1], (band if dtype is None else band.view(dtype)).astype(np.float64)
 
 
 def _boxes(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:

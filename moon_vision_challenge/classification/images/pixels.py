@@ -137,14 +137,17 @@ def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
     rawmode = deep.rawmode(image)
     if rawmode == deep.GREY_WITH_ALPHA:
         return deep.load_grey_with_alpha(image), orientation
+    true_type = deep.true_type(image)
     image.load()
+    if true_type is not None:
+        return deep.to_grey(image, dtype=true_type), orientation
     if rawmode in deep.PREMULTIPLIED and deep.white_bits_of_high_bytes(image) < deep.MAX_BITS:
         detail = "This image has 16 bits premultiplied by alpha, and uses few of them. Save it with 8 bits per channel."
         raise UnsupportedFormatError(f"pixels: {rawmode}", detail=detail)
     if rawmode not in deep.LOW_BYTES or (bits := deep.white_bits_of_high_bytes(image)) == deep.MAX_BITS:
         return image, orientation
     low = _open(data, request)
-    low.tile = [deep.take_low_bytes(tile) for tile in low.tile]
+    deep.take_low_bytes(low)
     low.load()
     return deep.combine(image, low, bits), orientation
 
@@ -159,4 +162,5 @@ def _open(data: bytes, request: Request) -> ImageFile.ImageFile:
     if image.width * image.height > request.pixel_count:
         raise DamagedImageError("larger than its structure says")
     bmp_runs.use(image)
+    deep.correct_byte_order(image)
     return image

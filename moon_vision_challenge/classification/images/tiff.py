@@ -15,6 +15,7 @@ from moon_vision_challenge.classification.images.structure import PartCounter, P
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 274, 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_SIZES, _EXTRA_SAMPLES, _XMP = 322, 323, 324, 325, 338, 700
+_SAMPLE_FORMAT = 339
 _ALPHA = 2  # a value of _EXTRA_SAMPLES: alpha that is not premultiplied
 _RGB = 2  # a value of _PHOTOMETRIC
 
@@ -24,7 +25,9 @@ _KEPT = {
     **dict.fromkeys((_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _PLANES), 1),
     **dict.fromkeys((_TILE_WIDTH, _TILE_HEIGHT), 1),
     **dict.fromkeys((_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES), math.inf),  # bounded by the layout
-    **dict.fromkeys((_BITS, _EXTRA_SAMPLES, 339), 16),  # of each sample: bits, what extra samples are, and formats
+    **dict.fromkeys(
+        (_BITS, _EXTRA_SAMPLES, _SAMPLE_FORMAT), 16
+    ),  # of each sample: bits, what extra samples are, and formats
     266: 1,  # FillOrder
     292: 1,  # T4Options
     293: 1,  # T6Options
@@ -50,8 +53,9 @@ _COMPRESSIONS = {
     32946: "Deflate",
     34925: "LZMA",
     50000: "Zstandard",
-    50001: "WebP",
 }
+_NOT_ACCEPTED = {6: "the JPEG of TIFF 6.0", 34712: "JPEG 2000", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL"}
+"""Pillow's libtiff does not decode them."""
 _JPEG = 7
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -105,9 +109,10 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
     _check_kind(entries, form)
     compression = _number(entries, form, _COMPRESSION, 1)
     if compression not in _COMPRESSIONS:
+        name = _NOT_ACCEPTED.get(compression, compression)
         raise UnsupportedFormatError(
             f"TIFF: compression {compression}",
-            detail=f"A TIFF with compression {compression} is not accepted. Save it with LZW or without compression.",
+            detail=f"A TIFF with compression {name} is not accepted. Save it with LZW or without compression.",
         )
     samples = _number(entries, form, _SAMPLES, 1)
     bits = max(_numbers(entries.get(_BITS), form, 16) or [1])

@@ -1,6 +1,7 @@
 """Pictures of any depth, layout and alpha: what is decoded is what NumPy makes by the rule of images/deep.py, or the
 kind is refused by name. Never another picture."""
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from moon_vision_challenge.classification.exceptions import UnsupportedFormatError
 from moon_vision_challenge.classification.images import open_image
@@ -191,3 +193,60 @@ def test_floats_and_signed_values_follow_the_rule_or_are_refused_by_name(
     expected = np.stack(rounded if len(rounded) == 3 else rounded * 3, axis=-1)
     is_read = channels == 1 and (sample, bits) not in [(FLOAT, 16), (FLOAT, 64)]
     check(tiff([*values, *[values[0]] * len(extra)], kind), expected, may_be_refused=not is_read)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("sample", "bits", "low", "high"),
+    [
+        (SIGNED, 8, -128, 127),
+        (SIGNED, 16, -32768, 32767),
+        (SIGNED, 32, -(1 << 31), (1 << 31) - 1),
+        (UNSIGNED, 32, 0, (1 << 32) - 1),
+        (UNSIGNED, 32, 1 << 31, (1 << 32) - 1),
+    ],
+)
+def test_integers_of_the_whole_range_are_stretched_or_refused_by_name(
+    sample: int, bits: int, low: int, high: int, packed: bool, order: str
+) -> None:
+    values = np.rint(low + SHADES[0] * (high - low)).astype(np.int64)
+    expected = np.floor((values - low) * (255.999 / (high - low))).astype(int)
+    data = tiff([values], Kind(BLACK_IS_ZERO, bits, sample, packed=packed, order=order))
+    is_read = not (sample == UNSIGNED and order == ">")  # Pillow has no such values
+    check(data, np.stack([expected] * 3, axis=-1), may_be_refused=not is_read)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_floats_of_any_range_are_stretched(packed: bool, order: str) -> None:
+    data = tiff([SHADES[0] * 6e9 - 3e9], Kind(BLACK_IS_ZERO, 32, FLOAT, packed=packed, order=order))
+    check(data, np.stack([np.floor(SHADES[0] * 255.999)] * 3, axis=-1))
+
+
+@pytest.mark.parametrize(
+    "compression", ["raw", "tiff_lzw", "jpeg", "tiff_deflate", "tiff_adobe_deflate", "packbits", "lzma", "zstd"]
+)
+def test_a_tiff_of_each_accepted_compression_is_read(compression: str) -> None:
+    picture = Image.fromarray(np.stack(scaled(255), axis=-1).astype(np.uint8))
+    picture.save(file := io.BytesIO(), "TIFF", compression=compression)
+    np.testing.assert_allclose(decoded(file.getvalue()), np.asarray(picture), atol=12 if compression == "jpeg" else 0)
+
+
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
+def test_a_fax_is_read(compression: str) -> None:
+    picture = Image.fromarray(SHADES[2] > 0.5)
+    picture.save(file := io.BytesIO(), "TIFF", compression=compression)
+    np.testing.assert_array_equal(decoded(file.getvalue()), np.asarray(picture.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(50001, "WebP"), (34712, "JPEG 2000"), (50002, "JPEG XL"), (34887, "LERC"), (4711, "4711")]
+)
+def test_a_compression_that_is_not_accepted_is_named(number: int, name: str) -> None:
+    data = tiff(scaled(255, 1), Kind(BLACK_IS_ZERO, 8))
+    tag = struct.pack("<HHI", 259, 4, 1)
+    data = data.replace(tag + struct.pack("<I", 1), tag + struct.pack("<I", number))
+    with pytest.raises(UnsupportedFormatError) as caught:
+        open_image(data).decode()
+    assert f"compression {name} is not accepted" in caught.value.detail
