@@ -12,6 +12,20 @@ from moon_vision_challenge.model_zoo.errors import AddError
 from moon_vision_challenge.model_zoo.exports import Export
 from moon_vision_challenge.model_zoo.inspected import Inspected
 
+# https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md, which Azure Custom Vision and WinML's tools write
+_IMAGE_PROPERTIES: dict[str, dict[str, dict[str, Any]]] = {
+    "Image.BitmapPixelFormat": {
+        "Rgb8": {"channels": "RGB"},
+        "Bgr8": {"channels": "BGR"},
+        "Gray8": {"channels": "grey"},
+    },
+    "Image.NominalPixelRange": {
+        "NominalRange_0_255": {"scale": 1.0},
+        "Normalized_0_1": {"scale": 255.0},
+        "Normalized_1_1": {"mean": 127.5, "scale": 127.5},
+    },
+}
+
 
 class Recognised(NamedTuple):
     preset: str | None
@@ -31,8 +45,10 @@ def recognise(export: Export, inspected: Inspected) -> Recognised:
             raise AddError(str(error)) from error
         labels = _find_labels(export, inspected, said)
         return Recognised(preset, {**said, **({"labels": labels} if labels else {})}, why)
+    said = _of_image_properties(inspected.properties)
+    why = "its properties describe the pixels" if said else "no files or properties say more"
     labels = _find_labels(export, inspected, {})
-    return Recognised(None, {"labels": labels} if labels else {}, "no files or properties say more")
+    return Recognised(None, {**said, **({"labels": labels} if labels else {})}, why)
 
 
 def _kinds(export: Export, properties: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -49,6 +65,18 @@ def _kinds(export: Export, properties: Mapping[str, str]) -> list[tuple[str, str
     if export.model.name == "model.savedmodel" and export.labels_file:
         found.append(("teachable-machine", "its files are named as Teachable Machine does"))
     return found
+
+
+def _of_image_properties(properties: Mapping[str, str]) -> dict[str, Any]:
+    """Raises AddError for what no declaration can say."""
+    said: dict[str, Any] = {}
+    for name, known in _IMAGE_PROPERTIES.items():
+        if (value := properties.get(name)) is None:
+            continue
+        if value not in known:
+            raise AddError(f"The model's property {name} is {value!r}, which is not supported. Write a class for it.")
+        said |= known[value]
+    return said
 
 
 def _find_labels(export: Export, inspected: Inspected, said: Mapping[str, Any]) -> tuple[str, ...] | None:

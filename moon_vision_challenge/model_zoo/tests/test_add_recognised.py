@@ -54,6 +54,35 @@ def test_an_export_of_ultralytics_says_all_in_its_properties(place: Path, capsys
     assert "scale = 255.0" in Path("app.py").read_text()
 
 
+@pytest.mark.parametrize(
+    ("pixel_format", "pixel_range", "lines"),
+    [
+        ("Bgr8", "NominalRange_0_255", ['channels = "BGR"']),
+        ("Rgb8", "Normalized_0_1", ['channels = "RGB"', "scale = 255.0"]),
+        ("Bgr8", "Normalized_1_1", ['channels = "BGR"', "mean = 127.5", "scale = 127.5"]),
+    ],
+)
+def test_properties_that_describe_the_pixels_are_read(
+    place: Path, pixel_format: str, pixel_range: str, lines: list[str]
+) -> None:
+    properties = {"Image.BitmapPixelFormat": pixel_format, "Image.NominalPixelRange": pixel_range}
+    save_network(place / "model.onnx", NCHW, properties=properties)
+    assert run("model.onnx", "--name", "net", "--labels", "names.txt", "--write", "app.py") == 0
+    written = Path("app.py").read_text()
+    assert [line for line in written.split("\n    ") if line.startswith(("channels", "mean", "scale"))] == lines
+
+
+@pytest.mark.parametrize(
+    "properties", [{"Image.BitmapPixelFormat": "Rgba8"}, {"Image.NominalPixelRange": "NominalRange_16_235"}]
+)
+def test_properties_that_no_declaration_can_say_are_refused(
+    place: Path, properties: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_network(place / "model.onnx", NCHW, properties=properties)
+    assert run("model.onnx", "--name", "net", "--labels", "names.txt") == 1
+    assert "which is not supported" in capsys.readouterr().err
+
+
 def save_zipmap(path: Path, **labels: Any) -> None:
     """The outputs of skl2onnx: a label, and a list of maps."""
     save_network(path, (None, 784), layout="flat", names=("X", "scores"))
