@@ -55,7 +55,12 @@ def add_parser() -> argparse.ArgumentParser:
     parser.add_argument("--models_dir", type=Path, default=Path("models"), help="(default: %(default)s)")
     parser.add_argument("--models_config", type=Path, default=Path("models.config"), help="(default: %(default)s)")
     declaration = parser.add_argument_group("for what the files do not say (see ServedModelClassificator)")
-    declaration.add_argument("--labels", type=Path, help="a text file of one label per line, or JSON")
+    declaration.add_argument(
+        "--labels",
+        type=Path,
+        help="a text file of one label per line, or JSON. ImageNet's 1,000 classes are in "
+        "moon_vision_challenge/classification/data/imagenet_class_index.json",
+    )
     declaration.add_argument("--preset", choices=preset_names())
     declaration.add_argument("--input_size", type=read_size, help="224, or HEIGHTxWIDTH")
     declaration.add_argument("--resize", choices=get_args(Resize))
