@@ -59,6 +59,11 @@ def log_of(service: Service) -> str:
     return service.services.log("worker").read_text()
 
 
+def classifies_by_messages(service: Service) -> None:
+    service.start("beat")  # web may not have noticed yet that Redis is back, and leaves its message to the sweep
+    assert service.wait_for(service.post("v1"), "done")["status"] == "done"
+
+
 def test_redis_at_its_memory_limit_takes_no_messages() -> None:
     assert broker.takes_messages()
     with memory_limit():
@@ -74,7 +79,7 @@ def test_a_worker_continues_from_the_database_without_redis(service: Service, ou
         assert created.status_code == 201
         assert service.wait_for(created, "done")["label"] == "espresso"
     wait_for(lambda: "Redis takes messages again" in log_of(service), "the end of its work without Redis")
-    assert service.wait_for(service.post("v1"), "done")["status"] == "done"
+    classifies_by_messages(service)
 
 
 @pytest.mark.e2e
@@ -84,7 +89,7 @@ def test_a_worker_that_fetches_a_message_from_a_full_redis_does_not_end(service:
         service.services.start("worker", service.environment)  # it is not ready before there is room
         service.wait_for(created, "done")
         service.services.check()  # raises if it has ended
-    assert service.wait_for(service.post("v1"), "done")["status"] == "done"
+    classifies_by_messages(service)
 
 
 @pytest.mark.e2e
