@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 _LATE_S = 1.0
 _MAX_LATE = 2
 _SLOW_BYTES_PER_S = 5_000_000
-"""A call is late, too, if it moves fewer. It has _LATE_S in addition."""
+"""A call that moves a file at this rate, after _LATE_S, is not late."""
 _IMAGE_BYTES = 20 * 1024 * 1024
-"""What the deadline is for. The upload of a job may be larger, and has more time, but less than a worker's lease."""
+"""What the deadline is for. A larger upload of a job has more time in proportion, up to _LONGEST deadlines."""
 _LONGEST = 3
-"""Deadlines."""
+"""Of 15 s: less than a worker's lease on a job, and than the time that an ingress waits for an answer."""
 _MEMORY_BYTES = 32 * 1024 * 1024
 """A larger file is read to the disk."""
 _MAX_DELETED = 1000

@@ -6,7 +6,7 @@ import struct
 from contextlib import suppress
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event
+from threading import Event, get_ident
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: hang up with RST
 _NOT_FORWARDED = {"connection", "expect", "transfer-encoding"}
@@ -29,6 +29,8 @@ class FaultyS3(ThreadingHTTPServer):
         self.fault: Fault | None = None
         self.sound = 0
         self.failed = 0
+        self.asking: set[int] = set()
+        """Threads that S3 has not answered yet, also if their clients have hung up."""
         self.stopping = Event()
 
     @property
@@ -97,6 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        self.server.asking.add(get_ident())
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=120)
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -108,6 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             return answer.status, answer.getheaders(), answer.read()
         finally:
             connection.close()
+            self.server.asking.discard(get_ident())
 
     def log_message(self, *_: object) -> None:
         pass

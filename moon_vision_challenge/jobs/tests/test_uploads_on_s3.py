@@ -88,6 +88,7 @@ def s3(s3_server: S3Server, settings: Settings) -> Iterator[FaultyS3]:
 def fail(s3: FaultyS3, settings: Settings, fault: Fault | None, *, after: int = 0) -> None:
     """Let uploads fail from now on, after some more that succeed. Without a fault, S3 is sound again."""
     s3.fault, s3.sound = fault, after
+    wait_for(lambda: not s3.asking, "the requests whose clients have hung up")
     backend, options = settings.STORAGES["default"]["BACKEND"], settings.STORAGES["default"]["OPTIONS"]
     # A new client, which has not found out that S3 fails
     config = options["client_config"].merge(Config(read_timeout=2 if fault else 120))
@@ -106,7 +107,8 @@ def clean_up() -> None:
     """What retention does some days later."""
     later = timezone.now() + timedelta(days=3)
     with patch("django.utils.timezone.now", lambda: later):
-        retention.delete_orphaned_files()
+        for _ in list(retention.stored_days()):
+            retention.delete_orphaned_files()
         uploads.delete_abandoned(older_than_s=24 * 3600)
 
 
