@@ -13,6 +13,7 @@ from honcho.environ import parse_procfile
 
 from chaos.machines.consumers import ENVIRONMENT, Consumers, receiver
 from chaos.machines.stage import CLIENTS, Load, staged
+from chaos.rows import COUNT_FINISHES, FINISHED_TWICE, query
 from native.environment import ROOT, RUN_DIR
 from native.services import Services
 
@@ -43,6 +44,7 @@ def run(seconds: float = SECONDS) -> dict[str, bool]:
     with _checked_out() as folder, staged("releases", ENVIRONMENT) as services, receiver() as inbox:
         # The form that every release knows
         services.env["TF_SERVING_URL"] = services.env["TF_SERVING_URL"].removesuffix("/v2")
+        query(services.env["DATABASE_URL"], COUNT_FINISHES)
         promises = _compare_tasks(folder, services)
         newer = dict(services.commands)
         procfile = parse_procfile((folder / "Procfile").read_text()).processes
@@ -52,6 +54,7 @@ def run(seconds: float = SECONDS) -> dict[str, bool]:
         for who, (web, workers) in halves.items():
             services.commands |= {name: (web if name == "web" else workers)[name] for name in CLIENTS}
             promises |= {f"{who}: {what}": holds for what, holds in _try(services, consumers, seconds).items()}
+        promises["no row was finished twice"] = query(services.env["DATABASE_URL"], FINISHED_TWICE) == [(0,)]
     return {f"two releases: {what}": holds for what, holds in promises.items()}
 
 
