@@ -16,6 +16,8 @@ CREATE OR REPLACE TRIGGER chaos_finish AFTER UPDATE OF status ON classification_
     FOR EACH ROW WHEN (NEW.status NOT IN ('pending', 'processing')) EXECUTE FUNCTION chaos_count_finish();
 """
 
+FINISHED_TWICE = "SELECT count(*) FROM (SELECT FROM chaos_finish GROUP BY inference_id HAVING count(*) > 1) AS twice"
+
 
 def query(database_url: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
     connection = psycopg2.connect(database_url, connect_timeout=CONNECT_TIMEOUT_S)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from chaos.machines import behind_pgbouncer, lost_database, redis_failover, two_beats
+from chaos.machines import behind_pgbouncer, lost_database, redis_failover, two_beats, two_releases
 from chaos.report import report
 
 RUNS: dict[str, Callable[[], dict[str, bool]]] = {
@@ -12,6 +12,7 @@ RUNS: dict[str, Callable[[], dict[str, bool]]] = {
     "pgbouncer": behind_pgbouncer.run,
     "database": lost_database.run,
     "beats": two_beats.run,
+    "releases": two_releases.run,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from bench.table import table
-from chaos.outages.answers import Clients, questions
+from chaos.outages.answers import Clients, Question, questions
 from chaos.rows import query
 from native.environment import ROOT, RUN_DIR, free_public_ports
 from native.process import poll
@@ -48,13 +48,22 @@ def url_of(services: Services) -> str:
 
 
 class Load:
-    """Clients that ask everything for a while, and what became of the rows that they created."""
+    """Clients that ask all the while, and what became of the rows that they created.
 
-    def __init__(self, services: Services, seconds: float) -> None:
+    Args:
+        more: other questions than the usual ones. The rows that they create are not counted.
+    """
+
+    def __init__(self, services: Services, seconds: float, more: Mapping[str, Question] | None = None) -> None:
         self._services = services
         self.created: list[str] = []
         self.begin = time.monotonic()
-        self._clients = Clients(questions(url_of(services), self.created), seconds)
+        self._clients = Clients({**questions(url_of(services), self.created), **(more or {})}, seconds)
+
+    @property
+    def codes(self) -> set[str]:
+        """Of all answers."""
+        return {code for each in self._clients.answers.values() for code in each.codes}
 
     def are_done(self, count: int) -> bool:
         """Whether the first rows that were created are done."""

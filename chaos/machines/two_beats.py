@@ -3,12 +3,11 @@
 import time
 
 from chaos.machines.stage import Load, staged, start_clients
-from chaos.rows import COUNT_FINISHES, query
+from chaos.rows import COUNT_FINISHES, FINISHED_TWICE, query
 from native.services import Services
 
 SECONDS = 20
 BEHIND_S = 600
-_FINISHED_TWICE = "SELECT count(*) FROM (SELECT FROM chaos_finish GROUP BY inference_id HAVING count(*) > 1) AS twice"
 
 
 def run() -> dict[str, bool]:
@@ -26,7 +25,7 @@ def run() -> dict[str, bool]:
         services.kill("worker")
         services.start("worker")
         promises = load.finish()
-        ((twice,),) = query(services.env["DATABASE_URL"], _FINISHED_TWICE)
+        ((twice,),) = query(services.env["DATABASE_URL"], FINISHED_TWICE)
         promises |= {
             "no row was finished twice": twice == 0,
             "no periodic task was dropped": "Discarding revoked task" not in _logs(services),

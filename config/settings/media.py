@@ -13,6 +13,8 @@ WHITENOISE_IMMUTABLE_FILE_TEST = rf"^{STATIC_URL}{assets.PREFIX}/"
 MEDIA_URL = "/media/"
 # Uploads: in a folder that web and workers share, or on S3.
 MEDIA_BACKEND = env.str("DJANGO_MEDIA_BACKEND", default="local", choices=("local", "s3"))
+# A rule of the bucket deletes images, so retention deletes only rows: docs/operations.md
+MEDIA_S3_LIFECYCLE = MEDIA_BACKEND == "s3" and env.bool("DJANGO_MEDIA_S3_LIFECYCLE", default=False)
 MEDIA_ROOT = env.path("DJANGO_MEDIA_ROOT", default=ROOT_DIR / ".run" / "media")
 # An upload that would leave less than this on the disk is answered with 503.
 MEDIA_MIN_FREE_BYTES = env.int("MEDIA_MIN_FREE_BYTES", default=100 * 1024 * 1024)

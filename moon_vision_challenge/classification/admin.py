@@ -175,11 +175,12 @@ class InferenceAdmin(LargeTableAdmin):
         self._apply(request, chosen, operations.cancel, "Canceled")
 
     def _apply(
-        self, request: HttpRequest, chosen: QuerySet[Inference], operation: operations.Operation, result: str
+        self, request: HttpRequest, chosen: QuerySet[Inference], operation: operations.Operation, result: str = ""
     ) -> None:
         ids = list(chosen.values_list("pk", flat=True))
         outcome = operations.apply(operation, ids, actor=actor_of(request))
-        self.message_user(request, f"{result} {outcome.done} of {len(ids)} inferences.")
+        if result:
+            self.message_user(request, f"{result} {outcome.done} of {len(ids)} inferences.")
         for reason, count in outcome.refused.items():
             self.message_user(request, f"{count} unchanged: {reason}", messages.ERROR)
 
@@ -202,11 +203,5 @@ class InferenceAdmin(LargeTableAdmin):
         services.delete_inference(inference_id=obj.pk, actor=actor_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Inference]) -> None:
-        """Delete what can be deleted, with the files, and say what cannot."""
-        for inference in queryset:
-            try:
-                self.delete_model(request, inference)
-            except ClassificationError as error:
-                self.message_user(request, f"{inference}: {error.detail}", messages.ERROR)
-            except Inference.DoesNotExist:
-                pass  # someone else has just deleted it
+        """Delete what can be deleted, with the files, and say what cannot. Django says how many were chosen."""
+        self._apply(request, queryset, operations.delete)

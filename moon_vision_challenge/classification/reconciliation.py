@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.utils import timezone
@@ -90,7 +91,7 @@ def reconcile_day(day: str, findings: Findings, *, grace: timedelta, apply: bool
     Args:
         grace: younger rows and files are left alone, because the other half may be on its way.
         apply: fail waiting rows without a file, remove the reference from those that have ended, and delete files
-            without a row. Otherwise, nothing is changed.
+            without a row, unless a rule of the bucket does. Otherwise, nothing is changed.
 
     Raises StorageUnavailableError.
     """
@@ -101,7 +102,7 @@ def reconcile_day(day: str, findings: Findings, *, grace: timedelta, apply: bool
             _end_rows(ids)
     for names in _pages("lost_row", "file"):
         findings.files_without_row += len(names)
-        if apply:
+        if apply and not settings.MEDIA_S3_LIFECYCLE:
             default_storage.delete_many(names)  # type: ignore[attr-defined]  # ours have it
 
 

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from psycopg2.errors import UniqueViolation
 
 from moon_vision_challenge.accounts import audit
@@ -152,9 +151,9 @@ def cancel_inference(*, inference_id: int, actor: Caller | str) -> Inference:
     with transaction.atomic():
         inference = Inference.objects.select_for_update().get(pk=inference_id)
         if is_pending := inference.status == STATUS.PENDING:
-            inference.status = STATUS.CANCELED
-            inference.finished_at = timezone.now()
+            inference.status, inference.finished_at = STATUS.CANCELED, Now()  # PostgreSQL's clock
             inference.save(update_fields=["status", "finished_at"])
+            inference.refresh_from_db(fields=["finished_at"])
             events.announce_final([inference])
     if inference.status != STATUS.CANCELED:
         raise InferenceNotPendingError(f"inference {inference_id} is {inference.status}")

@@ -22,6 +22,14 @@ logger = logging.getLogger(__name__)
 
 _LATE_S = 1.0
 _MAX_LATE = 2
+_SLOW_BYTES_PER_S = 5_000_000
+"""A call that moves a file at this rate, after _LATE_S, is not late."""
+_IMAGE_BYTES = 20 * 1024 * 1024
+"""What the deadline is for. A larger upload of a job has more time in proportion, up to _LONGEST deadlines."""
+_LONGEST = 3
+"""Of 15 s: less than a worker's lease on a job, and than the time that an ingress waits for an answer."""
+_MEMORY_BYTES = 32 * 1024 * 1024
+"""A larger file is read to the disk."""
 _MAX_DELETED = 1000
 """The most that S3 deletes in one request."""
 _NOT_ASKED = "S3 does not answer, so it is not asked"
@@ -33,12 +41,13 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
     def __init__(self, *, deadline_s: float = 15, list_deadline_s: float = 75, **options: Any) -> None:
         """`deadline_s` bounds a call as a whole, and `list_deadline_s` the list of all files."""
         # The deadline is that of the calling thread.
-        super().__init__(**options, transfer_config=TransferConfig(use_threads=False))
+        transfer_config = TransferConfig(use_threads=False)
+        super().__init__(**{"max_memory_size": _MEMORY_BYTES, **options}, transfer_config=transfer_config)
         self._deadline_s = deadline_s
         self._list_deadline_s = list_deadline_s
         self._breaker = CircuitBreaker(open_s=5, probe=self._probe)
         self._pending: list[float] = []
-        """When each of the calls that are not answered yet began; of time.monotonic()."""
+        """When each of the calls that are not answered yet is late; of time.monotonic()."""
 
     def check(self) -> None:
         """Raises StorageUnavailableError if the bucket does not answer, or refuses us."""
@@ -78,12 +87,13 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
 
     def _save(self, name: str, content: "File[bytes]") -> str:
         stored_bytes.reserve(content.size)
-        with self._call():
+        with self._call(size=content.size):
             return str(super()._save(name, content))
 
     def _open(self, name: str, mode: str = "rb") -> "File[bytes]":
         with self._call():
-            file: File[bytes] = super()._open(name, mode)
+            file: File[bytes] = super()._open(name, mode)  # it knows its size
+        with self._call(size=file.size):
             try:
                 file.file  # noqa: B018  # fetched now: a later read cannot fail
             except BaseException:
@@ -121,27 +131,28 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
             raise StorageUnavailableError(f"S3 has not deleted {len(errors)} of {len(names)} files: {errors[0]}")
 
     @contextmanager
-    def _call(self, deadline_s: float | None = None) -> Iterator[None]:
+    def _call(self, deadline_s: float | None = None, *, size: int = 0) -> Iterator[None]:
         """A store that hangs may hold two threads of the web server, not all of them."""
         if self._are_two_late():
             raise StorageUnavailableError(_NOT_ASKED)
         self.bucket  # noqa: B018  # made here the first time, which takes a second of CPU time and no answer of S3
-        begin = time.monotonic()
-        self._pending.append(begin)
+        late_at = time.monotonic() + _LATE_S + size / _SLOW_BYTES_PER_S
+        limit_s = deadline_s or self._deadline_s * min(_LONGEST, max(1, size / _IMAGE_BYTES))
+        self._pending.append(late_at)
         try:
-            with self._breaker.call(HTTPClientError, DeadlineExceededError), deadline(deadline_s or self._deadline_s):
+            with self._breaker.call(HTTPClientError, DeadlineExceededError), deadline(limit_s):
                 yield
         except CircuitOpenError as error:
             raise StorageUnavailableError(_NOT_ASKED) from error
         except (Boto3Error, BotoCoreError, ClientError, DeadlineExceededError) as error:
             raise StorageUnavailableError(f"S3: {error}") from error
         finally:
-            self._pending.remove(begin)
+            self._pending.remove(late_at)
 
     def _probe(self) -> None:
         with suppress(ClientError), deadline(self._deadline_s):  # a refusal is an answer
             self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
 
     def _are_two_late(self) -> bool:
-        late = time.monotonic() - _LATE_S
-        return sum(begin < late for begin in self._pending) >= _MAX_LATE
+        now = time.monotonic()
+        return sum(late_at < now for late_at in self._pending) >= _MAX_LATE

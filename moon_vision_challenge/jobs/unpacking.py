@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 Wake = Callable[[Inference], object]
 """Wakes a worker for this row's queue."""
 
+clock: Callable[[], float] = time.monotonic
 CHUNK_ROWS = 100
 TURN_S = 20.0
 _RETRY_S = 10.0
@@ -59,9 +60,9 @@ def unpack(job: Job, wake: Wake) -> bool:
 
 def _store(job: Job, entries: Iterator[Entry], wake: Wake, free: Callable[[int, int], None]) -> bool:
     """Returns whether all entries are rows."""
-    end = time.monotonic() + TURN_S
-    position = job.unpacked
-    while time.monotonic() < end:
+    end = clock() + TURN_S
+    position, is_over = job.unpacked, False
+    while not is_over and clock() < end:
         rows: list[Inference] = []
         stored: list[tuple[int, int]] = []
         try:
@@ -69,6 +70,10 @@ def _store(job: Job, entries: Iterator[Entry], wake: Wake, free: Callable[[int, 
                 rows.append(_row(job, entry, position + len(rows)))
                 if entry.stored:
                     stored.append(entry.stored)
+                if clock() >= end:  # S3 may be slow, and the lease must not end
+                    break
+            else:
+                is_over = len(rows) < CHUNK_ROWS
             if rows:
                 _insert(job, rows)
         except BaseException:
@@ -79,9 +84,7 @@ def _store(job: Job, entries: Iterator[Entry], wake: Wake, free: Callable[[int, 
         if pending := next((row for row in rows if row.status == STATUS.PENDING), None):
             wake(pending)
         position += len(rows)
-        if len(rows) < CHUNK_ROWS:
-            return True
-    return False
+    return is_over
 
 
 def _row(job: Job, entry: Entry, position: int) -> Inference:

@@ -5,7 +5,8 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
@@ -133,18 +134,11 @@ def delete(job: Job) -> None:
 
 def delete_abandoned(*, older_than_s: float) -> int:
     """Delete what processes that were killed have left, and what no job needs. Returns how many files."""
-    if not default_storage.exists(FOLDER):
-        return 0
-    kept = set(Job.objects.exclude(upload="").values_list("upload", flat=True))
-    names = [f"{FOLDER}/{name}" for name in default_storage.listdir(FOLDER)[1]]
-    begin = timezone.now().timestamp() - older_than_s
-    deleted = 0
-    for name in names:
-        with suppress(FileNotFoundError):
-            if name not in kept and default_storage.get_modified_time(name).timestamp() < begin:
-                default_storage.delete(name)
-                deleted += 1
-    return deleted
+    end = timezone.now() - timedelta(seconds=older_than_s)
+    old = {name for name, changed in default_storage.files(FOLDER) if changed < end}  # type: ignore[attr-defined]
+    abandoned = old.difference(Job.objects.exclude(upload="").values_list("upload", flat=True))
+    default_storage.delete_many(abandoned)  # type: ignore[attr-defined]  # ours have both
+    return len(abandoned)
 
 
 def _source(job: Job, descriptor: int) -> Source:

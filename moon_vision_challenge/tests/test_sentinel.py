@@ -1,10 +1,14 @@
 """All uses of Redis find the master through Sentinels, before and after it fails."""
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import requests
 import trustme
 from celery import Celery
 from django.conf import settings as django_settings
@@ -17,15 +21,19 @@ from chaos.machines.redis_group import RedisGroup, redis_group
 from moon_vision_challenge.classification.queue import broker
 from moon_vision_challenge.health import sightings
 from moon_vision_challenge.redis_broker import celery_broker
+from moon_vision_challenge.redis_clients import connect
 from moon_vision_challenge.result_cache import store as result_store
 from moon_vision_challenge.web.throttling import store
 from moon_vision_challenge.web.throttling.store import Bucket, LimitsUnavailableError
+from native.environment import free_port
 from native.process import poll
 from native.redis import find_server
 
 pytestmark = pytest.mark.e2e  # six servers
 
 LIMIT_S = 60
+FLOWER_LIMIT_S = 180
+FLOWER_LOGIN = ("someone", "secret")
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +148,38 @@ def test_no_use_accepts_an_unknown_authority(
     url = re.sub(r"&ssl_ca_certs=[^&]*", "", group_with_tls.url)
     settings.REDIS_URL = settings.BROKER_URL = url
     assert not works(use, url)
+
+
+@pytest.fixture
+def flower(group: RedisGroup, tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "config.flower_server", "--address=127.0.0.1", f"--port={port}"],
+            env={**os.environ, "REDIS_URL": group.url, "FLOWER_BASIC_AUTH": ":".join(FLOWER_LOGIN)},
+            stdout=log,
+            stderr=log,
+        )
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(FLOWER_LIMIT_S)
+
+
+def messages_shown(flower: str) -> int | None:
+    """How many messages Flower finds in the default queue."""
+    try:
+        answer = requests.get(f"{flower}/api/queues/length", auth=FLOWER_LOGIN, timeout=LIMIT_S)
+    except requests.ConnectionError:
+        return None
+    return sum(queue["messages"] for queue in answer.json()["active_queues"]) if answer.ok else None
+
+
+def test_flower_shows_the_queue_of_each_master(group: RedisGroup, flower: str) -> None:
+    with connect(group.url, timeout_s=LIMIT_S) as redis:
+        redis.lpush("celery", "one", "two")
+        redis.wait(2, 1000 * LIMIT_S)
+    assert poll(lambda: messages_shown(flower) == 2, FLOWER_LIMIT_S)
+    old = group.kill_master()
+    assert poll(lambda: group.has_failed_over(old), FLOWER_LIMIT_S)
+    assert poll(lambda: messages_shown(flower) == 2, FLOWER_LIMIT_S)
+    group.revive(old)

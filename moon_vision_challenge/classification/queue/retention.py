@@ -56,7 +56,7 @@ def delete_for_a_turn() -> bool:
             break
     if count:
         logger.info("deleted %d old inferences", count)
-    if not deleted:
+    if not deleted and not settings.MEDIA_S3_LIFECYCLE:
         delete_orphaned_files(end)
     return clock() < end
 
@@ -64,12 +64,15 @@ def delete_for_a_turn() -> bool:
 def delete_old_inferences(*, limit: int | None = None) -> int:
     """Delete at most `limit` rows, or one BATCH, that have been final for INFERENCE_RETENTION_DAYS, with their files.
 
-    The row goes first. A row without its file would break a promise, but a file without its row is found later.
+    The row goes first. A row without its file would break a promise, but a file without its row is found later. With
+    DJANGO_MEDIA_S3_LIFECYCLE, the bucket deletes the files.
     """
     parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS), "limit": limit or BATCH}
     with connection.cursor() as cursor:
         cursor.execute(_DELETE_OLD, parameters)
         deleted = cursor.fetchall()
+    if settings.MEDIA_S3_LIFECYCLE:
+        deleted = [(inference_id, "") for inference_id, _ in deleted]
     delete_what_is_left_of(deleted)
     return len(deleted)
 

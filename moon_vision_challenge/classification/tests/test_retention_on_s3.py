@@ -1,7 +1,10 @@
 """Retention and failed uploads on a real S3 server."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
+from operator import itemgetter
 from typing import Any
 from unittest.mock import patch
 
@@ -9,15 +12,18 @@ import pytest
 from botocore.exceptions import ClientError
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.core.management import call_command
 from django.utils import timezone
 from pytest_django import Settings
+from rest_framework.test import APIClient
 
 from chaos.outages.s3_server import ACCESS_KEY, BUCKET, CLIENT_CONFIG, SECRET_KEY
 from chaos.outages.s3_server import s3_server as server_in
 from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
-from moon_vision_challenge.classification.models import Inference
+from moon_vision_challenge.classification.models import Inference, image_path
 from moon_vision_challenge.classification.queue import retention
+from moon_vision_challenge.tests.documents import block
 
 pytestmark = pytest.mark.django_db
 
@@ -118,3 +124,36 @@ def test_a_failed_upload_deletes_no_other_file(jpeg: bytes) -> None:
         services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))
     assert default_storage.exists("image.jpg")
     assert not Inference.objects.exists()
+
+
+def test_with_a_lifecycle_rule_only_rows_are_deleted(settings: Settings) -> None:
+    settings.MEDIA_S3_LIFECYCLE = True
+    save("old.jpg", "orphan.jpg")
+    make_old("old.jpg")
+    assert retention.delete_for_a_turn()
+    assert not Inference.objects.exists()
+    assert files() == ["old.jpg", "orphan.jpg"]
+    call_command("reconcile_media", "--apply", stdout=StringIO())
+    assert files() == ["old.jpg", "orphan.jpg"]
+
+
+def test_with_a_lifecycle_rule_a_client_still_deletes_the_image(settings: Settings, client: APIClient) -> None:
+    settings.MEDIA_S3_LIFECYCLE = True
+    save("private.jpg")
+    row = Inference.objects.create(model_type="resnet", image=f"{DAY}/private.jpg", status="done")
+    assert client.delete(f"/api/v1/inferences/{row.pk}/").status_code == 204
+    assert files() == []
+
+
+def test_the_documented_rules_are_what_s3_then_has(settings: Settings) -> None:
+    rules = json.loads(block("docs/operations.md", "json", "parts-of-failed-uploads"))
+    s3 = default_storage.bucket.meta.client  # type: ignore[attr-defined]
+    s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rules)
+    try:
+        found = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    finally:
+        s3.delete_bucket_lifecycle(Bucket=BUCKET)
+    assert sorted(found, key=itemgetter("ID")) == sorted(rules["Rules"], key=itemgetter("ID"))
+    expiry_days = rules["Rules"][0]["Expiration"]["Days"]
+    assert expiry_days > settings.INFERENCE_RETENTION_DAYS
+    assert image_path(Inference(), "image.jpg").startswith(rules["Rules"][0]["Filter"]["Prefix"].removeprefix("media/"))

@@ -1,9 +1,12 @@
 """Uploads on a real S3 server: SeaweedFS, from its wheel."""
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import requests
@@ -16,7 +19,7 @@ from rest_framework.test import APIClient
 
 from chaos.outages.s3_server import ACCESS_KEY, BUCKET, CLIENT_CONFIG, SECRET_KEY
 from chaos.outages.s3_server import s3_server as server_in
-from moon_vision_challenge.classification import images, services
+from moon_vision_challenge.classification import images, services, storage
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, worker
@@ -157,7 +160,7 @@ def test_a_store_that_hangs_holds_two_callers_and_refuses_the_others_at_once(set
     store = use_silent_s3(settings, silent, read_timeout_s=600)
     with ThreadPoolExecutor(2) as pool:
         first = [pool.submit(save, store) for _ in range(2)]
-        wait_for(lambda: sum(time.monotonic() - begin > 1 for begin in store._pending) == 2, "two late calls")
+        wait_for(lambda: sum(late_at < time.monotonic() for late_at in store._pending) == 2, "two late calls")
         assert {save(store) for _ in range(6)} == {NOT_ASKED}
         assert not any(each.done() for each in first)
         silent.close()
@@ -169,3 +172,32 @@ def test_a_store_that_hangs_is_waited_for_once(settings: Settings) -> None:
         store = use_silent_s3(settings, silent, read_timeout_s=0.5)
         assert "Read timeout" in save(store)
         assert save(store) == NOT_ASKED
+
+
+@pytest.mark.parametrize(("size", "are_late"), [(100_000, True), (300_000_000, False)])
+def test_two_calls_are_late_sooner_if_they_are_small(settings: Settings, size: int, *, are_late: bool) -> None:
+    use_s3(settings, "http://127.0.0.1:1")
+    store = storages["default"]
+    assert isinstance(store, S3MediaStorage)
+    with store._call(size=size), store._call(size=size):
+        later = time.monotonic() + 10
+        with patch.object(storage, "time", SimpleNamespace(monotonic=lambda: later)):
+            assert store._are_two_late() is are_late
+
+
+@pytest.mark.parametrize(("size", "expected_s"), [(0, 15), (20 << 20, 15), (40 << 20, 30), (1 << 30, 45)])
+def test_a_large_upload_has_more_time(settings: Settings, size: int, expected_s: float) -> None:
+    use_s3(settings, "http://127.0.0.1:1")
+    store = storages["default"]
+    assert isinstance(store, S3MediaStorage)
+    with patch.object(storage, "deadline") as deadline, store._call(size=size):
+        deadline.assert_called_once_with(expected_s)
+
+
+@pytest.mark.e2e
+def test_a_large_file_is_read_to_the_disk(inference: Inference) -> None:
+    content = bytes(range(256)) * 160_000
+    name = default_storage.save("jobs/large", ContentFile(content))
+    with default_storage.open(name) as file:
+        assert file.file._rolled  # type: ignore[union-attr]  # of SpooledTemporaryFile
+        assert os.pread(file.fileno(), len(content) + 1, 0) == content

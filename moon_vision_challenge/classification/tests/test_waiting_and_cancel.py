@@ -1,4 +1,5 @@
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -143,6 +144,19 @@ def test_a_row_that_waits_no_more_cannot_be_canceled(
     assert (response.status_code, response.json()["code"]) == (409, "not_pending")
     inference.refresh_from_db()
     assert inference.status == status
+
+
+@pytest.mark.django_db
+def test_the_end_of_a_canceled_row_is_by_the_clock_of_the_database(
+    inference: Inference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = timezone.now() + timedelta(hours=1)
+    monkeypatch.setattr(timezone, "now", lambda: ahead)
+    finished_at = services.cancel_inference(inference_id=inference.pk, actor="test").finished_at
+    inference.refresh_from_db()
+    assert finished_at == inference.finished_at
+    assert finished_at is not None
+    assert inference.created_at <= finished_at < ahead - timedelta(minutes=30)
 
 
 @pytest.mark.django_db

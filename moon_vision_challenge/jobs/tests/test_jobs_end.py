@@ -11,6 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from pytest_django import Settings
 
+from moon_vision_challenge.classification.folder_storage import MediaFolderStorage
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.jobs import services, unpacking
 from moon_vision_challenge.jobs.models import Job
@@ -186,3 +187,22 @@ def test_accepting_a_hundred_images_takes_few_statements(
     with django_assert_max_num_queries(3 * 7 + 12):
         jobs.advance(job.pk)
     assert Inference.objects.count() == 300
+
+
+def test_a_slow_store_ends_the_turn_within_a_chunk(jobs: Jobs, jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred images that take a second each would outlast the lease, again and again."""
+    now = 0.0
+
+    def save(_: object, name: str, content: object) -> str:
+        nonlocal now
+        now += 1
+        return name
+
+    job = created(jobs.post(zip_of({f"{number}.jpg": jpeg for number in range(50)})))
+    monkeypatch.setattr(unpacking, "clock", lambda: now)
+    monkeypatch.setattr(MediaFolderStorage, "_save", save)
+    assert services.advance(job.pk, lambda _: None)
+    assert Inference.objects.count() == unpacking.TURN_S
+    assert services.advance(job.pk, lambda _: None)
+    assert not services.advance(job.pk, lambda _: None)
+    assert list(Inference.objects.order_by("position").values_list("position", flat=True)) == list(range(50))

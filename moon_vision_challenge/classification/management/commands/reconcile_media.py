@@ -6,6 +6,7 @@ It only counts, unless it gets --apply. Run it after a restore: docs/operations.
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand, CommandError
 
@@ -41,7 +42,7 @@ class Command(BaseCommand):
             raise CommandError(f"The image store does not answer. Run the command again. {error}") from error
         self.stdout.write(
             f"{findings.files} files\n"
-            f"{findings.files_without_row} files without a row: {_done(options, 'deleted')}\n"
+            f"{findings.files_without_row} files without a row: {_deleted(options)}\n"
             f"{findings.pending_without_file} waiting rows without their file: {_done(options, 'failed')}\n"
             f"{findings.ended_without_file} ended rows without their file: {_done(options, 'kept, without an image')}"
         )
@@ -51,6 +52,10 @@ class Command(BaseCommand):
 
 def _done(options: dict[str, Any], done: str) -> str:
     return done if options["apply"] else f"--apply: {done}"
+
+
+def _deleted(options: dict[str, Any]) -> str:
+    return "left to the bucket's lifecycle rule" if settings.MEDIA_S3_LIFECYCLE else _done(options, "deleted")
 
 
 def _refuse_an_empty_store(days: list[str]) -> None:
