@@ -50,6 +50,11 @@ def _patient_probe() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, _patient_probe: None) -> None:
+    """Has the probe be patient until pytest-django has dropped the database."""
+
+
 @pytest.fixture(autouse=True)
 def _fresh_service(settings: Settings, tmp_path: Path) -> None:
     """Give each test an empty media folder, an empty model cache and its own rate limit."""
