@@ -1,9 +1,9 @@
-"""`python -m bench [v0] [v1] [drain] [model_server] [peers] [jobs]`: the cost of requests. The default is v0 and v1."""
+"""`python -m bench [NAME …]`: the cost of requests. The default is v0 and v1, and MEASUREMENTS has all names."""
 
 import argparse
 from collections.abc import Callable
 
-from . import compare, jobs, model_server, v0, v1
+from . import compare, jobs, large_photos, model_server, reuse, v0, v1
 
 MEASUREMENTS: dict[str, Callable[..., object]] = {
     "v0": v0.measure,
@@ -12,6 +12,8 @@ MEASUREMENTS: dict[str, Callable[..., object]] = {
     "model_server": model_server.measure,
     "peers": compare.measure,
     "jobs": jobs.measure,
+    "large_photos": large_photos.measure,
+    "reuse": reuse.measure,
 }
 
 

@@ -50,7 +50,7 @@ def multipart(path: str, host: str, files: Mapping[str, bytes], fields: Mapping[
 
 def post(
     url: str,
-    request: bytes,
+    request: bytes | Callable[[], bytes],
     *,
     clients: int,
     seconds: float,
@@ -63,6 +63,7 @@ def post(
     therefore take little CPU from the services on the same machine.
 
     Args:
+        request: the bytes, or what makes those of each request.
         services: name → process id of each service to measure.
         check: whether status and body of an answer are right.
 
@@ -78,8 +79,9 @@ def post(
             with socket.create_connection(address, timeout=TIMEOUT_S) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 while not stop.is_set():
+                    data = request if isinstance(request, bytes) else request()
                     start = time.perf_counter()
-                    connection.sendall(request)
+                    connection.sendall(data)
                     status, body = _read(connection)
                     if not check(status, body):
                         raise RuntimeError(f"{url} answered {status}: {body[:300]!r}")

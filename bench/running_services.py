@@ -22,7 +22,7 @@ BENCH_DIR = RUN_DIR / "bench"
 
 
 @contextmanager
-def service(*names: str, env: Mapping[str, str] | None = None) -> Iterator[Services]:
+def service(*names: str, env: Mapping[str, str] | None = None, run_dir: Path = BENCH_DIR) -> Iterator[Services]:
     """PostgreSQL (migrated), Redis and the named services. Servers that the user's environment names are not used."""
     own = {
         "DATABASE_URL": "",
@@ -33,7 +33,7 @@ def service(*names: str, env: Mapping[str, str] | None = None) -> Iterator[Servi
         "API_ANON_READ_RATE": "1000000/s",
         **(env or {}),
     }
-    with running(["postgres", "redis"], run_dir=BENCH_DIR, env=own) as services:
+    with running(["postgres", "redis"], run_dir=run_dir, env=own) as services:
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=services.env, check=True)
         for name in names:
             services.start(name)

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
         "post_p95_ms": statistics.median(turn.accepted.p95_ms for turn in turns),
         "post_cpu_ms": statistics.median(turn.accepted.cpu_ms["web"] for turn in turns),
         "drained": statistics.median(turn.drained for turn in turns),
-        "task_cpu_ms": statistics.median(turn.task_ms for turn in turns),
+        "task_cpu_ms": statistics.median(turn.cpu_ms["worker"] for turn in turns),
     }
     post = ["POST (web)", figures["accepted"], figures["post_cpu_ms"], figures["post_p50_ms"], figures["post_p95_ms"]]
     task = ["task (worker)", figures["drained"], figures["task_cpu_ms"]]
@@ -59,10 +59,12 @@ def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> d
             run(1)  # fills caches
         rates: dict[str, list[float]] = {name: [] for name in (DRAINED, *alone, WITH_DECODING)}
         with (
-            model_server.served(models_dir) as url,
+            model_server.started(models_dir) as (url, model_pid),
             running_services.service("web", "worker", env={"TF_SERVING_URL": url.partition("/v1/")[0] + "/v2"}) as own,
         ):
-            for turn in _turns(own, rounds=rounds, seconds=seconds, clients=clients):
+            turns = []
+            for turn in _turns(own, rounds=rounds, seconds=seconds, clients=clients, more={"model server": model_pid}):
+                turns.append(turn)
                 rates[DRAINED].append(turn.drained)
                 for name, run in alone.items():
                     rates[name].append(run(seconds))
@@ -71,6 +73,8 @@ def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> d
                 rates[WITH_DECODING].append(1 / (1 / rate + _decoding_s() / model_server.CORES))
         print(f"\nv1, {model_server.NAME}, {precision}, {rounds} rounds, medians")
         print(rates_table(rates))
+        spent = {name: statistics.median(turn.cpu_ms[name] for turn in turns) for name in turns[0].cpu_ms}
+        print("CPU ms of an inference: " + ", ".join(f"{name} {ms:.2f}" for name, ms in spent.items()))
         figures |= {f"{precision}: {name}": statistics.median(each) for name, each in rates.items()}
     return figures
 
@@ -80,17 +84,20 @@ class _Turn:
     accepted: load.Load
     drained: float
     """Inferences per second."""
-    task_ms: float
-    """CPU time of the worker per inference."""
+    cpu_ms: dict[str, float]
+    """CPU time per drained inference, by service."""
 
 
-def _turns(own: Services, *, rounds: int, seconds: float, clients: int) -> Iterator[_Turn]:
-    _fill_and_drain(own, seconds=1, clients=clients)  # fills caches and pools
+def _turns(
+    own: Services, *, rounds: int, seconds: float, clients: int, more: Mapping[str, int] | None = None
+) -> Iterator[_Turn]:
+    services = {name: own.pid(name) for name in ("worker", "postgres", "redis")} | dict(more or {})
+    _fill_and_drain(own, services, seconds=1, clients=clients)  # fills caches and pools
     for _ in range(rounds):
-        yield _fill_and_drain(own, seconds=seconds, clients=clients)
+        yield _fill_and_drain(own, services, seconds=seconds, clients=clients)
 
 
-def _fill_and_drain(own: Services, *, seconds: float, clients: int) -> _Turn:
+def _fill_and_drain(own: Services, services: Mapping[str, int], *, seconds: float, clients: int) -> _Turn:
     """Stop the worker with a signal while requests are accepted, so that each half has the whole machine."""
     url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
     halted = load.tree(own.pid("worker"))
@@ -107,14 +114,14 @@ def _fill_and_drain(own: Services, *, seconds: float, clients: int) -> _Turn:
     # One connection for all queries, because connecting costs 10 ms of CPU.
     with closing(psycopg2.connect(own.env["DATABASE_URL"])) as database:
         database.autocommit = True
-        before, start = load.cpu_s(own.pid("worker")), time.perf_counter()
+        before, start = {name: load.cpu_s(pid) for name, pid in services.items()}, time.perf_counter()
         for process in halted:
             process.resume()
-        if not poll(lambda: _is_drained(database), DRAIN_TIMEOUT_S):
+        if not poll(lambda: is_drained(database), DRAIN_TIMEOUT_S):
             raise RuntimeError(f"the queue is not empty after {DRAIN_TIMEOUT_S} s; see {own.log('worker')}")
         elapsed = time.perf_counter() - start
-    task_ms = (load.cpu_s(own.pid("worker")) - before) / accepted.requests * 1e3
-    return _Turn(accepted, accepted.requests / elapsed, task_ms)
+    spent = {name: (load.cpu_s(pid) - before[name]) / accepted.requests * 1e3 for name, pid in services.items()}
+    return _Turn(accepted, accepted.requests / elapsed, spent)
 
 
 def _decoding_s(repeat: int = 50) -> float:
@@ -127,7 +134,7 @@ def _decoding_s(repeat: int = 50) -> float:
     return (time.thread_time() - start) / repeat
 
 
-def _is_drained(connection: psycopg2.extensions.connection) -> bool:
+def is_drained(connection: psycopg2.extensions.connection) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT NOT EXISTS (SELECT FROM classification_inference WHERE status IN ('pending', 'processing'))"

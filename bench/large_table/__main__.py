@@ -1,11 +1,15 @@
-"""`python -m bench.large_table fairness` or `partitions`: what millions of rows cost the queue and its table."""
+"""`python -m bench.large_table fairness`, `growth` or `partitions`: what millions of rows cost."""
 
 import argparse
 from collections.abc import Callable
 
-from bench.large_table import fairness, partitions
+from bench.large_table import fairness, growth, partitions
 
-MEASUREMENTS: dict[str, Callable[..., None]] = {"fairness": fairness.measure, "partitions": partitions.measure}
+MEASUREMENTS: dict[str, Callable[..., None]] = {
+    "fairness": fairness.measure,
+    "growth": growth.measure,
+    "partitions": partitions.measure,
+}
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import psycopg2
 
 CHUNK = 1_000_000
+OWNERS_OF_GROWTH = 10
+"""Each has more rows than a page of its history, in the smallest table, too."""
 
 _OWNERS = """
 INSERT INTO accounts_owner (id, name, is_active, rate, images_rate, bytes_rate, created_at)
