@@ -4,7 +4,9 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 
 
-@pytest.mark.parametrize(("path", "has_session"), [("/api/v1/models/", False), ("/api/docs/", False), ("/admin/", True)])
+@pytest.mark.parametrize(
+    ("path", "has_session"), [("/api/v1/models/", False), ("/api/docs/", False), ("/admin/", True)]
+)
 @pytest.mark.django_db
 def test_only_pages_have_a_session(client: Client, path: str, has_session: bool) -> None:
     request = client.get(path).wsgi_request
