@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.datastructures import MultiValueDict
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -35,3 +36,10 @@ class LightView(APIView):
     def initial(self, request: Request, *_: Any, **__: Any) -> None:
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = _RENDERER, _RENDERER.media_type
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Then forget the request: it is in reference cycles, and its image would stay until a garbage collection."""
+        response = super().dispatch(request, *args, **kwargs)
+        self.request.parser_context.clear()
+        vars(self).clear()
+        return response
