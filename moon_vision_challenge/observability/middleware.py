@@ -48,9 +48,9 @@ class ObservabilityMiddleware:
             method = request.method if request.method in _METHODS else "OTHER"
             status = str(response.status_code)
             route = route_of(request)
-            metrics.request_seconds.labels(route, method, status).observe(seconds)
+            metrics.child(metrics.request_seconds, route, method, status).observe(seconds)
             if (size := request.META.get("CONTENT_LENGTH", "")).isdecimal():
-                metrics.upload_bytes.labels(route).observe(int(size))
+                metrics.child(metrics.upload_bytes, route).observe(int(size))
             if tracing.IS_ON:
                 _describe(span, method, route, response.status_code)
             if settings.ACCESS_LOG:
