@@ -74,6 +74,7 @@ def load(*, threads: int) -> Service:
         min_body_bytes_per_s=settings.WEB_MIN_BODY_BYTES_PER_S,
         rate_window_s=settings.WEB_RATE_WINDOW_S,
         write_timeout_s=settings.WEB_WRITE_TIMEOUT_S,
+        max_wait_s=settings.WEB_MAX_WAIT_S,
         stop_timeout_s=settings.WEB_STOP_TIMEOUT_S,
     )
     return Service(

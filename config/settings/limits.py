@@ -37,4 +37,5 @@ WEB_MIN_BODY_BYTES_PER_S = env.int("WEB_MIN_BODY_BYTES_PER_S", default=4096)  # 
 WEB_RATE_WINDOW_S = env.float("WEB_RATE_WINDOW_S", default=10)
 WEB_IDLE_TIMEOUT_S = env.float("WEB_IDLE_TIMEOUT_S", default=120)  # above Traefik's 90, so that Traefik closes first
 WEB_WRITE_TIMEOUT_S = env.float("WEB_WRITE_TIMEOUT_S", default=30)  # for the client to read the next 64 KiB
+WEB_MAX_WAIT_S = env.float("WEB_MAX_WAIT_S", default=1)  # for a thread, as expected; above it, the answer is 503
 WEB_STOP_TIMEOUT_S = env.float("WEB_STOP_TIMEOUT_S", default=25)

@@ -14,6 +14,7 @@ os.environ.setdefault("DATABASE_STATEMENT_TIMEOUT_S", "60")
 os.environ.setdefault("INFERENCE_DECODE_WAIT_S", "60")
 os.environ.setdefault("TF_SERVING_CONNECT_TIMEOUT_S", "60")
 os.environ.setdefault("TF_SERVING_TIMEOUT_S", "60")
+os.environ.setdefault("WEB_MAX_WAIT_S", "60")
 
 from config.settings.base import *
 from config.settings.base import MIDDLEWARE as _MIDDLEWARE

@@ -39,7 +39,7 @@ def classify(
     if version != NEWEST:
         classificator = classificator.at_version(version.number, label=version.label)
     model_type = classificator.model_type
-    metrics.batch_size.labels(model_type).observe(len(rgb_images))
+    metrics.child(metrics.batch_size, model_type).observe(len(rgb_images))
     try:
         with metrics.timed(metrics.prediction_seconds, model_type):
             return classificator.classify(rgb_images, top_k=top_k)

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pybase64
 from django.core.exceptions import ImproperlyConfigured
 from PIL import Image
 
@@ -239,10 +238,8 @@ class ServedModelClassificator(Classificator):
         if form.encoding == Encoding.TENSOR:
             return inputs.prepare(image, form.input, self.declaration)
         if form.encoding == Encoding.RAW:
-            data = inputs.pack(image, form.input, self.declaration)
-        else:
-            data = images.encode_jpeg(self._with_margin(image, form.input.size))
-        return {"b64": pybase64.b64encode_as_string(data)}
+            return inputs.pack(image, form.input, self.declaration)
+        return images.encode_jpeg(self._with_margin(image, form.input.size))
 
     def _with_margin(self, image: Image.Image, size: tuple[int, int]) -> Image.Image:
         how = self.declaration

@@ -14,6 +14,8 @@ from .runner import Runner
 from .spool import BLOCK_BYTES
 
 WRITE_BUFFER_BYTES = 64 * 1024
+REFUSAL_DELAY_S = 0.5
+"""Before the answer to a request that no thread will run. A client that ignores Retry-After comes back at once."""
 
 
 class State(enum.Enum):
@@ -37,6 +39,9 @@ class Register(Protocol):
     def shed_one(self) -> None:
         """Refuse the slowest of the bodies that are being read."""
 
+    def warn(self, message: str) -> None:
+        """Log it, unless a warning was logged lately."""
+
 
 class Connection(asyncio.Protocol):
     """The transport calls it with what arrives, the worker with the time."""
@@ -49,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request | RefusedError] = deque()  # pipelined
         self._current = Request()
         self._exchange: Exchange | None = None
-        self._is_in_thread = False
+        self._is_busy = False  # a thread works on the answer, or it is put off
         self._held_back = b""  # arrived while a request was being answered
         self._is_deaf = False  # the server reads nothing more from it
         self._is_write_paused = False
@@ -79,7 +84,7 @@ class Connection(asyncio.Protocol):
                 self._runner.release(waiting)
         self._waiting.clear()
         self._take_held_back()
-        if self._exchange and not self._is_in_thread:
+        if self._exchange and not self._is_busy:
             self._runner.run(self._exchange.close)
             self._finish_exchange()
         self._register.remove(self)
@@ -206,7 +211,7 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Continue the current exchange, start the next request, or wait for one."""
-        if self._is_write_paused or self._is_in_thread:
+        if self._is_write_paused or self._is_busy:
             return
         if self._exchange:
             self._run(self._exchange.proceed)
@@ -243,19 +248,31 @@ class Connection(asyncio.Protocol):
     def _answer(self, request: Request) -> None:
         self.state = State.ANSWERING
         self._current = request
-        self._exchange, is_immediate = self._runner.exchange(request, self._base)
+        exchange, is_immediate = self._runner.exchange(request, self._base)
+        if not is_immediate and (refused := self._runner.refusal(request)):
+            self._put_off(refused)
+            return
+        self._exchange = exchange
         if is_immediate:
-            self._deliver(self._exchange.start())
+            self._deliver(exchange.start())
         else:
-            self._run(self._exchange.start)
+            self._run(exchange.start)
+
+    def _put_off(self, refused: RefusedError) -> None:
+        """Forget the current request, and refuse it after a while."""
+        self._register.warn("requests would wait too long for a thread, refusing some")
+        self._runner.count_body(-self._current.memory_bytes)
+        self._current = Request()
+        self._is_busy = True
+        self._runner.call_later(REFUSAL_DELAY_S, self._deliver, refusal_part(refused, self._runner.date))
 
     def _run(self, step: Callable[[], Part]) -> None:
-        self._is_in_thread = True
+        self._is_busy = True
         self._runner.submit(step, self._deliver, self._current)
 
     def _deliver(self, part: Part) -> None:
         """Back in the loop, with the next bytes of the answer."""
-        self._is_in_thread = False
+        self._is_busy = False
         if self._transport.is_closing():  # nobody reads it any more
             if self._exchange and not part.is_last:
                 self._runner.run(self._exchange.close)

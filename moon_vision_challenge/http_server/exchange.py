@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FILE_BLOCK_BYTES = 128 * 1024
-_OURS = ("connection", "transfer-encoding", "keep-alive", "date", "server")
+_OURS = frozenset({"connection", "transfer-encoding", "keep-alive", "date", "server"})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -126,38 +126,41 @@ class Exchange:
         return self._request.method != b"HEAD" and self._status not in (204, 304)
 
     def _head(self, status: int, *, is_whole: bool) -> bytes:
-        lines = [
-            _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(),
-            b"Date: ",
-            self._process.date,
-            b"\r\n",
-        ]
+        lines = []
         for name, value in self._headers:
             lowered = name.lower()
             if lowered in _OURS or (lowered == "content-length" and status in (204, 304)):
                 continue
             if lowered == "content-length":
                 self._left = int(value)
-            line = f"{name}: {value}\r\n".encode("latin-1")
-            if b"\r" in line[:-2] or b"\n" in line[:-2]:
-                raise ValueError(f"a line break in the header {name!r}")
-            lines.append(line)
+            lines.append(f"{name}: {value}\r\n")
+        text = "".join(lines)
+        if not text.count("\r") == text.count("\n") == len(lines):
+            names = [line.partition(":")[0] for line in lines if line.count("\r") + line.count("\n") > 2]
+            raise ValueError(f"a line break in the headers {names}")
+        head = [
+            _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode(),
+            b"Date: ",
+            self._process.date,
+            b"\r\n",
+            text.encode("latin-1"),
+        ]
         if self._has_body() and self._left is None:
-            self._add_framing(lines, is_whole=is_whole)
+            self._add_framing(head, is_whole=is_whole)
         self._is_keep_alive &= not self._process.is_stopping
         if not self._is_keep_alive:
-            lines.append(b"Connection: close\r\n")
+            head.append(b"Connection: close\r\n")
         elif self._request.version == "1.0":
-            lines.append(b"Connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+            head.append(b"Connection: keep-alive\r\n")
+        head.append(b"\r\n")
+        return b"".join(head)
 
-    def _add_framing(self, lines: list[bytes], *, is_whole: bool) -> None:
+    def _add_framing(self, head: list[bytes], *, is_whole: bool) -> None:
         if is_whole:
-            lines.append(b"Content-Length: 0\r\n")
+            head.append(b"Content-Length: 0\r\n")
         elif self._request.version == "1.1":
             self._is_chunked = True
-            lines.append(b"Transfer-Encoding: chunked\r\n")
+            head.append(b"Transfer-Encoding: chunked\r\n")
         else:
             self._is_keep_alive = False  # the end of the connection is the end of the answer
 

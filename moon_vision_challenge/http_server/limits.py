@@ -36,6 +36,8 @@ class Limits:
     max_drained_bytes: int = 64 * MIB
     """After a refusal, the server reads and drops what the client still sends, so that the client reads the refusal."""
     drain_timeout_s: float = 15
+    max_wait_s: float = 1
+    """How long a request may be expected to wait for a thread. Above it, the answer is 503."""
     stop_timeout_s: float = 25
     """The time for open requests to finish when the process must stop."""
 

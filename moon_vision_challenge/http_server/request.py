@@ -29,8 +29,8 @@ def too_slow(detail: str) -> RefusedError:
     return RefusedError(408, "request_timeout", detail + " Send it faster, or in smaller parts.")
 
 
-def overloaded(detail: str) -> RefusedError:
-    return RefusedError(503, "overloaded", detail + " Try again later.", retry_after_s=5)
+def overloaded(detail: str, *, retry_after_s: int = 5) -> RefusedError:
+    return RefusedError(503, "overloaded", detail + " Try again later.", retry_after_s=retry_after_s)
 
 
 def disk_full() -> RefusedError:

@@ -43,6 +43,18 @@ class Runner:
     def _immediate_application(self, request: Request) -> "WSGIApplication | None":
         return self._service.immediate.get(request.target) if request.method in (b"GET", b"HEAD") else None
 
+    def refusal(self, request: Request) -> RefusedError | None:
+        """The answer to a request that would wait too long for a thread. A body on disk has taken longer to arrive."""
+        is_late = self._threads_for(request).expected_wait_s > self.limits.max_wait_s
+        if not is_late or request.spool:
+            return None
+        refused = overloaded("Too many requests are waiting.", retry_after_s=1)
+        refused.more_headers = self.refusal_headers(request)
+        return refused
+
+    def call_later(self, seconds: float, deliver: Callable[[Part], None], part: Part) -> None:
+        self._loop.call_later(seconds, deliver, part)
+
     def submit(self, step: Callable[[], Part], deliver: Callable[[Part], None], request: Request) -> None:
         """Run `step` in a thread, and `deliver` what it returns in the loop."""
         call_soon_threadsafe = self._loop.call_soon_threadsafe
@@ -50,7 +62,10 @@ class Runner:
         def job() -> None:
             call_soon_threadsafe(deliver, step())
 
-        (self._reserved if request.path in self._service.reserved else self._threads).submit(job)
+        self._threads_for(request).submit(job)
+
+    def _threads_for(self, request: Request) -> Threads:
+        return self._reserved if request.path in self._service.reserved else self._threads
 
     def run(self, job: Callable[[], None]) -> None:
         self._threads.submit(job)

@@ -91,7 +91,7 @@ class Worker:
         except (BlockingIOError, ConnectionAbortedError):
             return False
         except OSError as error:  # usually because no file descriptor is left
-            self._warn(f"cannot accept connections: {error}")
+            self.warn(f"cannot accept connections: {error}")
             self._pause_accepting(ACCEPT_PAUSE_S)
             return False
         accepted.settimeout(0)
@@ -110,7 +110,7 @@ class Worker:
         self._connections[connection] = None
         if len(self._connections) <= self._limits.max_connections:
             return True
-        self._warn(f"{self._limits.max_connections} connections are open, closing those that have been idle longest")
+        self.warn(f"{self._limits.max_connections} connections are open, closing those that have been idle longest")
         for other in self._connections:
             if other.state in EVICTABLE and other is not connection:
                 other.close()
@@ -127,10 +127,10 @@ class Worker:
     def shed_one(self) -> None:
         """Refuse the slowest of the bodies that are being read."""
         reading = [connection for connection in self._connections if connection.state is State.BODY]
-        self._warn("the bodies of requests use up their memory, refusing the slowest upload")
+        self.warn("the bodies of requests use up their memory, refusing the slowest upload")
         min(reading, key=lambda connection: connection.deadline).shed()
 
-    def _warn(self, message: str) -> None:
+    def warn(self, message: str) -> None:
         """Log one line per minute, so that clients cannot fill the log."""
         if self._now() > self._warned_at + WARN_INTERVAL_S:
             self._warned_at = self._now()

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils.datastructures import MultiValueDict
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 from rest_framework.parsers import BaseParser
@@ -54,7 +53,7 @@ class FormDataParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> "MultiValueDict[str, Any]":
-        """Text fields as str, files as an UploadedFile. Raises MalformedBodyError, and what `read_body` raises."""
+        """Text fields as str, files as bytes. Raises MalformedBodyError, and what `read_body` raises."""
         content_type = media_type or ""
         boundary = parse_options_header(content_type)[1].get("boundary", "").encode("latin-1", "replace")
         fields: MultiValueDict[str, Any] = MultiValueDict()
@@ -87,28 +86,27 @@ def _reason(error: Exception, body: bytes, boundary: bytes, content_type: str) -
     return _REASONS.get(text) or f"the form is not valid multipart/form-data ({echo(text).lower()})."
 
 
-def _value(segment: MultipartSegment, content: bytes) -> str | SimpleUploadedFile:
+def _value(segment: MultipartSegment, content: bytes) -> str | bytes:
     if encoding := segment.header("Content-Transfer-Encoding"):
         content = _decode_transfer(content, encoding)
-    if (segment.header("Content-Type") or "").lower().startswith("multipart/"):
+    media_type = segment.content_type or "text/plain"
+    if media_type.startswith("multipart/"):
         raise MalformedBodyError("a part of the form is a form itself. Send each file as a part with its field's name.")
     if segment.filename is None and not _FILENAME.search(segment["Content-Disposition"]):
-        text = _text(content, segment.header("Content-Type") or "text/plain")
+        text = _text(content, media_type, segment.charset or "utf-8")
         if text is not None:
             return text
-    return SimpleUploadedFile("file", content)
+    return content
 
 
-def _text(content: bytes, content_type: str) -> str | None:
+def _text(content: bytes, media_type: str, charset: str) -> str | None:
     """None for a file. Some clients give a file's part a type but no name (Retrofit, .NET's ByteArrayContent)."""
-    media_type, options = parse_options_header(content_type)
     if media_type == "application/json":  # Retrofit's converters send every field this way
         return _json_text(content)
     if not media_type.startswith("text/"):
         return None
-    charset = options.get("charset", "utf-8") if len(content) <= _MAX_CHARSET_BYTES else "utf-8"
     try:
-        return _decode(content, charset)
+        return _decode(content, charset if len(content) <= _MAX_CHARSET_BYTES else "utf-8")
     except (ValueError, TypeError):
         return None
 

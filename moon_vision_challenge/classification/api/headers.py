@@ -4,9 +4,9 @@ import hashlib
 import re
 
 from django.conf import settings
+from django.http import HttpResponse
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from moon_vision_challenge.accounts.caller import caller_of
 from moon_vision_challenge.classification.reuse import NO_REUSE, Answer, Reuse
@@ -46,7 +46,7 @@ def read_reuse(request: Request) -> Reuse:
     return Reuse(scope, may_read="no-cache" not in given, max_age_s=min(ages, default=None))
 
 
-def tell_reuse(response: Response, answer: Answer) -> None:
+def tell_reuse(response: HttpResponse, answer: Answer) -> None:
     """Set Cache-Status (RFC 9211), and the Age of a result that was reused."""
     if answer.cache_status:
         response["Cache-Status"] = f"moon-vision; {answer.cache_status}"

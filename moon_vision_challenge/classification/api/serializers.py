@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
 from rest_framework import serializers
 
@@ -28,6 +27,12 @@ _NOT_AN_OBJECT: dict[str, Any] = {
 }
 
 
+class _Missing(NamedTuple):
+    """In place of a field's value, if the request does not have it."""
+
+    request_fields: Any
+
+
 class SingleField(serializers.Field[Any, Any, Any, Any]):
     """A field that a request has exactly once."""
 
@@ -36,19 +41,21 @@ class SingleField(serializers.Field[Any, Any, Any, Any]):
         if isinstance(dictionary, MultiValueDict) and len(values := dictionary.getlist(name)) > 1:
             sentence = f"Send this field once. The request has it {len(values)} times."
             raise serializers.ValidationError({name: [sentence]}, code="repeated")
-        return super().get_value(dictionary)
+        value = super().get_value(dictionary)
+        return _Missing(dictionary) if value is serializers.empty else value
 
-    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+    def run_validation(self, data: Any = serializers.empty) -> Any:
         """Name the fields that the request has instead of a missing one: it may be one of them, misspelled."""
-        if key == "required" and (others := self._unknown_names()):
+        if not isinstance(data, _Missing):
+            return super().run_validation(data)
+        if self.required and (others := self._unknown_names(data.request_fields)):
             detail = f"{self.error_messages['required']} Fields of the request that are not known: {others}."
             raise serializers.ValidationError(detail, code="required")
-        super().fail(key, **kwargs)
+        return super().run_validation()
 
-    def _unknown_names(self) -> str:
-        sent = getattr(self.root, "initial_data", ())
-        known = getattr(self.root, "fields", ())
-        names = [echo(name) for name in sent if name not in known]
+    def _unknown_names(self, request_fields: Any) -> str:
+        known = getattr(self.parent, "fields", ())
+        names = [echo(name) for name in request_fields if name not in known]
         return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
 
 
@@ -63,12 +70,12 @@ class ImageUploadField(SingleField, serializers.FileField):
 
     def to_internal_value(self, data: Any) -> images.EncodedImage:
         match data:
-            case bytes():  # the body of the request
+            case bytes():
                 content = data
             case str():
                 content = self._decode_base64(data)
             case _:
-                content = super().to_internal_value(data).read()
+                self.fail("invalid")
         if not content:
             self.fail("empty")
         if len(content) > settings.INFERENCE_MAX_IMAGE_BYTES:
@@ -99,16 +106,16 @@ class ModelTypeField(SingleField, serializers.ChoiceField):
         super().__init__(choices=[(model_type, model_type) for model_type in dispatcher], **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        if isinstance(data, UploadedFile):  # `curl -F model_type=@file`, and parts without a text's Content-Type
-            data = data.read(_MAX_NAME_BYTES).decode(errors="replace")
+        if isinstance(data, bytes):  # `curl -F model_type=@file`, and parts without a text's Content-Type
+            data = data[:_MAX_NAME_BYTES].decode(errors="replace")
         # Text editors leave a line break at the end, and some a byte order mark at the start.
         model_type = str(data).strip().strip("\ufeff\u200b") if isinstance(data, str | int) else ""
-        if model_type not in self.choice_strings_to_values:
+        if model_type not in dispatcher:
             self._refuse(data)
         return model_type
 
     def _refuse(self, data: Any) -> NoReturn:
-        named = list(self.choice_strings_to_values)
+        named = list(dispatcher)
         choices = ", ".join(named[:_MAX_CHOICES]) + (", ..." if len(named) > _MAX_CHOICES else "")
         self.fail("invalid_choice", input=echo(data), choices=choices)
 

@@ -113,7 +113,7 @@ class EncodedImage:
         from moon_vision_challenge.observability import metrics  # noqa: PLC0415
 
         request = self._request(min_side)
-        with metrics.decode_seconds.labels(self.format).time():
+        with metrics.child(metrics.decode_seconds, self.format).time():
             if self._is_isolated(min_side):
                 return decoders.decode(self._parts, request, self._cost)
             parts = self.structure.parts

@@ -65,9 +65,6 @@ _UPRIGHT = {
 """EXIF orientation → what makes the image upright (Exif 2.32, tag 0x0112). 1 is upright."""
 
 
-_MAX_BYTES_IN_BLOCKS = 1_000_000
-"""A larger JPEG is read at once. In blocks, libjpeg restarts at each block's end: quadratic in fill bytes."""
-
 _UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "unsupported", "invalid value for samples per pixel")
 """How Pillow's reasons begin, in lower case, for sound images of a kind that it cannot decode."""
 
@@ -126,8 +123,7 @@ def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
     """The image and its orientation."""
     image = _open(data, request)
     if request.format == "JPEG":
-        if len(data) > _MAX_BYTES_IN_BLOCKS:
-            image.decodermaxblock = len(data)
+        image.decodermaxblock = len(data)  # in blocks, libjpeg restarts at each end: quadratic in fill bytes
         if min_side := request.min_side:
             shorter = min(image.size)
             image.draft("RGB", (image.width * min_side // shorter, image.height * min_side // shorter))

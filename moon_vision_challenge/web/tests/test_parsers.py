@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.core.files.uploadedfile import UploadedFile
 from django.test import RequestFactory
 from pytest_django import Settings
 from rest_framework.exceptions import APIException
@@ -44,8 +43,7 @@ def form(*parts: bytes) -> bytes:
 
 
 def value_of(*headers: str, content: bytes) -> Any:
-    value = parse_form(form(part(*headers, content=content)))["x"]
-    return value.read() if isinstance(value, UploadedFile) else value
+    return parse_form(form(part(*headers, content=content)))["x"]
 
 
 @pytest.mark.parametrize(
