@@ -2,18 +2,21 @@
 
 import io
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from chaos.corpus import CASES, Case, Verdict, sound
+from chaos.corpus import CASES, Case, Verdict, png_chunks, sound
+from chaos.corpus.png import after_header
 from moon_vision_challenge.classification import images
-from moon_vision_challenge.classification.exceptions import InvalidImageError
-from moon_vision_challenge.classification.images import bmp, gif, iso_media, jpeg, png, tiff, webp
+from moon_vision_challenge.classification.exceptions import InvalidImageError, UnsupportedFormatError
+from moon_vision_challenge.classification.images import bmp, exif, gif, iso_media, jpeg, png, tiff, webp
 from moon_vision_challenge.classification.images.structure import PartCounter, Structure
 from moon_vision_challenge.classification.tests.corpus import in_tiers
 
@@ -70,6 +73,21 @@ def test_a_scan_ends_at_the_limit_of_parts(case: Case) -> None:
     with suppress(InvalidImageError):
         SCANNERS[name][1](data, counter)
     assert counter.calls <= 2 * 1001  # a GIF's blocks are counted, and the sub-blocks of each
+
+
+def test_a_text_of_many_comments_is_told_from_a_drawing_at_once() -> None:
+    before = time.process_time()
+    with pytest.raises(UnsupportedFormatError):
+        images.open_image(b"<!---->" * 26)
+    assert time.process_time() - before < 1  # 2^26 ways to read the comments took 8 s
+
+
+@pytest.mark.parametrize("text", [png_chunks.compressed_profile(), png_chunks.compressed_xmp()])
+def test_few_compressed_texts_are_searched_for_an_orientation(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
+    inflate = Mock(return_value=b"")
+    monkeypatch.setattr(exif, "inflate", inflate)
+    assert images.open_image(after_header(text * 1000)).structure.orientation == 1
+    assert inflate.call_count == 16
 
 
 def test_an_altered_image_gets_the_same_verdict_at_every_scale() -> None:
