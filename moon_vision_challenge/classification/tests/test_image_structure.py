@@ -5,17 +5,22 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from chaos.corpus import CASES, Case, Verdict, png_chunks, sound
+from chaos.corpus import CASES, Case, Verdict, png_chunks, sound, tiff_strips
+from chaos.corpus.jpeg import markers_before_a_segment
 from chaos.corpus.png import after_header
 from moon_vision_challenge.classification import images
-from moon_vision_challenge.classification.exceptions import InvalidImageError, UnsupportedFormatError
+from moon_vision_challenge.classification.exceptions import (
+    ImageTooExpensiveError,
+    InvalidImageError,
+    UnsupportedFormatError,
+)
 from moon_vision_challenge.classification.images import bmp, exif, gif, iso_media, jpeg, png, tiff, webp
 from moon_vision_challenge.classification.images.structure import PartCounter, Structure
 from moon_vision_challenge.classification.tests.corpus import in_tiers
@@ -88,6 +93,25 @@ def test_few_compressed_texts_are_searched_for_an_orientation(monkeypatch: pytes
     monkeypatch.setattr(exif, "inflate", inflate)
     assert images.open_image(after_header(text * 1000)).structure.orientation == 1
     assert inflate.call_count == 16
+
+
+def test_markers_without_a_length_are_skipped_at_once() -> None:
+    plain, marked = (markers_before_a_segment(0xD0, count) for count in (0, 100_000))
+    search = Mock(wraps=jpeg._MARKER.search)
+    with patch.object(jpeg, "_MARKER", Mock(search=search)):
+        kept = [b"".join(images.open_image(data).structure.parts or (data,)) for data in (plain, marked)]
+    assert kept[0] == kept[1]
+    assert search.call_count < 100
+
+
+def test_overlapping_jpegs_are_scanned_only_until_they_cost_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scan = Mock(wraps=jpeg.scan)
+    monkeypatch.setattr(jpeg, "scan", scan)
+    with pytest.raises(ImageTooExpensiveError):
+        images.open_image(tiff_strips.overlapping_jpegs(2000, 9_000_000))
+    assert scan.call_count < 50
 
 
 def test_an_altered_image_gets_the_same_verdict_at_every_scale() -> None:
