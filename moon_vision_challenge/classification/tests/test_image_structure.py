@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from chaos.corpus import CASES, Case, Verdict, png_chunks, sound, tiff_strips
+from chaos.corpus import CASES, Case, Verdict, png_chunks, sound, tiff_strips, webp_frames
 from chaos.corpus.jpeg import markers_before_a_segment
 from chaos.corpus.png import after_header
 from moon_vision_challenge.classification import images
@@ -102,6 +102,16 @@ def test_markers_without_a_length_are_skipped_at_once() -> None:
         kept = [b"".join(images.open_image(data).structure.parts or (data,)) for data in (plain, marked)]
     assert kept[0] == kept[1]
     assert search.call_count < 100
+
+
+@pytest.mark.parametrize(
+    ("side", "are_large", "is_isolated"), [(320, False, False), (320, True, True), (120, True, False)]
+)
+def test_a_webp_with_large_tables_is_decoded_in_the_decoder_process(
+    side: int, are_large: bool, is_isolated: bool
+) -> None:
+    image = images.open_image(webp_frames.many_code_groups(side, are_large=are_large))
+    assert image.structure.is_isolated is is_isolated
 
 
 def test_overlapping_jpegs_are_scanned_only_until_they_cost_too_much(
