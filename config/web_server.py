@@ -4,9 +4,11 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moon_vision_challenge import waiting_threads
 from moon_vision_challenge.http_server.limits import Limits
 from moon_vision_challenge.http_server.request import Request
 from moon_vision_challenge.http_server.service import Service
@@ -14,6 +16,10 @@ from moon_vision_challenge.http_server.supervisor import serve
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+LONG_WAIT_S = 0.2
+SPARE_THREADS = 32
+"""Four times as many as can wait for one model server that answers nobody."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +51,7 @@ def load(*, threads: int) -> Service:
     # With autoreload, only the processes that serve import the code.
     from django.conf import settings
     from django.core.files.storage import default_storage
+    from django.db import connections
     from django.http import HttpRequest
     from django.urls import resolve
 
@@ -81,6 +88,9 @@ def load(*, threads: int) -> Service:
         application=application,
         limits=limits,
         threads=threads,
+        spare_threads=SPARE_THREADS,
+        waiting_threads=partial(waiting_threads.count, LONG_WAIT_S),
+        leave_thread=connections.close_all,
         # Alive means that the event loop runs. Busy threads are not a reason to kill the process.
         immediate={b"/livez": json_answer(livez(probe).content)},
         reserved=frozenset({b"/readyz", b"/status"}),

@@ -1,8 +1,10 @@
-"""Limits how many threads of a process do the same thing at once."""
+"""Limits how many threads of a process wait for the same thing at once."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from moon_vision_challenge.waiting_threads import waiting
 
 
 class ConcurrencyLimit:
@@ -24,7 +26,8 @@ class ConcurrencyLimit:
             has_place = self._taken < self._limit()
             self._taken += has_place
         try:
-            yield has_place
+            with waiting():
+                yield has_place
         finally:
             with self._lock:
                 self._taken -= has_place

@@ -29,6 +29,13 @@ def claiming(width: int, height: int) -> bytes:
     return data[:start] + struct.pack(">II", width, height) + data[start + 8 :]
 
 
+def moved() -> bytes:
+    """A box before the others, so that no offset leads to the picture."""
+    data = avif()
+    end_of_type = int.from_bytes(data[:4], "big")
+    return data[:end_of_type] + box(b"free", bytes(8)) + data[end_of_type:]
+
+
 # A red square of 64 x 64 by libx265: Pillow cannot write HEIC.
 HEIC = base64.b64decode(
     "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAVZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
@@ -57,6 +64,7 @@ CASES = (
         lambda: box(b"ftyp", b"avif\0\0\0\0avif") + box(b"free") * 2_000_000,
         Verdict.TOO_EXPENSIVE,
     ),
+    Case("avif: a box that moves the data of the picture", moved, Verdict.DAMAGED),
     *cut_short("avif", avif()),
     Case("heic", lambda: HEIC, Verdict.ACCEPTED),
     Case("heic: no image", partial(meta, 64, 64, b"heic"), Verdict.DAMAGED),

@@ -89,6 +89,11 @@ def exif_of_rationals(count: int) -> bytes:
     return after_start(segment(0xE1, (exif(entry * count, count)).ljust(65_000, b"\1")))
 
 
+def markers_before_a_segment(marker: int, count: int = 9_000_000) -> bytes:
+    """They have no length, and readers skip them."""
+    return after_start(bytes([0xFF, marker]) * count)
+
+
 def exif_loop() -> bytes:
     """A directory that is its own next directory."""
     return after_start(segment(0xE1, exif(b"", 0) + b"\x08\0\0\0"))
@@ -125,6 +130,10 @@ def _metadata_cases() -> list[Case]:
             "19 MB of fill bytes before the end, progressive",
             lambda: before_end(b"\xff" * 19_000_000, progressive=True),
         ),
+        *[
+            _case(f"9 million markers {marker:#x} before a segment", partial(markers_before_a_segment, marker))
+            for marker in (0x01, 0xD0)
+        ],
         _case("garbage before a segment", lambda: sound().replace(b"\xff\xdb", b"abc\xff\xdb", 1)),
     ]
     cases += [

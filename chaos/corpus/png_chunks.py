@@ -104,6 +104,15 @@ def profile(size: int) -> bytes:
     return after_header(chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(size), 9)))
 
 
+def compressed_profile() -> bytes:
+    """A text of 123 bytes that inflates to 32,768 words, where readers look for an orientation."""
+    return chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"a " * 32_768, 9))
+
+
+def compressed_xmp() -> bytes:
+    return chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"tiff:Orientation>" * 3800, 9))
+
+
 def _case(name: str, make: Callable[[], bytes], verdict: Verdict = Verdict.ACCEPTED) -> Case:
     return Case(f"png: {name}", make, verdict)
 
@@ -123,6 +132,8 @@ def _chunk_cases() -> list[Case]:
             "20 profiles of 50 MB",
             lambda: after_header(chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(50_000_000), 9)) * 20),
         ),
+        _case("90,000 EXIF profiles that inflate", lambda: after_header(compressed_profile() * 90_000)),
+        _case("90,000 XMP packets that inflate", lambda: after_header(compressed_xmp() * 90_000)),
         _case("frames before the pixels", lambda: after_header(frame_control(0, 320, 240) + chunk(b"acTL", bytes(8)))),
         _case("500 frames of 7,000 squared", partial(animated, 500, (7000, 700))),
         _case("40,000 frame controls", lambda: before_end(frame_control(0, 320, 240) * 40_000)),

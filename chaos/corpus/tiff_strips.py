@@ -33,6 +33,13 @@ def jpeg_strips(data: bytes, width: int, height: int, count: int) -> bytes:
     return tiff(grey(width, height * count, *layout, compression=_JPEG), data)
 
 
+def overlapping_jpegs(count: int, size: int) -> bytes:
+    """All strips are the same JPEG, and most of the file behind it."""
+    layout: list[Tag] = [(278, _LONG, [8]), (273, _LONG, [_PIXELS_AT] * count), (279, _LONG, [size] * count)]
+    data = encode(photo(16, 8, "L"), "JPEG").ljust(size, b"\0")
+    return tiff(grey(16, 8 * count, *layout, compression=_JPEG), data)
+
+
 def deflate_bomb(width: int, height: int, *more: Tag) -> bytes:
     return strips(width, height, *more, pixels=zlib.compress(bytes(width * height), 9), compression=_DEFLATE)
 
@@ -112,6 +119,7 @@ def _strip_cases() -> list[Case]:
 def _jpeg_cases() -> list[Case]:
     grey_jpeg = partial(encode, photo(320, 240, "L"), "JPEG")
     return [
+        _case("8,000 strips of the same 18 MB", partial(overlapping_jpegs, 8000, 18_000_000), Verdict.TOO_EXPENSIVE),
         _case("JPEG in a strip", lambda: jpeg_strip(grey_jpeg(), 320, 240)),
         _case("progressive JPEG in a strip", lambda: jpeg_strip(grey_jpeg(progressive=True), 320, 240)),
         _case(

@@ -22,8 +22,11 @@ class _Bits:
     def code(self, digits: str) -> None:
         self._digits.append(digits)
 
+    def digits(self) -> str:
+        return "".join(self._digits)
+
     def to_bytes(self) -> bytes:
-        digits = "".join(self._digits)
+        digits = self.digits()
         return int(digits[::-1], 2).to_bytes((len(digits) + 7) // 8, "little")
 
 
@@ -44,15 +47,31 @@ def _code_of_eight_bits(bits: _Bits) -> None:
     bits.code("1" * 256 + "0" * 24)
 
 
-def many_code_groups(side: int) -> bytes:
-    """A lossless picture of one colour with a group of Huffman codes for each 4 x 4 pixels, up to 65,536."""
+def _code_of_many_symbols(bits: _Bits) -> None:
+    """256 values of green, 24 lengths of copies, and a cache of 2,048 colours: 1,768 codes of 11 bits, 560 of 12."""
+    bits.add(0, 1)
+    bits.add(15, 4)
+    for symbol in (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15):
+        bits.add({16: 1, 11: 2, 12: 2}.get(symbol, 0), 3)
+    bits.add(0, 1)  # all symbols
+    six_more = "011"  # code 16: the length before, six times
+    bits.code("10" + six_more * 294 + "10" * 3 + "11" + six_more * 93 + "11")
+
+
+def many_code_groups(side: int, *, are_large: bool = False) -> bytes:
+    """A lossless picture with a group of Huffman codes for each 4 x 4 pixels, up to 65,536.
+
+    The codes have one symbol. If they `are_large`, those of green have 2,328.
+    """
     bits = _Bits()
     bits.add(0x2F, 8)
     bits.add(side - 1, 14)
     bits.add(side - 1, 14)
     bits.add(0, 4)  # no alpha, version 0
     bits.add(0, 1)  # no transform
-    bits.add(0, 1)  # no cache of colours
+    bits.add(are_large, 1)  # a cache of colours
+    if are_large:
+        bits.add(11, 4)
     bits.add(1, 1)  # several groups
     bits.add(0, 3)  # of 4 x 4 pixels
     bits.add(0, 1)  # the picture of groups has no cache
@@ -64,10 +83,13 @@ def many_code_groups(side: int) -> bytes:
     blocks = (side // 4) ** 2
     for number in range(blocks):
         bits.code(f"{number & 255:08b}" + f"{number >> 8 & 255:08b}")
-    for _ in range(min(blocks, 1 << 16)):
-        for _ in range(5):
-            _simple_code(bits, 0)
-    data = bits.to_bytes() + bytes(8)
+    group = _Bits()
+    if are_large:
+        _code_of_many_symbols(group)
+    for _ in range(4 if are_large else 5):
+        _simple_code(group, 0)
+    bits.code(group.digits() * min(blocks, 1 << 16))
+    data = bits.to_bytes() + bytes(2 * side * side if are_large else 8)
     return riff(chunk(b"VP8L", data))
 
 
@@ -114,6 +136,8 @@ CASES = (
     _case("900 groups of Huffman codes", partial(many_code_groups, 120)),
     _case("16,384 groups of Huffman codes", partial(many_code_groups, 512), Verdict.DAMAGED),
     _case("65,536 groups of Huffman codes", partial(many_code_groups, 1024), Verdict.DAMAGED),
+    _case("900 large groups of Huffman codes", partial(many_code_groups, 120, are_large=True)),
+    _case("10,609 large groups of Huffman codes", partial(many_code_groups, 412, are_large=True), Verdict.DAMAGED),
     *[
         _case(f"header says {width:,} x {height:,}", partial(lying, 0, width, height), verdict)
         for width, height, verdict in (

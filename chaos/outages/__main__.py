@@ -30,6 +30,8 @@ def run_cell(stage: Stage, cell: Cell, duration_s: float) -> tuple[list[str], li
     """
     created: list[str] = []
     asked = questions(stage.url, created)
+    # As in a service that has run for a while, each web process knows its model.
+    assert poll(lambda: _works(stage), RECOVER_TIMEOUT_S)
     cell.begin(stage)
     clients = Clients(asked, duration_s)
     times = 1
@@ -60,7 +62,11 @@ def _has_recovered(stage: Stage, created: list[str], ended: list[str]) -> bool:
             ended.append(name)
             stage.services.kill(name)
             stage.services.start(name, stage.env)
-    return all(map(is_done, created)) and all(works(stage.url) for _ in range(PROCESSES_TRIED))
+    return all(map(is_done, created)) and _works(stage)
+
+
+def _works(stage: Stage) -> bool:
+    return all(works(stage.url) for _ in range(PROCESSES_TRIED))
 
 
 def _broken_promises(cell: Cell, clients: Clients) -> list[str]:

@@ -35,8 +35,10 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "moon_vision_challenge.web.openapi.describing.add_descriptions",
         "moon_vision_challenge.web.openapi.shared.add_what_operations_share",
         "moon_vision_challenge.classification.api.media_operation.add_media",
         "moon_vision_challenge.health.operations.add_health",
+        "moon_vision_challenge.playground.operations.add_index",
     ],
 }

@@ -14,6 +14,7 @@ API_TOKEN_READ_RATE = parse_rates(env.str("API_TOKEN_READ_RATE", default="500/s"
 API_OWNER_RATE = parse_rates(env.str("API_OWNER_RATE", default="200/s"))  # with all tokens of an owner together
 API_OWNER_IMAGES = parse_rates(env.str("API_OWNER_IMAGES", default=""))  # images that an owner stores
 API_OWNER_BYTES = parse_rates(env.str("API_OWNER_BYTES", default=""))  # their bytes
+API_FETCH_RATE = parse_rates(env.str("API_FETCH_RATE", default="5/s"))  # `image_url`: of an owner, or an address
 API_LOGIN_RATE = parse_rates(env.str("API_LOGIN_RATE", default="10/m"))  # attempts to log in to the admin
 # Attempts that fail, from one address for one user's name
 API_LOGIN_NAME_RATE = parse_rates(env.str("API_LOGIN_NAME_RATE", default="10/m,30/h,100/d"))

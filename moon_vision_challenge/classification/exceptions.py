@@ -89,7 +89,7 @@ class ImageNotFetchedError(InvalidImageError):
 
 
 class ImageFetchBusyError(ClassificationError):
-    """This process fetches as many images from URLs as it may."""
+    """This process fetches as many images from URLs as it may, in all or from one address."""
 
     code = "image_fetch_busy"
     retryable = True

@@ -15,6 +15,7 @@ from moon_vision_challenge.classification.exceptions import (
     VersionNotSelectableError,
 )
 from moon_vision_challenge.classification.serving import client, metadata
+from moon_vision_challenge.classification.serving.bulkhead import bulkhead_of
 from moon_vision_challenge.classification.serving.metadata import ModelStatus
 from moon_vision_challenge.observability import metrics
 
@@ -41,7 +42,7 @@ def classify(
     model_type = classificator.model_type
     metrics.child(metrics.batch_size, model_type).observe(len(rgb_images))
     try:
-        with metrics.timed(metrics.prediction_seconds, model_type):
+        with metrics.timed(metrics.prediction_seconds, model_type), bulkhead_of(model_url).call():
             return classificator.classify(rgb_images, top_k=top_k)
     except ModelNotAvailableError as error:
         _tell_state(error, metadata.statuses[model_url], version)

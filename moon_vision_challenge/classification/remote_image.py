@@ -8,10 +8,13 @@ from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
 
 MAX_URL_LENGTH = 2000
 MAX_REDIRECTS = 3
+FETCHES_PER_ADDRESS = 2
+"""Concurrent fetches of one process from one address, whatever its names: clients must not aim the service at it."""
 _HEADERS = {"Accept": "image/*", "User-Agent": f"moon-vision-challenge/{__version__}"}
 
 _fetches = ConcurrencyLimit(lambda: settings.IMAGE_URL_MAX_REQUESTS)
 """A server that answers slowly holds some threads of the web server, not all of them."""
+_address_limit = http_client.AddressLimit(FETCHES_PER_ADDRESS)
 
 
 def fetch_image(url: str) -> bytes:
@@ -19,7 +22,8 @@ def fetch_image(url: str) -> bytes:
 
     Raises:
         ImageNotFetchedError: the URL is refused, or the image did not arrive.
-        ImageFetchBusyError: this process fetches IMAGE_URL_MAX_REQUESTS images already.
+        ImageFetchBusyError: this process fetches IMAGE_URL_MAX_REQUESTS images already, or FETCHES_PER_ADDRESS from
+            the same address.
     """
     if len(url) > MAX_URL_LENGTH:
         raise ImageNotFetchedError(detail=f"The URL is too long. At most {MAX_URL_LENGTH:,} characters are accepted.")
@@ -34,8 +38,11 @@ def fetch_image(url: str) -> bytes:
                 min_bytes_per_s=settings.WEB_MIN_BODY_BYTES_PER_S,
                 max_body_bytes=settings.INFERENCE_MAX_IMAGE_BYTES,
                 max_redirects=MAX_REDIRECTS,
+                address_limit=_address_limit,
                 allow_private=settings.IMAGE_URL_ALLOW_PRIVATE_ADDRESSES,
             )
+        except http_client.AddressBusyError as error:
+            raise ImageFetchBusyError from error
         except http_client.RequestFailedError as error:
             raise ImageNotFetchedError(str(error), detail=_sentence(error)) from error
     if status != 200:

@@ -17,6 +17,7 @@ from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenErr
 from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.s3_deadline import DeadlineExceededError, deadline
+from moon_vision_challenge.waiting_threads import waiting
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         limit_s = deadline_s or self._deadline_s * min(_LONGEST, max(1, size / _IMAGE_BYTES))
         self._pending.append(late_at)
         try:
-            with self._breaker.call(HTTPClientError, DeadlineExceededError), deadline(limit_s):
+            with waiting(), self._breaker.call(HTTPClientError, DeadlineExceededError), deadline(limit_s):
                 yield
         except CircuitOpenError as error:
             raise StorageUnavailableError(_NOT_ASKED) from error

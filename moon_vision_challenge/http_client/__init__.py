@@ -3,7 +3,9 @@
 libcurl saves 0.15 ms of CPU per request compared with urllib3, and twice that while models use the same cores.
 """
 
+from moon_vision_challenge.http_client.address_limit import AddressLimit
 from moon_vision_challenge.http_client.errors import (
+    AddressBusyError,
     ConnectionBrokenError,
     DeadlineExceededError,
     RefusedURLError,
@@ -16,6 +18,8 @@ from moon_vision_challenge.http_client.pool import OnHeader, Pool
 from moon_vision_challenge.http_client.url import check_url, host_of
 
 __all__ = [
+    "AddressBusyError",
+    "AddressLimit",
     "ConnectionBrokenError",
     "DeadlineExceededError",
     "OnHeader",

@@ -17,6 +17,10 @@ class ResponseTooLargeError(RequestFailedError):
     """The response's body is larger than the caller accepts."""
 
 
+class AddressBusyError(RequestFailedError):
+    """This process has as many connections to the address as it may have."""
+
+
 class TooManyRedirectsError(RequestFailedError):
     """The URL redirects more often than the caller accepts. The text is for the client that gave it."""
 

@@ -8,7 +8,9 @@ from typing import NamedTuple, Self
 
 import pycurl
 
+from moon_vision_challenge.http_client.address_limit import AddressLimit
 from moon_vision_challenge.http_client.errors import (
+    AddressBusyError,
     DeadlineExceededError,
     RefusedURLError,
     RequestFailedError,
@@ -59,6 +61,7 @@ def guarded_download(
     min_bytes_per_s: int,
     max_body_bytes: int,
     max_redirects: int,
+    address_limit: AddressLimit,
     allow_private: bool = False,
 ) -> tuple[int, bytes]:
     """GET a URL that a client gave, and follow its redirects. Each of them is a guarded request.
@@ -67,6 +70,7 @@ def guarded_download(
     `min_bytes_per_s` for a few seconds is given up. Returns the last response's status and body.
 
     Raises:
+        AddressBusyError: `address_limit` has no place for a connection to any of a host's addresses.
         TooManyRedirectsError: there are more than `max_redirects`.
         RequestFailedError: as `guarded_request`.
     """
@@ -79,6 +83,7 @@ def guarded_download(
             deadline_s=max(end - time.monotonic(), 0.001),
             min_bytes_per_s=min_bytes_per_s,
             max_body_bytes=max_body_bytes,
+            address_limit=address_limit,
             allow_private=allow_private,
         )
         if not response.redirect_url:
@@ -103,11 +108,12 @@ def _send_guarded(
     max_body_bytes: int,
     allow_private: bool,
     min_bytes_per_s: int = 0,
+    address_limit: AddressLimit | None = None,
 ) -> _Response:
     target = read_url(url, allow_private=allow_private)
     head = _Head()
     lines = [f"{name}: {value}" for name, value in headers.items()]
-    with _Guard(allow_private=allow_private) as guard, new_handle(lines) as curl:
+    with _Guard(allow_private=allow_private, limit=address_limit) as guard, new_handle(lines) as curl:
         curl.setopt(pycurl.CURLU, target)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, guard.open_socket)
         curl.setopt(pycurl.FRESH_CONNECT, 1)
@@ -133,10 +139,13 @@ def _send_guarded(
 class _Guard:
     """Opens libcurl's sockets, to public addresses only."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, *, allow_private: bool, limit: AddressLimit | None = None) -> None:
         self._allow_private = allow_private
+        self._limit = limit
         self._sockets: list[socket.socket] = []
+        self._taken: list[str] = []
         self._has_refused = False
+        self._has_found_busy = False
 
     def __enter__(self) -> Self:
         return self
@@ -144,18 +153,33 @@ class _Guard:
     def __exit__(self, *_: object) -> None:
         for opened in self._sockets:
             opened.close()
+        for address in self._taken:
+            self._limit.give_back(address)  # type: ignore[union-attr]  # it has given them
 
     @property
     def refused_all(self) -> bool:
         return self._has_refused and not self._sockets
 
+    @property
+    def is_busy(self) -> bool:
+        return self._has_found_busy and not self._sockets
+
     def open_socket(self, _purpose: int, address: pycurl.CurlSockAddr) -> socket.socket | int:
         if not self._allows(address):
             self._has_refused = True
             return pycurl.SOCKET_BAD
+        if self._limit and not self._take(str(address.addr[0]), self._limit):
+            self._has_found_busy = True
+            return pycurl.SOCKET_BAD
         opened = socket.socket(address.family, address.socktype, address.protocol)
         self._sockets.append(opened)  # PycURL uses a duplicate, so this one is ours to close
         return opened
+
+    def _take(self, address: str, limit: AddressLimit) -> bool:
+        if limit.take(address):
+            self._taken.append(address)
+            return True
+        return False
 
     def _allows(self, address: pycurl.CurlSockAddr) -> bool:
         if address.family not in (socket.AF_INET, socket.AF_INET6):
@@ -184,6 +208,8 @@ def _cause(error: pycurl.error, curl: pycurl.Curl, guard: _Guard, deadline_s: fl
         return DeadlineExceededError(f"There is no complete response after {deadline_s:g} s.")
     if code == pycurl.E_FILESIZE_EXCEEDED:
         return ResponseTooLargeError("The response is too large.")
+    if guard.is_busy:
+        return AddressBusyError("There are too many connections to this address.")
     if guard.refused_all:
         return RefusedURLError(NOT_PUBLIC)
     number = curl.getinfo(pycurl.OS_ERRNO)

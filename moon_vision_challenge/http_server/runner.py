@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 LARGE_BODY_BYTES = 1024 * 1024
+WATCH_INTERVAL_S = 0.1
 
 
 class Runner:
@@ -30,7 +31,14 @@ class Runner:
         self.now = loop.time
         self._loop = loop
         self._service = service
-        self._threads = Threads(service.threads, "request")
+        self._threads = Threads(
+            service.threads,
+            "request",
+            spare=service.spare_threads,
+            waiting=service.waiting_threads,
+            leave=service.leave_thread,
+        )
+        self._is_watching = False
         self._reserved = Threads(1, "reserved")
         self._writer = Threads(1, "writer")
         self._spools: set[Spool] = set()
@@ -63,9 +71,17 @@ class Runner:
             call_soon_threadsafe(deliver, step())
 
         self._threads_for(request).submit(job)
+        if not self._is_watching:
+            self._is_watching = True
+            self._loop.call_later(WATCH_INTERVAL_S, self._watch)
 
     def _threads_for(self, request: Request) -> Threads:
         return self._reserved if request.path in self._service.reserved else self._threads
+
+    def _watch(self) -> None:
+        self._is_watching = self._threads.replace_waiting()
+        if self._is_watching:
+            self._loop.call_later(WATCH_INTERVAL_S, self._watch)
 
     def run(self, job: Callable[[], None]) -> None:
         self._threads.submit(job)

@@ -18,6 +18,12 @@ class Service:
     application: "WSGIApplication"
     limits: Limits = field(default_factory=Limits)
     threads: int = 4
+    spare_threads: int = 0
+    """More threads, while all that run wait and requests are left."""
+    waiting_threads: Callable[[], int] = lambda: 0
+    """The number of threads that have waited long for something outside the process."""
+    leave_thread: Callable[[], None] = lambda: None
+    """Called in a thread that is no longer needed, before it ends."""
     immediate: Mapping[bytes, "WSGIApplication"] = field(default_factory=dict)
     """Path → an application that answers GET immediately, in the event loop, even if all threads are busy."""
     reserved: frozenset[bytes] = frozenset()

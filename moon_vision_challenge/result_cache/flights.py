@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from moon_vision_challenge.waiting_threads import waiting
+
 T = TypeVar("T")
 
 
@@ -25,7 +27,8 @@ class Flights(Generic[T]):
             if leads := flight is None:
                 flight = self._flights[key] = Future()
         if not leads:
-            return flight.result(), True
+            with waiting():
+                return flight.result(), True
         try:
             result = calculate()
         except BaseException as error:

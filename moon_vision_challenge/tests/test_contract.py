@@ -54,6 +54,8 @@ def problems(method: str, path: str, status: int, body: Any = None, **headers: s
         (problems("POST", V0, 415, {**ERROR, "code": "not_found"}), "code 'not_found' is not documented"),
         (problems("POST", V0, 400, {"model_type": "No."}), "is not of type 'array'"),
         (problems("GET", ROW, 404, "not an object"), "is not of type 'object'"),
+        (problems("OPTIONS", V0, 200, {"actions": {}}), "is a required property"),
+        (problems("GET", "/", 200, {"classify": "http://127.0.0.1/"}), "is a required property"),
         (problems("PUT", ROW, 200, {}), "operation is not documented"),
         (problems("GET", "/api/v1/secrets/", 200, {}), "operation is not documented"),
         (problems("DELETE", MODELS, 405, "<html>"), "is not of type 'object'"),
@@ -115,6 +117,12 @@ def test_the_examples_of_requests_are_accepted(client: APIClient, path: str) -> 
     for example in examples.values():
         response = client.post(path, example["value"], format="json")
         assert response.status_code in {200, 201}, response.content
+
+
+@pytest.mark.parametrize("path", ["/api/v0/inferences/", "/api/v1/inferences/", "/api/v1/jobs/"])
+def test_options_of_a_collection_is_in_the_schema(client: APIClient, path: str) -> None:
+    assert client.options(path).status_code == 200  # the fixture compares it
+    assert "options" in DOCUMENT["paths"][path]
 
 
 def ask(service: Service, request: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -16,6 +16,7 @@ from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.remote_image import fetch_image
 from moon_vision_challenge.web.base64_text import decode_base64
 from moon_vision_challenge.web.errors import RequestTooLargeError, echo
+from moon_vision_challenge.web.throttling.middleware import charge_fetch
 from moon_vision_challenge.webhooks.target import UnacceptableWebhookURLError, check_url
 
 _MAX_CHOICES = 20
@@ -162,6 +163,7 @@ class ImageSerializer(serializers.Serializer[Any]):
             self._refuse_url("Send a URL that begins with https:// or http://.")
         self.fields["image"].required = False
         values = super().to_internal_value({name: data[name] for name in data if name != "image"})
+        charge_fetch(self.context["request"])
         try:
             values["image"] = self.fields["image"].run_validation(fetch_image(url.strip()))
         except RequestTooLargeError as error:

@@ -7,6 +7,7 @@ from typing import Self
 from django.conf import settings
 
 from moon_vision_challenge.classification.exceptions import DecoderBusyError
+from moon_vision_challenge.waiting_threads import waiting
 
 
 class MemoryBudget:
@@ -33,11 +34,13 @@ class MemoryBudget:
 
     def take(self, size: int) -> None:
         with self._freed:
-            if not self._fits(size) and not self._freed.wait_for(
-                lambda: self._fits(size), settings.INFERENCE_DECODE_WAIT_S
-            ):
+            if not self._fits(size) and not self._wait_for(size):
                 raise DecoderBusyError(f"{self._taken:,} bytes are held for images, {size:,} are requested")
             self._taken += size
+
+    def _wait_for(self, size: int) -> bool:
+        with waiting():
+            return self._freed.wait_for(lambda: self._fits(size), settings.INFERENCE_DECODE_WAIT_S)
 
     def _fits(self, size: int) -> bool:
         return not self._taken or self._taken + size <= settings.INFERENCE_DECODE_MEMORY_BYTES

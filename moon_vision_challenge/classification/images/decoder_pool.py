@@ -22,6 +22,7 @@ from moon_vision_challenge.classification.exceptions import (
 )
 from moon_vision_challenge.classification.images.pixels import Request
 from moon_vision_challenge.classification.images.structure import Parts
+from moon_vision_challenge.waiting_threads import waiting
 
 OUT_OF_MEMORY = 12
 """The exit status of a process that runs out of memory."""
@@ -100,16 +101,17 @@ class DecoderPool:
 
     def _ask(self, parts: Parts, request: dict[str, Any], cost: Cost) -> Image.Image | None:
         places = self._find_places()
-        if not places.acquire(timeout=settings.INFERENCE_DECODE_WAIT_S):
-            raise DecoderBusyError("all decoder processes are busy")
-        try:
-            decoder = self._take()
+        with waiting():
+            if not places.acquire(timeout=settings.INFERENCE_DECODE_WAIT_S):
+                raise DecoderBusyError("all decoder processes are busy")
             try:
-                return decoder.ask(parts, request, cost)
+                decoder = self._take()
+                try:
+                    return decoder.ask(parts, request, cost)
+                finally:
+                    self._put_back(decoder)
             finally:
-                self._put_back(decoder)
-        finally:
-            places.release()
+                places.release()
 
     def _find_places(self) -> threading.Semaphore:
         with self._lock:

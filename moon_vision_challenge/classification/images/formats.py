@@ -39,7 +39,8 @@ _OTHERS = (
     (rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a", "JPEG XL"),
     (rb"II\xbc", "JPEG XR"),
     (rb"8BPS", "Photoshop (PSD)"),
-    (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg", "SVG"),
+    # A comment is atomic (?>): if it could end at each of its ends, many comments could be read in 2^n ways.
+    (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:(?><!--.{0,2000}?-->)\s*|<!DOCTYPE svg[^>]*>\s*)*<svg", "SVG"),
     (rb"%PDF-", "PDF"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
     (rb"\0\0\x01\0[^\0]", "Windows icon (ICO)"),

@@ -18,8 +18,8 @@ from moon_vision_challenge.classification.images.structure import (
     pixel_bytes,
 )
 
-# Fill bytes and garbage before a marker are skipped, as in libjpeg.
-_MARKER = re.compile(rb"\xff([^\x00\xff])")
+# Fill bytes, garbage, and markers without a length before a marker are skipped, as in libjpeg.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _END_OF_ENTROPY_CODED_DATA = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 _SOF0, _SOF1, _SOF2, _DHT, _SOI, _EOI, _SOS, _DQT, _DNL, _DRI = (
@@ -39,7 +39,6 @@ _COLOURS = {_APP0: b"JFIF\0", _APP14: b"Adobe"}
 """The segments that declare the colour space, and how they begin."""
 _MAX_COLOURS = 8
 _FRAME_HEADER = struct.Struct(">BHHB")
-_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _FRAMES = {_SOF0, _SOF1, _SOF2}
 _OTHER_FRAMES = {
     0xC3: "lossless",
@@ -148,21 +147,20 @@ def _turn(structure: Structure, orientation: int) -> Structure:
 
 def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
     """The marker; where it starts, without fill bytes; where the segment ends."""
-    while found := _MARKER.search(data, position):
-        start, position = found.span()
-        marker = data[start + 1]
-        if marker in _WITHOUT_LENGTH:
-            continue
-        if marker in (_SOI, _EOI):
-            raise DamagedImageError("no image before its end" if marker == _EOI else "two beginnings")
-        length = data[position] << 8 | data[position + 1]
-        end = position + length
-        if length < 2:
-            raise DamagedImageError("a segment shorter than its length")
-        if end > len(data):
-            break
-        return marker, start, end
-    raise TruncatedImageError("JPEG: no more segments")
+    found = _MARKER.search(data, position)
+    if found is None:
+        raise TruncatedImageError("JPEG: no more segments")
+    start, position = found.span()
+    marker = data[start + 1]
+    if marker in (_SOI, _EOI):
+        raise DamagedImageError("no image before its end" if marker == _EOI else "two beginnings")
+    length = data[position] << 8 | data[position + 1]
+    end = position + length
+    if length < 2:
+        raise DamagedImageError("a segment shorter than its length")
+    if end > len(data):
+        raise TruncatedImageError("JPEG: a segment that the file does not have")
+    return marker, start, end
 
 
 def _read_frame(data: bytes, marker: int, start: int, end: int) -> _Frame:

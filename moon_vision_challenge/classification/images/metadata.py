@@ -18,8 +18,7 @@ from moon_vision_challenge.classification.images.structure import PartCounter
 _JFIF, _EXIF = b"JFIF\0", b"Exif\0\0"
 _ICC, _ADOBE = b"ICC_PROFILE\0", b"Adobe"
 _APP0, _SOS, _EOI, _COM = 0xE0, 0xDA, 0xD9, 0xFE
-_STANDALONE = {0x01, *range(0xD0, 0xD8)}
-_MARKER = re.compile(rb"\xff([^\x00\xff])")
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 
 _PNG_CHUNKS = {
@@ -28,6 +27,7 @@ _PNG_CHUNKS = {
 }
 _WEBP_CHUNKS = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"}
 _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
+_GIF_INTRODUCER = re.compile(rb"[!,;]")
 _GIF_APPLICATIONS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 """How often an animation repeats."""
 
@@ -56,8 +56,6 @@ def _jpeg(data: bytes, orientation: int, counter: PartCounter) -> Iterator[bytes
         marker, position = data[found.start(1)], found.end()
         if marker == _EOI:
             break
-        if marker in _STANDALONE:
-            continue
         end = position + int.from_bytes(data[position : position + 2], "big")
         if not position + 2 <= end <= len(data):
             break
@@ -139,7 +137,7 @@ def _webp_chunks(data: bytes, orientation: int) -> Iterator[bytes]:
             chunk = chunk[:8] + bytes([flags]) + chunk[9:]
         if kind in _WEBP_CHUNKS:
             yield chunk + b"\0" * (len(chunk) & 1)
-        position = end
+        position = end if is_extended else end_of_file  # a file without VP8X has one chunk
     if is_extended and orientation != 1:
         block = _tiff(orientation)
         yield b"EXIF" + struct.pack("<I", len(block)) + block
@@ -152,7 +150,8 @@ def _gif(data: bytes, _: int, counter: PartCounter) -> Iterator[bytes]:
         begin = position
         is_image = data[position] == 0x2C
         if not is_image and data[position] != 0x21:  # garbage, which decoders skip
-            position += 1
+            found = _GIF_INTRODUCER.search(data, position)
+            position = found.start() if found else len(data)
             continue
         position += 10 + _gif_table_bytes(data[position + 9]) + 1 if is_image else 2
         end = _end_of_gif_blocks(data, position, counter)

@@ -48,6 +48,7 @@ _DECODER_ERRORS = (
     KeyError,
     EOFError,
     OverflowError,
+    RuntimeError,
     Image.DecompressionBombError,
     struct.error,
     zlib.error,

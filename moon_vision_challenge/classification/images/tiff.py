@@ -4,6 +4,8 @@ import math
 import struct
 from typing import NamedTuple
 
+from django.conf import settings
+
 from moon_vision_challenge.classification.exceptions import (
     DamagedImageError,
     TruncatedImageError,
@@ -240,6 +242,8 @@ def _scan_jpegs(data: bytes, entries: dict[int, _Entry], form: _Form, counter: P
             raise DamagedImageError("TIFF: a strip or tile that is not a JPEG")
         scanned = jpeg.scan(piece, counter)
         cpu_s += scanned.cpu_s + _S_PER_JPEG
+        if cpu_s > settings.INFERENCE_MAX_DECODE_CPU_S:
+            break  # it will be refused: to scan the rest, which may be the same bytes again and again, takes minutes
         memory = max(memory, scanned.pixel_bytes + scanned.other_bytes)
     return cpu_s, memory
 

@@ -19,6 +19,8 @@ _BYTES_PER_GROUP = 6000
 _MAX_GROUPS = 1 << 16
 _BITS_PER_GROUP = 20
 """The shortest: five codes of one symbol."""
+_TABLE_BYTES_PER_BYTE = 70
+"""A code of more symbols takes this much more in libwebp's tables for each byte that describes it."""
 _IN_PROCESS_GROUP_BYTES = 64_000_000
 
 # Seconds; measured with libwebp 1.6, docs/images.md.
@@ -91,7 +93,8 @@ def _structure(width: int, height: int, chunks: tuple[_Chunk, ...], orientation:
 def _group_bytes(pixels: int, chunks: tuple[_Chunk, ...]) -> int:
     """The most that groups of Huffman codes can take. Their number is known only to the decoder."""
     lossless = sum(chunk.end - chunk.start for chunk in chunks if chunk.kind in (b"VP8L", b"ALPH", b"ANMF"))
-    return _BYTES_PER_GROUP * min(_MAX_GROUPS, pixels // 16, 8 * lossless // _BITS_PER_GROUP)
+    groups = min(_MAX_GROUPS, pixels // 16, 8 * lossless // _BITS_PER_GROUP)
+    return _BYTES_PER_GROUP * groups + _TABLE_BYTES_PER_BYTE * lossless
 
 
 def _rebuild(data: bytes, first: _Chunk, chunks: list[_Chunk]) -> Parts:

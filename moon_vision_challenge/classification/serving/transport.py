@@ -15,6 +15,7 @@ from moon_vision_challenge.classification.exceptions import (
 )
 from moon_vision_challenge.observability import log_context
 from moon_vision_challenge.tensor_data import JSON_LENGTH_HEADER
+from moon_vision_challenge.waiting_threads import waiting
 
 _json_connections = http_client.Pool(["Content-Type: application/json", "Accept:"])
 _binary_connections = http_client.Pool(["Content-Type: application/octet-stream", "Accept:"])
@@ -71,7 +72,8 @@ def post_binary(url: str, data: bytes, json_length: int) -> tuple[Reply, int]:
 
 def get(url: str) -> Reply:
     """GET what a server reports without running a model: the timeout is the one for a connection. Raises as `post`."""
-    return _request(_json_connections, url, None, settings.TF_SERVING_CONNECT_TIMEOUT_S)
+    with waiting():
+        return _request(_json_connections, url, None, settings.TF_SERVING_CONNECT_TIMEOUT_S)
 
 
 def _request(

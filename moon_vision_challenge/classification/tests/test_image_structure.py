@@ -2,18 +2,26 @@
 
 import io
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from unittest.mock import Mock, patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from chaos.corpus import CASES, Case, Verdict, sound
+from chaos.corpus import CASES, Case, Verdict, png_chunks, sound, tiff_strips, webp_frames
+from chaos.corpus.jpeg import markers_before_a_segment
+from chaos.corpus.png import after_header
 from moon_vision_challenge.classification import images
-from moon_vision_challenge.classification.exceptions import InvalidImageError
-from moon_vision_challenge.classification.images import bmp, gif, iso_media, jpeg, png, tiff, webp
+from moon_vision_challenge.classification.exceptions import (
+    ImageTooExpensiveError,
+    InvalidImageError,
+    UnsupportedFormatError,
+)
+from moon_vision_challenge.classification.images import bmp, exif, gif, iso_media, jpeg, png, tiff, webp
 from moon_vision_challenge.classification.images.structure import PartCounter, Structure
 from moon_vision_challenge.classification.tests.corpus import in_tiers
 
@@ -70,6 +78,50 @@ def test_a_scan_ends_at_the_limit_of_parts(case: Case) -> None:
     with suppress(InvalidImageError):
         SCANNERS[name][1](data, counter)
     assert counter.calls <= 2 * 1001  # a GIF's blocks are counted, and the sub-blocks of each
+
+
+def test_a_text_of_many_comments_is_told_from_a_drawing_at_once() -> None:
+    before = time.process_time()
+    with pytest.raises(UnsupportedFormatError):
+        images.open_image(b"<!---->" * 26)
+    assert time.process_time() - before < 1  # 2^26 ways to read the comments took 8 s
+
+
+@pytest.mark.parametrize("text", [png_chunks.compressed_profile(), png_chunks.compressed_xmp()])
+def test_few_compressed_texts_are_searched_for_an_orientation(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
+    inflate = Mock(return_value=b"")
+    monkeypatch.setattr(exif, "inflate", inflate)
+    assert images.open_image(after_header(text * 1000)).structure.orientation == 1
+    assert inflate.call_count == 16
+
+
+def test_markers_without_a_length_are_skipped_at_once() -> None:
+    plain, marked = (markers_before_a_segment(0xD0, count) for count in (0, 100_000))
+    search = Mock(wraps=jpeg._MARKER.search)
+    with patch.object(jpeg, "_MARKER", Mock(search=search)):
+        kept = [b"".join(images.open_image(data).structure.parts or (data,)) for data in (plain, marked)]
+    assert kept[0] == kept[1]
+    assert search.call_count < 100
+
+
+@pytest.mark.parametrize(
+    ("side", "are_large", "is_isolated"), [(320, False, False), (320, True, True), (120, True, False)]
+)
+def test_a_webp_with_large_tables_is_decoded_in_the_decoder_process(
+    side: int, are_large: bool, is_isolated: bool
+) -> None:
+    image = images.open_image(webp_frames.many_code_groups(side, are_large=are_large))
+    assert image.structure.is_isolated is is_isolated
+
+
+def test_overlapping_jpegs_are_scanned_only_until_they_cost_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scan = Mock(wraps=jpeg.scan)
+    monkeypatch.setattr(jpeg, "scan", scan)
+    with pytest.raises(ImageTooExpensiveError):
+        images.open_image(tiff_strips.overlapping_jpegs(2000, 9_000_000))
+    assert scan.call_count < 50
 
 
 def test_an_altered_image_gets_the_same_verdict_at_every_scale() -> None:

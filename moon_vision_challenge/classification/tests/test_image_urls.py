@@ -1,5 +1,6 @@
 """`image_url`: the service fetches the image. The servers are real, on loopback."""
 
+from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import Any
 
@@ -14,7 +15,7 @@ from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.posting import V0, V1
 from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 from moon_vision_challenge.conftest import StartFake
-from moon_vision_challenge.http_client import guarded
+from moon_vision_challenge.http_client import AddressLimit, guarded
 from moon_vision_challenge.tests.dns_server import Resolve
 from moon_vision_challenge.tests.peer import Peer, StartPeer
 
@@ -230,6 +231,44 @@ def test_fetches_above_the_limit_are_503(
     assert (refused.status_code, refused.json()["code"]) == (503, "image_fetch_busy")
     assert int(refused["Retry-After"]) >= 1
     assert peer.connections == []
+
+
+def test_fetches_above_the_limit_of_an_address_are_503_whatever_leads_there(
+    client: APIClient, start_fake: StartFake, start_peer: StartPeer, resolve: Resolve, settings: Settings, jpeg: bytes
+) -> None:
+    settings.IMAGE_URL_MAX_REQUESTS = 9
+    start_fake(fake.predicts(281))
+    peer = start_peer(ok(jpeg), addresses=("127.0.0.1", "127.0.0.2"))
+    leads_there = start_peer(redirect(peer.url), addresses=("127.0.0.3",))
+    resolve(["127.0.0.1"])
+    with ExitStack() as stack:
+        for _ in range(remote_image.FETCHES_PER_ADDRESS):
+            assert remote_image._address_limit.take("127.0.0.1")
+            stack.callback(remote_image._address_limit.give_back, "127.0.0.1")
+        for host, port in (("127.0.0.1", peer.port), ("photos.example", peer.port), ("127.0.0.3", leads_there.port)):
+            refused = post(client, V0, f"http://{host}:{port}/")
+            assert (refused.status_code, refused.json()["code"]) == (503, "image_fetch_busy")
+        assert post(client, V0, f"http://127.0.0.2:{peer.port}/").status_code == 200
+    assert post(client, V0, peer.url).status_code == 200
+    assert peer.connections == ["127.0.0.2", "127.0.0.1"]
+    assert not remote_image._address_limit._open
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%1", "fe80::2%2", True),
+    ],
+)
+def test_an_ipv6_network_is_one_address(first: str, second: str, is_same: bool) -> None:
+    limit = AddressLimit(1)
+    assert limit.take(first)
+    assert limit.take(second) is not is_same
 
 
 @pytest.mark.django_db

@@ -1,6 +1,7 @@
 """A WSGI application for the tests, and its server: `python -m moon_vision_challenge.http_server.tests.application`.
 
-Arguments: the number of processes, limits as JSON, and constants of `worker` as JSON. It prints its port.
+Arguments: the number of processes, limits as JSON, constants of `worker` as JSON, the host, and the number of spare
+threads. It prints its port.
 """
 
 import hashlib
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 BIG = 20_000_000
+_held: list[Path] = []
+"""What each request that waits waits for."""
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -63,9 +66,11 @@ def _told(environ: "WSGIEnvironment") -> dict[str, Any]:
 
 def _hold(until: Path) -> None:
     """Say that the request has begun, and end it when the file `until` is there."""
+    _held.append(until)
     until.with_suffix(".begun").touch()
     while not until.exists():
         time.sleep(0.01)
+    _held.remove(until)
 
 
 def _stream(count: int) -> Iterator[bytes]:
@@ -88,6 +93,8 @@ def load() -> Service:
         application=application,
         limits=Limits(**json.loads(sys.argv[2])),
         threads=2,
+        spare_threads=int(sys.argv[5]),
+        waiting_threads=lambda: len(_held),
         immediate={b"/livez": answer_livez},
         reserved=frozenset({b"/reserved"}),
     )

@@ -94,9 +94,14 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> Non
 
 @contextmanager
 def running(
-    *, processes: int = 1, constants: Mapping[str, float] | None = None, host: str = "127.0.0.1", **limits: float
+    *,
+    processes: int = 1,
+    constants: Mapping[str, float] | None = None,
+    host: str = "127.0.0.1",
+    spare_threads: int = 0,
+    **limits: float,
 ) -> Iterator[Server]:
-    options = [str(processes), json.dumps(limits), json.dumps(constants or {}), host]
+    options = [str(processes), json.dumps(limits), json.dumps(constants or {}), host, str(spare_threads)]
     command = [sys.executable, "-m", APPLICATION, *options]
     with subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout

@@ -154,6 +154,18 @@ def test_immediate_and_reserved_paths_answer_while_all_threads_are_busy(server: 
         assert [status(read_answer(client)) for client in clients] == [200] * 4
 
 
+def test_a_request_is_answered_while_more_wait_than_there_are_threads(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    server = start_server(spare_threads=4)
+    with ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(server.connect())
+            client.sendall(request("GET", f"/hold?until={tmp_path / 'end'}"))
+        assert status(server.get("/")) == 200
+        (tmp_path / "end").touch()
+
+
 def test_413_reaches_a_client_that_sends_all_of_a_stated_length_before_it_reads(server: Server) -> None:
     answer = server.send(request("POST", "/", body=bytes(40_000_000)))
     assert status(answer) == 413

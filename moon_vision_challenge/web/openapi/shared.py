@@ -15,14 +15,18 @@ from moon_vision_challenge.web.openapi.refusals import JSON, Refusal, refusal_of
 from moon_vision_challenge.web.throttling.usage import UnknownUsageError
 
 THROTTLED = Refusal(429, "throttled", "Too many requests. Try again in 1 s.")
-# An operation may have more reasons for these.
-_ALSO = [
+HOST_REFUSALS = [
     Refusal(400, "bad_request", "This service does not answer to this Host."),
     Refusal(400, "malformed_request", "Send exactly one Host header."),
+]
+OVERLOADED = Refusal(503, "overloaded", "The service receives too much at once. Try again later.")
+# An operation may have more reasons for these.
+_ALSO = [
+    *HOST_REFUSALS,
     refusal_of(TokensUnavailableError()),
     refusal_of(TooManyUnknownTokensError()),
     refusal_of(UnknownUsageError()),
-    Refusal(503, "overloaded", "The service receives too much at once. Try again later."),
+    OVERLOADED,
 ]
 _ALONE = {
     "Unauthorized": [refusal_of(MissingTokenError()), refusal_of(InvalidTokenError())],

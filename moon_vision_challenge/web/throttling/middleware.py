@@ -14,7 +14,14 @@ from moon_vision_challenge.web.errors import error_body
 from moon_vision_challenge.web.gateway_watch import watch
 from moon_vision_challenge.web.throttling import store
 from moon_vision_challenge.web.throttling.fields import add_fields
-from moon_vision_challenge.web.throttling.policies import Scope, buckets_of, concurrency_of, login_buckets, quotas_of
+from moon_vision_challenge.web.throttling.policies import (
+    Scope,
+    buckets_of,
+    concurrency_of,
+    fetch_buckets,
+    login_buckets,
+    quotas_of,
+)
 from moon_vision_challenge.web.throttling.store import Bucket, Decision, LimitsUnavailableError
 
 _API, _MEDIA, _LOGIN = "/api/", "/media/", "/admin/login/"
@@ -67,6 +74,22 @@ def charge(request: Request, *, images: int = 0, stored_bytes: int) -> None:
         decision = store.take(buckets)
     except LimitsUnavailableError:
         return  # the request itself was let through
+    if not decision.is_allowed:
+        raise Throttled(wait=decision.retry_after_s)
+
+
+def charge_fetch(request: Request) -> None:
+    """Count a fetch for `image_url`. The response tells what is left of these, too.
+
+    Raises rest_framework's Throttled.
+    """
+    buckets = fetch_buckets(caller_of(request), client_address(request.META))
+    try:
+        decision = store.take(buckets)
+    except LimitsUnavailableError:
+        return  # the request itself was let through
+    counted = decision_of(request._request) or _UNCOUNTED
+    request._request.limits = counted._replace(states=[*counted.states, *decision.states])  # type: ignore[attr-defined]
     if not decision.is_allowed:
         raise Throttled(wait=decision.retry_after_s)
 

@@ -37,6 +37,12 @@ def buckets_of(
     return found
 
 
+def fetch_buckets(caller: Caller, address: str, *, cost: int = 1) -> list[Bucket]:
+    """What a fetch for `image_url` takes, beside the request that wants it."""
+    whose, subject = ("address", address) if caller.is_anonymous else ("owner", f"{caller.owner_id}")
+    return _buckets(f"fetch-{whose}", subject, settings.API_FETCH_RATE, cost)
+
+
 def login_buckets(address: str, username: str) -> list[Bucket]:
     """What an attempt to log in takes beside the address's. A login that succeeds makes them full again.
 

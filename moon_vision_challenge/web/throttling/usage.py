@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException
@@ -13,7 +14,7 @@ from moon_vision_challenge.accounts.access import ANY_CALLER
 from moon_vision_challenge.accounts.caller import caller_of
 from moon_vision_challenge.web.client_address import client_address
 from moon_vision_challenge.web.throttling import store
-from moon_vision_challenge.web.throttling.policies import Scope, buckets_of, concurrency_of
+from moon_vision_challenge.web.throttling.policies import Scope, buckets_of, concurrency_of, fetch_buckets
 from moon_vision_challenge.web.throttling.store import BucketState, LimitsUnavailableError
 
 
@@ -59,6 +60,8 @@ class UsageView(APIView):
             for scope in (Scope.V0, Scope.CREATE, Scope.READ)
             for bucket in buckets_of(scope, caller, address, images=0, stored_bytes=0, cost=0)
         ]
+        if settings.ALLOW_IMAGE_URLS:
+            buckets += fetch_buckets(caller, address, cost=0)
         try:
             seen = store.take(buckets, concurrency_of(caller, address, looks_only=True))
         except LimitsUnavailableError:

@@ -1,0 +1,33 @@
+"""Limits the connections to one address, so that nobody can turn the service against it."""
+
+import threading
+from collections import Counter
+from ipaddress import ip_address, ip_network
+
+
+class AddressLimit:
+    """At most `limit` connections of this process at a time. An IPv6 network of 64 bits is one address."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, address: str) -> bool:
+        """False if the address has all it may have. Call `give_back` at the end otherwise."""
+        key = _key(address)
+        with self._lock:
+            has_place = self._open[key] < self._limit
+            self._open[key] += has_place
+        return has_place
+
+    def give_back(self, address: str) -> None:
+        with self._lock:
+            self._open -= Counter([_key(address)])
+
+
+def _key(address: str) -> str:
+    found = ip_address(address.partition("%")[0])
+    if found.version == 4:
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
