@@ -28,11 +28,12 @@ def test_the_schema_has_the_version_of_the_service(schema: dict[str, Any]) -> No
 
 def test_the_schema_holds_every_resource(schema: dict[str, Any]) -> None:
     assert {path: set(methods) for path, methods in schema["paths"].items()} == {
-        "/api/v0/inferences/": {"post"},
-        "/api/v1/inferences/": {"post"},
+        "/": {"get"},
+        "/api/v0/inferences/": {"post", "options"},
+        "/api/v1/inferences/": {"post", "options"},
         "/api/v1/inferences/{id}/": {"get", "delete"},
         "/api/v1/inferences/{id}/cancel/": {"post"},
-        "/api/v1/jobs/": {"get", "post"},
+        "/api/v1/jobs/": {"get", "post", "options"},
         "/api/v1/jobs/{id}/": {"get", "delete"},
         "/api/v1/jobs/{id}/cancel/": {"post"},
         "/api/v1/jobs/{id}/results/": {"get"},

@@ -1,5 +1,6 @@
 """Rows that fail, with their reasons, and the rows beside them that do not."""
 
+import base64
 from pathlib import Path
 from unittest.mock import patch
 
@@ -44,7 +45,8 @@ def test_when_a_batch_times_out_its_rows_are_tried_alone_and_only_the_slow_one_i
 
     server = start_fake(fake.predicts(281))
     server.status = fake.has_versions(1)
-    usual = EfficientNetLite0Classificator().preprocess_input(open_rgb(jpeg)).value
+    pixels = EfficientNetLite0Classificator().preprocess_input(open_rgb(jpeg)).value
+    usual = {"b64": base64.b64encode(pixels).decode()}
     server.requests.clear()
     server.answer = answer
     for _ in range(8):
