@@ -175,6 +175,8 @@ class ContractMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
+        if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META:
+            return response  # a preflight: https://fetch.spec.whatwg.org/#cors-preflight-fetch defines it
         body = getattr(response, "content", b"")  # not of a file
         found = contract().problems(
             request.method or "", request.path_info, response.status_code, response.headers, body
