@@ -1,5 +1,6 @@
 """The cost of a request to v1: the POST that stores it, and the worker that classifies it."""
 
+import io
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -7,8 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import psycopg2
+from PIL import Image
 
-from moon_vision_challenge.classification import images
 from moon_vision_challenge.model_io import pixels
 from moon_vision_challenge.model_io.declaration import Declaration
 from native.process import poll
@@ -129,7 +130,7 @@ def _decoding_s(repeat: int = 50) -> float:
     data = photo()
     start = time.thread_time()
     for _ in range(repeat):
-        image = images.open_image(data).decode()
+        image = Image.open(io.BytesIO(data)).convert("RGB")
         pixels.fit(image, (model_server.SIZE, model_server.SIZE), Declaration())
     return (time.thread_time() - start) / repeat
 
