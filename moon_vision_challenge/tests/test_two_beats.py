@@ -31,6 +31,12 @@ def make(**fields: Any) -> Inference:
     return Inference.objects.create(model_type="efficientnet_lite0", image=name, **fields)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _tasks() -> None:
+    """Those of all apps, as in a worker: Celery imports them when it starts."""
+    current_app.loader.import_default_modules()
+
+
 @pytest.fixture(autouse=True)
 def _no_messages() -> Iterator[None]:
     """Those that the tasks send."""
