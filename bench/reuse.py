@@ -8,7 +8,6 @@ from contextlib import closing
 
 import psycopg2
 
-from native.process import poll
 from native.services import Services
 
 from . import load, model_server, running_services, v0, v1
@@ -67,8 +66,7 @@ def _post(
     )
     with closing(psycopg2.connect(own.env["DATABASE_URL"])) as database:
         database.autocommit = True
-        if not poll(lambda: v1.is_drained(database), v1.DRAIN_TIMEOUT_S):
-            raise RuntimeError(f"the queue is not empty after {v1.DRAIN_TIMEOUT_S} s; see {own.log('worker')}")
+        v1.wait_until_drained(own, database)
     spent = {name: (load.cpu_s(pid) - before[name]) / done.requests * 1e3 for name, pid in services.items()}
     return load.Load(
         **{**vars(done), "rate": done.requests / (time.perf_counter() - begin), "cpu_ms": spent},

@@ -118,8 +118,7 @@ def _fill_and_drain(own: Services, services: Mapping[str, int], *, seconds: floa
         before, start = {name: load.cpu_s(pid) for name, pid in services.items()}, time.perf_counter()
         for process in halted:
             process.resume()
-        if not poll(lambda: is_drained(database), DRAIN_TIMEOUT_S):
-            raise RuntimeError(f"the queue is not empty after {DRAIN_TIMEOUT_S} s; see {own.log('worker')}")
+        wait_until_drained(own, database)
         elapsed = time.perf_counter() - start
     spent = {name: (load.cpu_s(pid) - before[name]) / accepted.requests * 1e3 for name, pid in services.items()}
     return _Turn(accepted, accepted.requests / elapsed, spent)
@@ -135,8 +134,14 @@ def _decoding_s(repeat: int = 50) -> float:
     return (time.thread_time() - start) / repeat
 
 
-def is_drained(connection: psycopg2.extensions.connection) -> bool:
-    with connection.cursor() as cursor:
+def wait_until_drained(own: Services, database: psycopg2.extensions.connection) -> None:
+    """Raises RuntimeError."""
+    if not poll(lambda: _is_drained(database), DRAIN_TIMEOUT_S):
+        raise RuntimeError(f"the queue is not empty after {DRAIN_TIMEOUT_S} s; see {own.log('worker')}")
+
+
+def _is_drained(database: psycopg2.extensions.connection) -> bool:
+    with database.cursor() as cursor:
         cursor.execute(
             "SELECT NOT EXISTS (SELECT FROM classification_inference WHERE status IN ('pending', 'processing'))"
         )

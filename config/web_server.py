@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LONG_WAIT_S = 0.2
+"""A thread that waits longer for a neighbour may get a spare one beside it."""
 SPARE_THREADS = 32
-"""Four times as many as can wait for one model server that answers nobody."""
+"""Four times the requests that may wait for one model server that stops answering."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

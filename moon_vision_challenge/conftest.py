@@ -52,7 +52,7 @@ def _patient_probe() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None, _patient_probe: None) -> None:
-    """Has the probe be patient until pytest-django has dropped the database."""
+    """Keep the probe patient until pytest-django has dropped the database."""
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from honcho.environ import parse_procfile
 
 from chaos.machines.consumers import ENVIRONMENT, Consumers, receiver
-from chaos.machines.stage import CLIENTS, Load, staged
+from chaos.machines.stage import CLIENTS, Load, staged, start_clients
 from chaos.rows import COUNT_FINISHES, FINISHED_TWICE, query
 from native.environment import ROOT, RUN_DIR
 from native.services import Services
@@ -59,9 +59,7 @@ def run(seconds: float = SECONDS) -> dict[str, bool]:
 
 
 def _try(services: Services, consumers: Consumers, seconds: float) -> dict[str, bool]:
-    for name in CLIENTS:
-        services.start(name)
-    services.wait_until_ready(*CLIENTS)
+    start_clients(services)
     load = Load(services, seconds, consumers.questions())
     promises = load.finish() | consumers.promises()
     complaints = list(_complaints(services))

@@ -76,9 +76,14 @@ class Declaration:
 FIELDS = tuple(field.name for field in fields(Declaration))
 
 _HINTS = get_type_hints(Declaration)
-_CHOICES = {"resize": Resize, "interpolation": Interpolation, "channels": Channels, "layout": Layout}
-_CHOICES["margin_rounding"] = MarginRounding
-_CHOICES["activation"] = Activation
+_CHOICES = {
+    "resize": Resize,
+    "margin_rounding": MarginRounding,
+    "interpolation": Interpolation,
+    "channels": Channels,
+    "layout": Layout,
+    "activation": Activation,
+}
 
 
 def declare(said: Mapping[str, Any], *, preset: str | None = None, preset_dir: Path | None = None) -> Declaration:

@@ -7,7 +7,12 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import Self
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+def ok(content: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
+
+
+OK = ok(b"ok")
 
 
 class Peer:

@@ -15,7 +15,7 @@ import pytest
 from moon_vision_challenge.http_client import ConnectionBrokenError, DeadlineExceededError, Pool, RequestFailedError
 from moon_vision_challenge.http_client import pool as pool_module
 from moon_vision_challenge.tests.dns_server import Resolve
-from moon_vision_challenge.tests.peer import OK, Peer
+from moon_vision_challenge.tests.peer import OK, Peer, ok
 from native.environment import free_port
 
 HANGS_UP = b""
@@ -143,7 +143,7 @@ class Fixed(Peer):
     """Takes over a port, and keeps each connection for several requests."""
 
     def __init__(self, port: int, body: bytes) -> None:
-        super().__init__(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body), port=port)
+        super().__init__(ok(body), port=port)
 
 
 class CountingServer(ThreadingHTTPServer):

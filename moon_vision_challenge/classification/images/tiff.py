@@ -27,9 +27,7 @@ _KEPT = {
     **dict.fromkeys((_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _PLANES), 1),
     **dict.fromkeys((_TILE_WIDTH, _TILE_HEIGHT), 1),
     **dict.fromkeys((_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES), math.inf),  # bounded by the layout
-    **dict.fromkeys(
-        (_BITS, _EXTRA_SAMPLES, _SAMPLE_FORMAT), 16
-    ),  # of each sample: bits, what extra samples are, and formats
+    **dict.fromkeys((_BITS, _EXTRA_SAMPLES, _SAMPLE_FORMAT), 16),  # of each sample
     266: 1,  # FillOrder
     292: 1,  # T4Options
     293: 1,  # T6Options

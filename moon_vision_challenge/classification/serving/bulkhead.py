@@ -1,4 +1,4 @@
-"""Keeps a model server that answers nobody from taking all threads of a web process."""
+"""Keeps a model server that stops answering from taking all threads of a web process."""
 
 import functools
 import time
@@ -49,7 +49,7 @@ class Bulkhead:
 
 @functools.lru_cache(maxsize=256)
 def bulkhead_of(model_url: str) -> Bulkhead:
-    """That of the model's server."""
+    """Models of one server share it."""
     return _of_server("/".join(model_url.split("/", 3)[:3]))
 
 

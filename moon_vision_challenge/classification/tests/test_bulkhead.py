@@ -1,4 +1,4 @@
-"""A model server that answers nobody, and one that is only slow."""
+"""A model server that stops answering, and one that is only slow."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -15,18 +15,14 @@ from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.posting import V0, V1
 from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 from moon_vision_challenge.conftest import StartFake
-from moon_vision_challenge.http_client import AddressLimit, guarded
+from moon_vision_challenge.http_client import guarded
 from moon_vision_challenge.tests.dns_server import Resolve
-from moon_vision_challenge.tests.peer import Peer, StartPeer
+from moon_vision_challenge.tests.peer import Peer, StartPeer, ok
 
 
 @pytest.fixture(autouse=True)
 def _allowed(settings: Settings, sent: list[int]) -> None:
     settings.ALLOW_IMAGE_URLS = settings.IMAGE_URL_ALLOW_PRIVATE_ADDRESSES = True
-
-
-def ok(content: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
 
 
 def redirect(location: str, status: int = 302) -> bytes:
@@ -252,23 +248,6 @@ def test_fetches_above_the_limit_of_an_address_are_503_whatever_leads_there(
     assert post(client, V0, peer.url).status_code == 200
     assert peer.connections == ["127.0.0.2", "127.0.0.1"]
     assert not remote_image._address_limit._open
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "is_same"),
-    [
-        ("192.0.2.1", "192.0.2.1", True),
-        ("192.0.2.1", "192.0.2.2", False),
-        ("192.0.2.1", "::ffff:192.0.2.1", True),
-        ("2001:db8::1", "2001:db8::ffff:1", True),
-        ("2001:db8::1", "2001:db8:0:1::1", False),
-        ("fe80::1%1", "fe80::2%2", True),
-    ],
-)
-def test_an_ipv6_network_is_one_address(first: str, second: str, is_same: bool) -> None:
-    limit = AddressLimit(1)
-    assert limit.take(first)
-    assert limit.take(second) is not is_same
 
 
 @pytest.mark.django_db

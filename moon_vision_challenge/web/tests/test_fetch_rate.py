@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 from moon_vision_challenge.accounts.rates import parse_rates
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
-from moon_vision_challenge.tests.peer import Peer, StartPeer
+from moon_vision_challenge.tests.peer import Peer, StartPeer, ok
 from moon_vision_challenge.web.tests.limited import V0, V1, Clock, fields
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -24,7 +24,7 @@ def _allowed(settings: Settings) -> None:
 def peer(start_peer: StartPeer, start_fake: Any, jpeg: bytes) -> Peer:
     """It has an image."""
     start_fake(fake.predicts(281))
-    return start_peer(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(jpeg), jpeg))
+    return start_peer(ok(jpeg))
 
 
 def fetch(client: APIClient, peer: Peer, url: str = V0, **extra: Any) -> Any:

@@ -69,13 +69,8 @@ def charge(request: Request, *, images: int = 0, stored_bytes: int) -> None:
     Raises rest_framework's Throttled.
     """
     lacking = max(0, stored_bytes - _body_bytes(request._request))
-    buckets = [bucket for bucket in quotas_of(caller_of(request), images=images, stored_bytes=lacking) if bucket.cost]
-    try:
-        decision = store.take(buckets)
-    except LimitsUnavailableError:
-        return  # the request itself was let through
-    if not decision.is_allowed:
-        raise Throttled(wait=decision.retry_after_s)
+    quotas = quotas_of(caller_of(request), images=images, stored_bytes=lacking)
+    _check(_take_more([quota for quota in quotas if quota.cost]))
 
 
 def charge_fetch(request: Request) -> None:
@@ -83,13 +78,21 @@ def charge_fetch(request: Request) -> None:
 
     Raises rest_framework's Throttled.
     """
-    buckets = fetch_buckets(caller_of(request), client_address(request.META))
-    try:
-        decision = store.take(buckets)
-    except LimitsUnavailableError:
-        return  # the request itself was let through
+    decision = _take_more(fetch_buckets(caller_of(request), client_address(request.META)))
     counted = decision_of(request._request) or _UNCOUNTED
     request._request.limits = counted._replace(states=[*counted.states, *decision.states])  # type: ignore[attr-defined]
+    _check(decision)
+
+
+def _take_more(buckets: list[Bucket]) -> Decision:
+    """For a request that was let through, also while the limits were not available."""
+    try:
+        return store.take(buckets)
+    except LimitsUnavailableError:
+        return _UNCOUNTED
+
+
+def _check(decision: Decision) -> None:
     if not decision.is_allowed:
         raise Throttled(wait=decision.retry_after_s)
 
