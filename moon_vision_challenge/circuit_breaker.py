@@ -1,4 +1,4 @@
-"""Stops calls to a neighbour that does not answer for a while, because each one would take the whole timeout."""
+"""Stops calls to an unresponsive neighbour for a while, because each one would take the whole timeout."""
 
 import logging
 import threading
@@ -42,7 +42,7 @@ class CircuitBreaker:
 
     @property
     def is_tripped(self) -> bool:
-        """Whether the neighbour has failed and nobody has found it answering since."""
+        """Whether the neighbour has failed, and has not answered since."""
         return self._is_tripped
 
     @contextmanager

@@ -1,7 +1,7 @@
 """Reads the URLs of Redis when the service starts, instead of when it first connects.
 
-Beside what redis-py reads, `sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?master_name=NAME` names Sentinels,
-which know the server that takes writes. `sentinels://` is the same over TLS.
+In addition to the URLs of redis-py, `sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?master_name=NAME` names
+Sentinels, which know the server that accepts writes. `sentinels://` is the same over TLS.
 """
 
 from pathlib import Path

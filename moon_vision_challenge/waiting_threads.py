@@ -1,4 +1,4 @@
-"""Knows which threads of this process wait for something outside it. The web server starts others for them."""
+"""Tracks which threads of this process wait for something outside it. The web server starts spare threads for them."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ _since: dict[int, float] = {}  # thread → time.monotonic()
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Wrap what may wait. Inside another such block, it changes nothing."""
+    """Wrap what may wait. Nested blocks count once."""
     thread = threading.get_ident()
     if thread in _since:
         yield

@@ -164,7 +164,7 @@ def make_token(services: Services) -> str:
         text=True,
     )
     if done.returncode:
-        raise CannotRunError(f"An API token could not be made:\n{done.stderr[-2000:]}")
+        raise CannotRunError(f"The API token could not be created:\n{done.stderr[-2000:]}")
     return done.stdout.strip()
 
 

@@ -28,7 +28,7 @@ def _postgres(env: Mapping[str, str], _log: Path) -> bool:
 
 def _redis(env: Mapping[str, str], _log: Path) -> bool:
     if env["REDIS_URL"].startswith("sentinel"):
-        return True  # not started here, and /status tells whether it takes writes
+        return True  # not started here, and /status tells whether it accepts writes
     try:
         with redis.Redis.from_url(
             env["REDIS_URL"], socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S

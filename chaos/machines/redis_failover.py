@@ -39,7 +39,7 @@ def _lose_the_master(services: Services, group: RedisGroup, how: str) -> dict[st
     limited_s = noticed_s + seconds_until(lambda: _is_limited(services))
     print(
         f"\nmaster {how}: the Sentinels name another after {elected_s:.1f} s, a new client writes after {used_s:.1f} s,"
-        f" /status says that Redis takes writes after {noticed_s:.1f} s, requests are counted after {limited_s:.1f} s"
+        f" /status says that Redis accepts writes after {noticed_s:.1f} s, requests are counted after {limited_s:.1f} s"
     )
     kept = load.finish()
     if how == "killed":

@@ -1,4 +1,4 @@
-"""One line for each change of who may do what, and for each deletion. Never an image or a secret."""
+"""One log line for each change of permissions and for each deletion. It never holds an image or a secret."""
 
 import json
 import logging

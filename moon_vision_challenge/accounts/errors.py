@@ -67,7 +67,7 @@ class TokensUnavailableError(AccessRefusedError):
 
 
 class TooManyUnknownTokensError(AccessRefusedError):
-    """Clients send too many unknown tokens. For a moment, the service looks up no token that it does not know."""
+    """Clients send too many unknown tokens. For a moment, the service looks up no unknown tokens."""
 
     status = 503
     code = "authentication_busy"

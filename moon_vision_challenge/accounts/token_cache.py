@@ -163,7 +163,7 @@ def _note_use(token: ApiToken) -> None:
         is_due = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USE_EVERY)
         try:
             ApiToken.objects.filter(is_due, pk=token.pk).update(last_used_at=now)
-        except DatabaseError as error:  # for example, a standby that takes no writes
+        except DatabaseError as error:  # for example, a standby that accepts no writes
             logger.warning("the last use of an API token cannot be written: %s", error)
 
 

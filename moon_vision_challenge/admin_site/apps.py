@@ -10,7 +10,7 @@ class AdminSiteConfig(AppConfig):
 
 
 class AdminWithFrontPageConfig(django_admin.AdminConfig):
-    """Django's admin, with this service's front page. It stands in INSTALLED_APPS for django.contrib.admin."""
+    """Django's admin, with this service's front page. It replaces django.contrib.admin in INSTALLED_APPS."""
 
     default = False
     default_site = "moon_vision_challenge.admin_site.site.ServiceAdminSite"

@@ -74,7 +74,7 @@ def _model_row(entry: CatalogueEntry) -> ModelRow:
 
 
 def _problems() -> Mapping[str, str | None]:
-    """Those of /status, but not the models, which have a table."""
+    """Those of /status without the models, which have a table."""
     found = status_of_all.report().problems
     return {name: problem for name, problem in found.items() if not name.startswith("model:")}
 

@@ -6,5 +6,5 @@ from django.contrib.sessions.backends.db import SessionStore
 
 @shared_task
 def delete_expired_sessions() -> None:
-    """Beat: Django leaves the rows of sessions that nobody logged out of."""
+    """Beat: delete expired sessions, whose rows Django keeps."""
     SessionStore.clear_expired()

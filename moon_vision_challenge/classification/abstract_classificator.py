@@ -75,7 +75,8 @@ class Classificator(ABC):
     def decode_scores(self, pred: dict[str, Any], top_k: int) -> list[Prediction]:  # noqa: ARG002  # for those who override it
         """Turn what `process_prediction` returned into the `top_k` (at least 1) most probable classes, best first.
 
-        The first one's label is that of `decode_predictions`. The default knows no more than that label.
+        The first one's label is that of `decode_predictions`. By default, it is the only
+        one.
         """
         return [Prediction(self.decode_predictions(pred))]
 

@@ -50,7 +50,7 @@ class InferenceForm(forms.ModelForm[Inference]):
 
 
 class ModelTypeFilter(admin.SimpleListFilter):
-    """The registered types. Django would read all rows to find those that there are."""
+    """The registered types. Django would read all rows to find the types in use."""
 
     title = "model type"
     parameter_name = "model_type"
@@ -111,7 +111,7 @@ class InferenceAdmin(LargeTableAdmin):
         ]
 
     def thumbnail(self, request: HttpRequest, inference_id: int) -> HttpResponse:
-        """A small JPEG, made anew: no byte of the upload itself reaches the browser."""
+        """A small re-encoded JPEG: no byte of the upload itself reaches the browser."""
         inference = get_object_or_404(Inference, pk=inference_id)
         if not self.has_view_permission(request, inference):
             raise PermissionDenied
@@ -140,7 +140,7 @@ class InferenceAdmin(LargeTableAdmin):
 
     @admin.display(description="wait")
     def wait(self, inference: Inference) -> str:
-        """Until its last attempt began."""
+        """From its creation until its last attempt began."""
         end = inference.started_at or inference.finished_at or timezone.now()
         return seconds(inference.created_at, end)
 
@@ -170,7 +170,7 @@ class InferenceAdmin(LargeTableAdmin):
     def retry(self, request: HttpRequest, chosen: QuerySet[Inference]) -> None:
         self._apply(request, chosen, operations.retry, "Retried")
 
-    @admin.action(description="Cancel those that are pending", permissions=["change"])
+    @admin.action(description="Cancel pending inferences", permissions=["change"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[Inference]) -> None:
         self._apply(request, chosen, operations.cancel, "Canceled")
 
@@ -203,5 +203,5 @@ class InferenceAdmin(LargeTableAdmin):
         services.delete_inference(inference_id=obj.pk, actor=actor_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Inference]) -> None:
-        """Delete what can be deleted, with the files, and say what cannot. Django says how many were chosen."""
+        """Delete what can be deleted, with the files, and report the rest. Django reports how many were chosen."""
         self._apply(request, queryset, operations.delete)

@@ -1,4 +1,4 @@
-"""What others learn about inferences: the events that consumers receive by webhook, and a signal for other apps."""
+"""Events of inferences: those that consumers receive by webhook, and a signal for other apps."""
 
 from collections.abc import Iterable
 from functools import partial

@@ -10,7 +10,7 @@ HINTS = {
     "unsupported_image_format": "Check INFERENCE_IMAGE_FORMATS, or ask the client for another format.",
     "image_too_large": _LIMITED,
     "image_too_expensive": _LIMITED,
-    "decoder_busy": "Many large images came at once. Retry now. If it returns, add workers (WORKER_REPLICAS).",
+    "decoder_busy": "Many large images arrived at once. Retry now. If it happens again, add workers (WORKER_REPLICAS).",
     "unknown_model_type": "The class of this model type is gone. Install its app again and retry, or delete the row.",
     "model_server_unavailable": "Check that the model server runs (TF_SERVING_URL). Retry when it answers.",
     "model_not_available": _MODEL_STATE,
@@ -18,11 +18,11 @@ HINTS = {
     "unknown_version_label": "Add the version label to models.config and retry.",
     "version_not_selectable": "The class's model_url cannot name a version. The client must not request one.",
     "model_server_timeout": "The model is slow. Reduce its load, or raise TF_SERVING_TIMEOUT_S. Then retry.",
-    "invalid_prediction": "The model answered nonsense. The worker's log has the answer. Mend the model or its class.",
+    "invalid_prediction": "The model's answer can't be used. The worker's log shows it. Fix the model or its class.",
     "storage_unavailable": "Check the image store (DJANGO_MEDIA_ROOT, or S3). Retry when it answers.",
     "storage_full": "Free space in the image store. Then retry.",
     "worker_lost": (
-        "Its workers died, perhaps of this image. Look for killed workers in their log. Retry once, or delete the row."
+        "Its workers died, perhaps because of this image. Look for them in the log. Retry once, or delete the row."
     ),
     "image_lost": "A restore did not bring the image back. Ask the client to send it again, and delete the row.",
     "internal_error": "A bug, perhaps in the class of this model. The worker's log has the traceback, with this id.",

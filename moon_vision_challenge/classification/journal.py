@@ -86,7 +86,7 @@ def _of_batch(inferences: Sequence[Inference]) -> dict[str, object]:
 
 
 def _listed(inferences: Sequence[Inference]) -> str:
-    """For those who search lines of text for inference=17."""
+    """For a text search such as inference=17."""
     return "".join(f" inference={each.pk}" for each in inferences) if len(inferences) > 1 else ""
 
 

@@ -31,7 +31,7 @@ class UploadedImageField(models.FileField):
     attr_class = UploadedImage
 
     def deconstruct(self) -> Any:
-        """As FileField: the column is the same, so this class needs no migration."""
+        """Like FileField: the column is the same, so this class needs no migration."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.FileField", args, kwargs
 

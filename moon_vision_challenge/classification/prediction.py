@@ -21,7 +21,7 @@ from moon_vision_challenge.observability import metrics
 
 
 class VersionChoice(NamedTuple):
-    """The version of a model that a client wants: by number, by label, or the newest if neither is given."""
+    """The version of a model that a client requests: by number, by label, or the newest if neither is given."""
 
     number: int | None = None
     label: str = ""

@@ -1,4 +1,4 @@
-"""Brings rows and image files together again, after a restore in which one of the two is older than the other.
+"""Reconciles rows and image files after a restore in which one of the two is older than the other.
 
 PostgreSQL compares them, day by day, in temporary tables. This process holds one page of names at a time. The tables
 belong to the connection, so it must lead to PostgreSQL itself, and not through a pool of transactions.
@@ -36,7 +36,7 @@ TRUNCATE found_file, lost_file, lost_row
 _ADD_FILES = "INSERT INTO found_file SELECT * FROM unnest(%s::text[], %s::boolean[])"
 # A file has the name of the day on which its row was created, by a clock that may differ from PostgreSQL's.
 _AROUND_THE_DAY = "created_at >= %(day)s - interval '1 day' AND created_at < %(day)s + interval '2 days'"
-# A row that a worker has is left to it. The worker opened the file, or it will say that it could not.
+# Rows that a worker holds are left out: the worker has opened the file, or reports that it could not.
 _FIND_ROWS = f"""
 INSERT INTO lost_file
 SELECT id FROM classification_inference

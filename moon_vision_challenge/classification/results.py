@@ -68,7 +68,7 @@ def one_for_each(values: Any, count: int, source: object, hook: str) -> list[Any
 
 @contextmanager
 def contained(source: object) -> Iterator[None]:
-    """Turn exceptions that would end the process, or that a costly image causes, into the failure of these images.
+    """Turn exceptions that would end the process, or that a costly image causes, into a failure of these images.
 
     Other exceptions pass: they are faults of a class, and are logged with their traceback. The SystemExit with which
     Celery ends its worker process after a signal passes, too.

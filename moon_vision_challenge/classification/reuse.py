@@ -28,7 +28,7 @@ from moon_vision_challenge.result_cache.flights import Flights
 
 
 class Reuse(NamedTuple):
-    """What a caller lets the cache do."""
+    """What a caller allows the cache to do."""
 
     scope: str = ""
     """Whose results it may get, and who may get its result. Empty: nobody's."""

@@ -34,7 +34,7 @@ class _Call:
 
     def check(self) -> None:
         if self.is_over:
-            raise TimeoutError("the call of S3 has taken too long")
+            raise TimeoutError("the call to S3 took too long")
 
     def end(self) -> None:
         with self._lock:
@@ -56,16 +56,13 @@ class DeadlineExceededError(Exception):
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """What boto3 does in this thread takes at most this long.
-
-    Raises DeadlineExceededError.
-    """
+    """Bound the time that boto3 takes in this thread. Raises DeadlineExceededError."""
     call = _Call()
     timer = threading.Timer(seconds, call.end)
     timer.daemon = True
     timer.start()
     outer, _thread.call = _thread.call, call
-    late = DeadlineExceededError(f"S3 has not done within {seconds:g} s what it was asked to do")
+    late = DeadlineExceededError(f"S3 did not complete the call within {seconds:g} s")
     try:
         yield
     except Exception as error:

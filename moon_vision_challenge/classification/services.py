@@ -120,7 +120,7 @@ def create_inference(
         inference.image.delete(save=False)  # no file without its row
         if idempotency is None or not isinstance(error.__cause__, UniqueViolation):
             raise
-        # One of several equal, simultaneous requests has created the row. It is found now, or was deleted since.
+        # An identical, simultaneous request has created the row. It is found now, or has been deleted since.
         return create_inference(
             owner_id=owner_id,
             model_type=model_type,

@@ -1,7 +1,6 @@
 """Uploads on S3, or on anything that speaks its protocol (DJANGO_MEDIA_BACKEND=s3)."""
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -17,6 +16,7 @@ from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenErr
 from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.s3_deadline import DeadlineExceededError, deadline
+from moon_vision_challenge.pending_calls import PendingCalls
 from moon_vision_challenge.waiting_threads import waiting
 
 logger = logging.getLogger(__name__)
@@ -26,14 +26,14 @@ _MAX_LATE = 2
 _SLOW_BYTES_PER_S = 5_000_000
 """A call that moves a file at this rate, after _LATE_S, is not late."""
 _IMAGE_BYTES = 20 * 1024 * 1024
-"""What the deadline is for. A larger upload of a job has more time in proportion, up to _LONGEST deadlines."""
+"""The size that the deadline allows for. A job's larger upload gets more in proportion, up to _LONGEST deadlines."""
 _LONGEST = 3
 """Of 15 s: less than a worker's lease on a job, and than the time that an ingress waits for an answer."""
 _MEMORY_BYTES = 32 * 1024 * 1024
 """A larger file is read to the disk."""
 _MAX_DELETED = 1000
 """The most that S3 deletes in one request."""
-_NOT_ASKED = "S3 does not answer, so it is not asked"
+_NOT_ASKED = "S3 does not answer, so the call is skipped"
 
 
 class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no types
@@ -47,8 +47,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         self._deadline_s = deadline_s
         self._list_deadline_s = list_deadline_s
         self._breaker = CircuitBreaker(open_s=5, probe=self._probe)
-        self._pending: list[float] = []
-        """When each of the calls that are not answered yet is late; of time.monotonic()."""
+        self._pending = PendingCalls()
 
     def check(self) -> None:
         """Raises StorageUnavailableError if the bucket does not answer, or refuses us."""
@@ -56,7 +55,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
             self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
 
     def presigned_url(self, name: str, *, valid_s: int, media_type: str, disposition: str) -> str:
-        """Where S3 itself gives the file to anybody who has this URL, for `valid_s` seconds."""
+        """The URL at which S3 itself serves the file, to anybody who has it, for `valid_s` seconds."""
         parameters = {
             "ResponseContentType": media_type,
             "ResponseContentDisposition": disposition,
@@ -133,27 +132,25 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
 
     @contextmanager
     def _call(self, deadline_s: float | None = None, *, size: int = 0) -> Iterator[None]:
-        """A store that hangs may hold two threads of the web server, not all of them."""
-        if self._are_two_late():
+        """A store that hangs can block two threads of the web server, but not all of them."""
+        if self._pending.late >= _MAX_LATE:
             raise StorageUnavailableError(_NOT_ASKED)
         self.bucket  # noqa: B018  # made here the first time, which takes a second of CPU time and no answer of S3
-        late_at = time.monotonic() + _LATE_S + size / _SLOW_BYTES_PER_S
+        late_after_s = _LATE_S + size / _SLOW_BYTES_PER_S
         limit_s = deadline_s or self._deadline_s * min(_LONGEST, max(1, size / _IMAGE_BYTES))
-        self._pending.append(late_at)
         try:
-            with waiting(), self._breaker.call(HTTPClientError, DeadlineExceededError), deadline(limit_s):
+            with (
+                waiting(),
+                self._pending.call(late_after_s),
+                self._breaker.call(HTTPClientError, DeadlineExceededError),
+                deadline(limit_s),
+            ):
                 yield
         except CircuitOpenError as error:
             raise StorageUnavailableError(_NOT_ASKED) from error
         except (Boto3Error, BotoCoreError, ClientError, DeadlineExceededError) as error:
             raise StorageUnavailableError(f"S3: {error}") from error
-        finally:
-            self._pending.remove(late_at)
 
     def _probe(self) -> None:
         with suppress(ClientError), deadline(self._deadline_s):  # a refusal is an answer
             self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
-
-    def _are_two_late(self) -> bool:
-        now = time.monotonic()
-        return sum(late_at < now for late_at in self._pending) >= _MAX_LATE

@@ -18,7 +18,7 @@ _breaker = CircuitBreaker(open_s=5)
 
 class _LastKnown:
     size = 0
-    """The last size that Redis told this process, with what the process has added since."""
+    """The last size that this process read from Redis, with what it has added since."""
 
 
 def reserve(size: int) -> None:

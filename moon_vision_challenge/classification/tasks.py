@@ -51,7 +51,7 @@ def _probe_queue() -> None:
 
 
 _queue_breaker = CircuitBreaker(open_s=5, probe=_probe_queue)
-"""Keeps requests and workers from waiting for Redis' timeout one after the other. The sweep sends the message later."""
+"""Spares requests and workers the timeout of a Redis that is known not to answer. The sweep sends the message later."""
 
 
 def enqueue_inference(inference: Inference) -> None:
@@ -69,14 +69,14 @@ def _wake(queue: str, inference_id: int, countdown_s: float = 0) -> None:
             if countdown_s or not _has_message(queue):
                 run_inference.apply_async((inference_id,), queue=queue, countdown=countdown_s)
     except CircuitOpenError:
-        logger.debug("inference %d waits for the sweep, the queue has just failed", inference_id)
+        logger.debug("inference %d waits for the sweep: sending to the queue has just failed", inference_id)
     except _QUEUE_ERRORS as error:
-        logger.warning("inference %d waits for the sweep, the queue is not available: %s", inference_id, error)
+        logger.warning("inference %d waits for the sweep: the queue is not available: %s", inference_id, error)
 
 
 def _has_message(queue: str) -> bool:
     with current_app.pool.acquire(block=True) as connection:
-        channel = connection.default_channel  # type: ignore[attr-defined]  # the stubs take this pool for another one
+        channel = connection.default_channel  # type: ignore[attr-defined]  # the stubs declare another pool
         return bool(channel.client.llen(queue))
 
 
@@ -90,7 +90,7 @@ def _has_message(queue: str) -> bool:
 def run_inference(self: "Task[[int], str]", inference_id: int) -> str:  # noqa: ARG001  # Flower shows it
     """Process what waits in the queue that this message came through."""
     queue = str((self.request.delivery_info or {})["routing_key"])
-    outcomes = worker.work_off(queue=queue, wake=_wake)
+    outcomes = worker.drain(queue=queue, wake=_wake)
     if failed := [outcome for outcome in outcomes if outcome.status == Inference.STATUS.FAIL]:
         raise InferenceFailedError(", ".join(f"{one.inference.pk}: {one.error}" for one in failed))
     return ", ".join(f"{outcome.inference.pk}: {outcome.status.value}" for outcome in outcomes)
@@ -122,4 +122,4 @@ def _delete_more() -> None:
         if cache.add(_NEXT_TURN, 1, timeout=60):
             delete_old.delay()
     except _QUEUE_ERRORS as error:
-        logger.warning("retention goes on at its next time, because Redis is not available: %s", error)
+        logger.warning("Redis is not available, so retention continues at its next scheduled time: %s", error)

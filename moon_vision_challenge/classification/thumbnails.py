@@ -21,7 +21,7 @@ MAX_CPU_S = 0.3
 """An image that takes longer to decode has no preview. A phone's photo takes less."""
 KEEP_S = 24 * 3600
 _NONE = b""
-"""What is kept for an image that has no preview, so that it is not decoded again."""
+"""The cached value for an image without a preview, so that the image is not decoded again."""
 _WAIT_S = 5.0
 
 _turn = BoundedSemaphore(1)
@@ -85,7 +85,7 @@ def _write_cache(inference_id: int, made: bytes) -> None:
     try:
         cache.set(_key(inference_id), made, KEEP_S)
     except RedisError as error:
-        logger.warning("a preview is not kept, because Redis is not available: %s", error)
+        logger.warning("a preview is not cached, because Redis is not available: %s", error)
 
 
 def _key(inference_id: int) -> str:

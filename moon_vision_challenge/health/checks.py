@@ -20,11 +20,11 @@ from moon_vision_challenge.postgresql.probe import probe, probe_disk
 
 _DATABASE_TIMEOUT_S = 1.0
 _READ_ONLY = (
-    "PostgreSQL takes no writes: it is a replica, or set to read only. "
-    "Promote it, or let DATABASE_URL lead to the server that takes writes."
+    "PostgreSQL accepts no writes: it is a replica, or set to read only. "
+    "Promote it, or point DATABASE_URL at the server that accepts writes."
 )
 _DISK_FULL = (
-    "PostgreSQL's disk is full, so v1 takes no requests, and workers cannot store results. "
+    "PostgreSQL's disk is full, so v1 accepts no requests, and workers cannot store results. "
     "Make room on the disk, or enlarge it. Accepted inferences are then processed."
 )
 
@@ -100,7 +100,7 @@ def check_redis() -> Findings:
         with sightings.connect() as client:
             client.set("moon_vision:health", 1, ex=60)
     except RedisError as error:
-        return Findings({"redis": f"Redis takes no writes: {type(error).__name__}."})
+        return Findings({"redis": f"Redis accepts no writes: {type(error).__name__}."})
     return Findings({"redis": None})
 
 
@@ -138,7 +138,7 @@ def _stored_bytes() -> int | None:
     try:
         return stored_bytes.stored()
     except RedisError:
-        return None  # not known, which the check of Redis tells
+        return None  # not known; the check of Redis reports it
 
 
 def check_workers() -> Findings:

@@ -1,4 +1,4 @@
-"""Whether a worker or beat still runs, for liveness probes: a restart must be able to mend what they report.
+"""Whether a worker or beat still runs, for liveness probes. They report only what a restart can repair.
 
 Without Redis, both are alive. A worker then processes the queue from the database. Both reconnect by themselves, and
 sooner than a cluster restarts a container that it has restarted before.
@@ -21,7 +21,7 @@ _SILENT_S = 180.0
 
 
 class ProcessLiveness:
-    """Touches a file, unless the process sends nothing although Redis takes messages.
+    """Touches a file, unless the process sends nothing although Redis accepts messages.
 
     Args:
         takes_messages: whether Redis does. It is asked only while the process sends nothing.
@@ -48,7 +48,7 @@ class ProcessLiveness:
         if silent_s > _QUIET_S and not self._takes_messages():
             self._excused_at = self._clock()
         elif silent_s > _SILENT_S:
-            logger.error("nothing has been sent for %.0f s, although Redis takes messages", silent_s)
+            logger.error("nothing has been sent for %.0f s, although Redis accepts messages", silent_s)
             return
         self._file.touch()
 

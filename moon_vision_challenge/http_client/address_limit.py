@@ -1,4 +1,4 @@
-"""Limits the connections to one address, so that nobody can turn the service against it."""
+"""Limits the connections to one address, so that clients cannot use the service to attack it."""
 
 import threading
 from collections import Counter
@@ -14,7 +14,7 @@ class AddressLimit:
         self._lock = threading.Lock()
 
     def take(self, address: str) -> bool:
-        """False if the address has all it may have. Call `give_back` at the end otherwise."""
+        """False if the address is at its limit. Otherwise, call `give_back` at the end."""
         key = _key(address)
         with self._lock:
             has_place = self._open[key] < self._limit

@@ -18,7 +18,7 @@ class ResponseTooLargeError(RequestFailedError):
 
 
 class AddressBusyError(RequestFailedError):
-    """This process has as many connections to the address as it may have."""
+    """This process has reached its limit of connections to the address."""
 
 
 class TooManyRedirectsError(RequestFailedError):

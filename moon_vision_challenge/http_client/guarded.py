@@ -67,7 +67,7 @@ def guarded_download(
     """GET a URL that a client gave, and follow its redirects. Each of them is a guarded request.
 
     `deadline_s` bounds all requests together, `max_body_bytes` the body of each. A response that is slower than
-    `min_bytes_per_s` for a few seconds is given up. Returns the last response's status and body.
+    `min_bytes_per_s` for a few seconds is abandoned. Returns the last response's status and body.
 
     Raises:
         AddressBusyError: `address_limit` has no place for a connection to any of a host's addresses.

@@ -1,4 +1,4 @@
-"""libcurl's handles, as every request here wants them."""
+"""libcurl handles with the options that all requests share."""
 
 import os
 from collections.abc import Sequence

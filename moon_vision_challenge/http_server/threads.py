@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 Job = Callable[[], None]
 
 _FIRST_INTERVAL_S = 0.02
-"""What is expected until jobs have waited."""
+"""The expected wait until jobs have waited."""
 _SMOOTHING = 1 / 16
 
 

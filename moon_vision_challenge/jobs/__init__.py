@@ -1,4 +1,4 @@
 """Many images in one request. A job is a row, and its images are rows of the queue.
 
-It stands on top of classification, which knows nothing of it.
+This app builds on classification, which does not know it.
 """

@@ -26,7 +26,7 @@ def on_rows_ended(*, job_ids: Collection[int], **_: object) -> None:
 
 
 def finish_those_over(job_ids: Collection[int]) -> None:
-    """Give those of these jobs their final status whose rows are all final. Several processes may try."""
+    """Give these jobs their final status if all of their rows are final. Several processes may try."""
     running = Job.objects.filter(pk__in=job_ids, status__in=list(_AFTER))
     over = running.alias(open_row=Subquery(_first_open_row[:1])).filter(open_row__isnull=True)
     for job_id in over.values_list("pk", flat=True):

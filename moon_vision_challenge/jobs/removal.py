@@ -23,7 +23,7 @@ UPDATE classification_inference SET status = 'canceled', finished_at = statement
 ))
 RETURNING *
 """
-# A worker's rows stay until it is done with them.
+# Rows that a worker holds stay until it is done with them.
 _DELETE = """
 DELETE FROM classification_inference WHERE id = ANY (ARRAY(
     SELECT id FROM classification_inference

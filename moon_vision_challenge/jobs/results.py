@@ -10,7 +10,7 @@ from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.jobs.models import Job
 
 _CHUNK_ROWS = 500
-# What spreadsheets take for a formula: https://owasp.org/www-community/attacks/CSV_Injection
+# What spreadsheets read as a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FIELDS = ("position", "name", "pk", "status", "label", "predictions", "error")
 
@@ -29,7 +29,7 @@ def as_jsonl(job: Job) -> Iterator[bytes]:
 
 
 def as_csv(job: Job) -> Iterator[bytes]:
-    """RFC 4180 with a header, in blocks. A text that a spreadsheet would take for a formula begins with a quote."""
+    """RFC 4180 with a header, in blocks. A text that a spreadsheet would read as a formula gets a leading quote."""
     writer = csv.writer(lines := _Lines())
     more = [f"{name}_{rank}" for rank in range(2, job.top_k + 1) for name in ("label", "score")]
     writer.writerow(["index", "name", "id", "status", "label", "score", *more, "error_code", "error"])

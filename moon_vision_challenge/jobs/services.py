@@ -26,7 +26,7 @@ _UNFINISHED = (*RUNNING_STATUSES, STATUS.CANCELING)
 
 
 class Options(NamedTuple):
-    """How the images of a job are classified, and who learns that it has ended."""
+    """How the images of a job are classified, and who is notified when it ends."""
 
     model_type: str
     version: VersionChoice = NEWEST
@@ -105,7 +105,7 @@ def delete_job(*, job_id: int, actor: Caller | str) -> None:
 
 
 def advance(job_id: int, wake: unpacking.Wake) -> bool:
-    """Do what the job's status demands, for a while. Returns whether there is more to do now."""
+    """Unpack, cancel, or delete the job, by its status, for a while. Returns whether there is more to do now."""
     job = leases.take(job_id)
     if job is None:
         return False
@@ -130,7 +130,7 @@ def advance(job_id: int, wake: unpacking.Wake) -> bool:
 
 
 def find_work() -> list[int]:
-    """The jobs that nobody works on, although there is something to do."""
+    """The jobs that have work left, and no worker."""
     running = Job.objects.filter(status__in=[STATUS.PROCESSING, STATUS.CANCELING])
     endings.finish_those_over(list(running.values_list("pk", flat=True)))
     waiting = Job.objects.filter(status__in=[STATUS.UNPACKING, STATUS.CANCELING, STATUS.DELETING])

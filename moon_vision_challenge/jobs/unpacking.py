@@ -1,4 +1,4 @@
-"""An upload → rows of the queue, a hundred per transaction. A worker that is killed neither loses nor doubles one."""
+"""An upload → rows of the queue, a hundred per transaction. A killed worker neither loses nor duplicates one."""
 
 import logging
 import time
@@ -34,7 +34,7 @@ STATUS = Inference.STATUS
 
 
 def unpack(job: Job, wake: Wake) -> bool:
-    """Make rows of the next images, for up to TURN_S. Returns whether there is more to do now.
+    """Create rows for the next images, for up to TURN_S. Returns whether there is more to do now.
 
     Raises LostLeaseError.
     """

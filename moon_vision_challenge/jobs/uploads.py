@@ -71,7 +71,7 @@ class Upload:
             return _inspect_archive(whole, {})
         fields, images, archive = _read_form(whole)
         if len(archive) > 1 or (archive and images):
-            raise UnreadableArchiveError("the request has other files beside it. Send one archive, or images.")
+            raise UnreadableArchiveError("the request has other files, too. Send one archive, or images.")
         if archive:
             return _inspect_archive(Source(self._file.fileno(), archive[0].begin, archive[0].size), fields)
         return Contents(archives.FORM, whole, measure(images), fields)
@@ -133,7 +133,7 @@ def delete(job: Job) -> None:
 
 
 def delete_abandoned(*, older_than_s: float) -> int:
-    """Delete what processes that were killed have left, and what no job needs. Returns how many files."""
+    """Delete what killed processes have left behind, and what no job needs. Returns the number of files."""
     end = timezone.now() - timedelta(seconds=older_than_s)
     old = {name for name, changed in default_storage.files(FOLDER) if changed < end}  # type: ignore[attr-defined]
     abandoned = old.difference(Job.objects.exclude(upload="").values_list("upload", flat=True))

@@ -1,1 +1,1 @@
-"""What an image classifier takes and returns, declared once for the gateway and for the model zoo. Free of Django."""
+"""What an image classifier takes and returns, declared once for gateway and model zoo. Nothing here needs Django."""

@@ -130,7 +130,7 @@ def _named(key: str, score: float, labels: Sequence[str] | None) -> Prediction:
         return Prediction(key, score, labels.index(key))
     if key.isdecimal() and int(key) < len(labels):
         return Prediction(labels[int(key)], score, int(key))
-    raise AnswerError(f"{key[:100]!r} is none of the {len(labels)} labels")
+    raise AnswerError(f"{key[:100]!r} is not one of the {len(labels)} labels")
 
 
 def _is_one_answer(value: Any, declared: Declaration) -> bool:
@@ -157,7 +157,7 @@ def _one_of_two(score: float, declared: Declaration) -> list[Prediction]:
     if len(labels) != 2:
         raise AnswerError(f"one score of {len(labels)} classes")
     if declared.activation == "softmax":
-        raise AnswerError("one score, of which softmax makes 1: write activation = 'sigmoid' or activation = 'none'")
+        raise AnswerError("softmax turns a single score into 1: write activation = 'sigmoid' or activation = 'none'")
     [score] = _activated([score], declared)
     if not 0 <= score <= 1:
         raise AnswerError(f"the one score {score} is not a probability: write activation = 'sigmoid'")
@@ -230,7 +230,7 @@ def _class(index: int, declared: Declaration) -> Prediction:
     if index == -1 and declared.has_background:
         return Prediction("background")
     if not 0 <= index < len(labels):
-        raise AnswerError(f"a class that is none of {len(labels)}")
+        raise AnswerError(f"a class index outside the {len(labels)} labels")
     return Prediction(labels[index], None, index)
 
 

@@ -113,7 +113,7 @@ def _read_table(path: Path, text: str) -> tuple[str, ...]:
     index_at = next((header.index(name) for name in _INDEX_COLUMNS if name in header), None)
     if labels_at is None:
         if len({len(row) for row in rows}) > 1 or (rows and len(rows[0]) > 2):
-            raise ValueError(f"{path}: which column holds the labels is not clear: {_SAVE_AS}")
+            raise ValueError(f"{path}: it is not clear which column holds the labels: {_SAVE_AS}")
         lines = ["\t".join(row) for row in rows]
     else:
         columns = [labels_at] if index_at is None else [index_at, labels_at]

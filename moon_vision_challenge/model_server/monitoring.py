@@ -93,7 +93,7 @@ def _escaped(text: str) -> str:
 def read_path(file: Path | None) -> str | None:
     """The path that a monitoring.config names; None if it turns monitoring off. Raises ConfigError.
 
-    Without a file, the metrics are at the usual path: TensorFlow Serving has none then, which helps nobody.
+    Without a file, the metrics are at the usual path: TensorFlow Serving then has none.
     """
     if file is None:
         return DEFAULT_PATH

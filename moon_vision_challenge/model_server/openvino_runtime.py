@@ -43,7 +43,7 @@ class OpenVinoModel(ModelOfOnnxFile):
 
     Args:
         threads: how many threads call `run` at once.
-        precision: of the layers that are not quantised: "f32", or "bf16" if the model stands it.
+        precision: of the layers that are not quantised: "f32", or "bf16" if the model tolerates it.
 
     Raises ModelLoadError.
     """

@@ -27,7 +27,7 @@ _LOGGED_PATH_CHARS = 200
 class ObservabilityMiddleware:
     """The outermost middleware, so that it sees every answer.
 
-    An X-Request-ID that is sane is kept, and a valid traceparent is continued.
+    A valid X-Request-ID is kept, and a valid traceparent is continued.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -1,4 +1,4 @@
-"""Looks the server's name up, because psycopg2 would have libpq do it and hold Python's lock meanwhile.
+"""Looks the server's name up, because libpq would do it while psycopg2 holds Python's lock.
 
 While no name server answers, that would stop the whole process, again and again. `socket` releases the lock.
 """

@@ -24,11 +24,11 @@ _LIFT_BOUNDS = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_tra
 
 
 class ErrorTranslator(DatabaseErrorWrapper):
-    """Django's, except that a server which takes no writes is unavailable, and not an internal error."""
+    """Django's, except that a server which accepts no writes is unavailable, and not an internal error."""
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if isinstance(error, errors.ReadOnlySqlTransaction):
-            # After a failover, a new connection leads to the server that takes writes.
+            # After a failover, a new connection leads to the server that accepts writes.
             self.wrapper.close_at = 0  # type: ignore[attr-defined]  # the stubs leave it out
             raise OperationalError(*error.args).with_traceback(traceback) from error
         super().__exit__(kind, error, traceback)
@@ -92,5 +92,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _cursor(self, name: str | None = None) -> Any:
         if self._is_bounded and detector.is_hanging:
-            raise OperationalError("PostgreSQL hangs, so it is not asked")
+            raise OperationalError("PostgreSQL hangs, so the query is not sent")
         return super()._cursor(name)  # type: ignore[misc]  # the stubs leave it out

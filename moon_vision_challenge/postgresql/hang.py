@@ -63,10 +63,10 @@ class HangDetector:
 
     def refuse_if_hanging(self) -> None:
         if self.is_hanging:
-            raise NoAnswerError("PostgreSQL hangs, so it is not asked")
+            raise NoAnswerError("PostgreSQL hangs, so the query is not sent")
 
     def trip(self) -> None:
-        """An answer has definitely taken too long."""
+        """An answer has taken too long."""
         self._has_hung = True
         self.suspect()
 

@@ -23,7 +23,7 @@ _TAKE_ROOM = "SET LOCAL work_mem = '64kB'; SELECT count(*) FROM generate_series(
 
 
 def probe(timeout_s: float) -> bool:
-    """Connect, ask, and disconnect. Returns whether the server takes writes: a replica does not.
+    """Connect, ask, and disconnect. Returns whether the server accepts writes: a replica does not.
 
     Raises:
         NoAnswerError: no answer within `timeout_s`.

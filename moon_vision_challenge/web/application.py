@@ -16,7 +16,7 @@ _KNOWN_PATHS = 64
 
 class _Request(WSGIRequest):
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        """Django gives the header to a parser of mail, for a charset. The parsers here read the header themselves."""
+        """Django has its mail parser find a charset in the header. The parsers here read the header themselves."""
         header = meta.get("CONTENT_TYPE", "")
         if "charset" in header.lower():
             super()._set_content_type_params(meta)  # type: ignore[misc]  # the stubs leave it out
@@ -25,7 +25,7 @@ class _Request(WSGIRequest):
 
 
 class Application(WSGIHandler):
-    """Call django.setup() first. One per process: it changes what Django does at the borders of a request."""
+    """Call django.setup() first. One per process: it changes what Django does at the start and end of a request."""
 
     request_class = _Request
 
@@ -42,5 +42,5 @@ class Application(WSGIHandler):
 
 @functools.lru_cache(_KNOWN_PATHS)
 def _resolve(path: str) -> ResolverMatch:
-    """Raises Resolver404, which is not kept."""
+    """Raises Resolver404, which is not cached."""
     return get_resolver().resolve(path)

@@ -8,7 +8,7 @@ _ESCAPED = {"%2B": "+", "%2F": "/", "%3D": "=", "%0D": "", "%0A": "", "%20": ""}
 
 
 def decode_base64(text: str) -> bytes:
-    """Accepts line breaks, blanks, missing padding, URL encoding and the URL-safe alphabet (RFC 4648, 5), no more.
+    """Accepts line breaks, blanks, missing padding, URL encoding and the URL-safe alphabet (RFC 4648, 5) only.
 
     A byte order mark in front is ignored.
 

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 COUNTED = 10_000
 """Up to this number, rows are counted. Above it, the number is PostgreSQL's estimate."""
 MAX_PAGES = 200
-"""A page far behind would read all rows before it. Filters and dates lead there, too."""
+"""A page further on would read all rows before it. Filters and dates lead to those rows, too."""
 SEARCHED = 100_000
 """A search for text reads this many rows: the newest of those that the filters leave."""
 FOUND = 1_000

@@ -9,7 +9,7 @@ from django.db import connection
 
 BATCH = 1000
 TURN_S = 20.0
-"""What is left takes the next run: a batch takes milliseconds, so a turn deletes more than ten minutes add."""
+"""The next run takes what is left: a batch takes milliseconds, so a turn deletes more than ten minutes add."""
 
 # SKIP LOCKED: two concurrent runs share the work, and neither waits for an attempt to deliver.
 _DELETE_OLD = """

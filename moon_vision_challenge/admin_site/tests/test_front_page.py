@@ -80,7 +80,7 @@ def test_it_shows_workers_and_beat(admin: Client) -> None:
 def test_without_redis_the_page_says_so(admin: Client, settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     found = {row[0]: row[1:] for row in rows(page(admin), "check-state")}
-    assert "Redis takes no writes" in found["redis"][1]
+    assert "Redis accepts no writes" in found["redis"][1]
 
 
 def test_it_says_when_retention_lags(admin: Client) -> None:

@@ -61,7 +61,7 @@ def _retry_after_s(limit: int) -> int:
     """Seconds until a tenth of the queue is free at the rate of the last minute; between 1 s and 1 h."""
     finished_a_second = _query(_COUNT_FINISHED, _RATE_WINDOW_S) / _RATE_WINDOW_S
     if not finished_a_second:
-        return _RATE_WINDOW_S  # nothing moves, so any number is a guess
+        return _RATE_WINDOW_S  # no row has finished, so any number is a guess
     return max(1, min(3600, math.ceil(limit / 10 / finished_a_second)))
 
 

@@ -176,7 +176,7 @@ def _not_classified(pictures: Sequence[Picture], error: Exception) -> list[Attem
     if len(pictures) == 1 or (known and known.is_outage):
         return [_failed(inference, error) for inference, _ in pictures]
     if known and known.retryable:
-        # One picture may have failed the whole batch, and retrying each one now may take just as long every time.
+        # One picture may have failed the whole batch, and retrying each one now may take as long each time.
         return [
             AttemptOutcome(inference, STATUS.PENDING, error=_reason(known), is_charged=False, claim_alone=True)
             for inference, _ in pictures

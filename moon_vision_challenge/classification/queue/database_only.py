@@ -1,4 +1,4 @@
-"""Works off queues by the database alone, while Redis takes no messages. The row is the source of truth."""
+"""Processes queues from the database alone while Redis accepts no messages. The row is the source of truth."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ class DatabaseOnlyWorker:
     """Belongs to the main thread of a process, and takes over SIGTERM and SIGINT there.
 
     Args:
-        queues: the queues to work off.
+        queues: the queues to process.
         parent: a process. When this process has another parent, it ends.
     """
 
@@ -37,24 +37,24 @@ class DatabaseOnlyWorker:
         return self._is_stopped or os.getppid() != self._parent
 
     def run(self) -> None:
-        """Return when Redis takes messages, or after a signal. What is claimed is finished first."""
+        """Return when Redis accepts messages, or after a signal. Claimed rows are finished first."""
         next_check = 0.0  # time.monotonic(); a Redis that hangs takes a second to ask
         while not self.must_end:
             if time.monotonic() >= next_check:
                 if broker.takes_messages():
-                    logger.info("Redis takes messages again")
+                    logger.info("Redis accepts messages again")
                     return
                 next_check = time.monotonic() + CHECK_EVERY_S
-            if not _work_off_if_possible(self._queues):
+            if not _drain_if_possible(self._queues):
                 time.sleep(PAUSE_S)  # until something may wait again
 
     def _stop(self, *_: object) -> None:
         self._is_stopped = True
 
 
-def _work_off_if_possible(queues: Collection[str]) -> bool:
+def _drain_if_possible(queues: Collection[str]) -> bool:
     try:
-        return _work_off(queues)
+        return _drain(queues)
     except (OperationalError, InterfaceError) as error:
         logger.warning("the database is not available: %s", error)
         return False
@@ -62,7 +62,7 @@ def _work_off_if_possible(queues: Collection[str]) -> bool:
         close_old_connections()
 
 
-def _work_off(queues: Collection[str]) -> bool:
+def _drain(queues: Collection[str]) -> bool:
     """One turn in each queue where something waits. Returns whether there was something."""
     sweep.free_lost_inferences()
     sweep.move_to_their_queues()
@@ -70,7 +70,7 @@ def _work_off(queues: Collection[str]) -> bool:
     for queue in waiting:
         # Celery's own bound on a task: the kernel ends this process, the lease expires, and the row is found.
         signal.setitimer(signal.ITIMER_REAL, settings.CELERY_TASK_TIME_LIMIT)
-        worker.work_off(queue=queue, wake=_wake_nobody)
+        worker.drain(queue=queue, wake=_wake_nobody)
         signal.setitimer(signal.ITIMER_REAL, 0)
     return bool(waiting)
 

@@ -108,7 +108,7 @@ def _read() -> list[Metric]:
     try:
         states, overdue_s = read_queue_states(), read_retention_overdue_s()
     except DatabaseError as error:
-        logger.warning("the queue's metrics are missing, the database is not available: %s", error)
+        logger.warning("the queue's metrics are missing: the database is not available: %s", error)
         connection.close()
         up.add_metric([], 0)
         return [up]

@@ -76,7 +76,7 @@ class _Reader:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
 
     def next_of(self, parts: Iterator[Part]) -> "Future[Part | None]":
-        """Log lines of the thread are about what those of the caller are about."""
+        """The thread's log lines have the caller's context."""
         return self._pool.submit(copy_context().run, _next, parts)
 
 

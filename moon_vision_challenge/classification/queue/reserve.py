@@ -1,4 +1,4 @@
-"""A process that waits until it is told to work. To import the application takes ten seconds on a busy machine."""
+"""A process with the application imported, which takes ten seconds on a busy machine. It waits until it is needed."""
 
 import logging
 import os
@@ -43,7 +43,7 @@ class Reserve:
         self._is_alive = True
 
     def go(self) -> bool:
-        """Make it work. Returns False if it has ended, as after an image that took too much memory."""
+        """Start the job. Returns False if the process has ended, as after an image that took too much memory."""
         if not self._is_alive:
             return False
         with suppress(OSError):  # it has just ended
@@ -90,4 +90,4 @@ def _serve(orders: socket.socket, make_job: Callable[[], Job]) -> NoReturn:
     except Exception:
         logger.exception("the process that works without Redis has failed")
     finally:
-        os._exit(0)  # what its parent would do at its end is not its own to do
+        os._exit(0)  # it must not run its parent's exit handlers

@@ -38,7 +38,7 @@ class Standby:
         check_every_s: float = CHECK_EVERY_S,
         takes_messages: Callable[[], bool] = broker.takes_messages,
     ) -> None:
-        command = ("work_off", f"--parent={os.getpid()}", *queues)
+        command = ("drain_queues", f"--parent={os.getpid()}", *queues)
         self._command = [sys.executable, str(settings.ROOT_DIR / "manage.py"), *command]
         self._reserve = reserve
         self._check_every_s = check_every_s
@@ -72,10 +72,10 @@ class Standby:
         while not self._stopped.wait(self._check_every_s):
             if self._is_working() or self._takes_messages():
                 continue
-            logger.warning("Redis takes no messages: the queue is worked off by the database alone")
+            logger.warning("Redis accepts no messages: the worker processes the queue from the database alone")
             if not self._reserve.go():
                 self._child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
 
     def _is_working(self) -> bool:
-        """The child stops by itself when Redis is back."""
+        """The child stops on its own when Redis is back."""
         return self._reserve.is_working() or (self._child is not None and self._child.poll() is None)

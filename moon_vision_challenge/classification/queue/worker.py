@@ -49,7 +49,7 @@ _SMALL_BATCH = 2
 _SINGLES_EXPECTED_S = 2.0
 
 
-def work_off(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
+def drain(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
     """Process batches of this queue until nothing waits, something fails, or the turn ends. Returns what it wrote."""
     outcomes: list[AttemptOutcome] = []
     end = time.monotonic() + TURN_S

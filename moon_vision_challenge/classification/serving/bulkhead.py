@@ -29,9 +29,9 @@ class Bulkhead:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Raises ModelServerUnavailableError at once if the call would only wait with others that get no answer."""
+        """Raises ModelServerUnavailableError at once if the call would only join others that get no answer."""
         if len(self._pending) >= MAX_WAITING and self._clock() - self._answered_at > STALLED_S:
-            raise ModelServerUnavailableError(f"{len(self._pending)} requests wait for an answer of the model server")
+            raise ModelServerUnavailableError(f"{len(self._pending)} requests wait for the model server")
         self._pending.append(None)
         try:
             with waiting():

@@ -1,4 +1,4 @@
-"""What the service needs of a model server, whichever API it speaks."""
+"""What the service needs from a model server, whichever API it speaks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

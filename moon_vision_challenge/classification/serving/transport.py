@@ -1,4 +1,4 @@
-"""Sends requests to model servers over pooled connections, and says why one has no answer."""
+"""Sends requests to model servers over pooled connections, and names the cause of a missing answer."""
 
 import re
 from collections.abc import Sequence

@@ -185,11 +185,11 @@ def test_several_labels_are_those_above_their_thresholds(
         ([3.2], {"labels": ("no", "yes")}, "write activation = 'sigmoid'"),
         ([0.5], {"labels": ("no", "yes"), "activation": "softmax"}, "write activation = 'sigmoid'"),
         ([0.1, 0.2, 0.7], {"labels": None}, r"write labels = read_labels\(path\)"),
-        ({"wolf": 0.9}, {}, "'wolf' is none of the 3 labels"),
+        ({"wolf": 0.9}, {}, "'wolf' is not one of the 3 labels"),
         ({"cat": "0.9"}, {}, "neither scores nor classes"),
         ([[[0.1, 0.2]], [[0.2, 0.1]]], {"shape": (-1, 2, 1, 2)}, "only one size may be above 1"),
         ([1, 2], {"dtype": "DT_INT64", "shape": (-1, 2)}, "2 scores of 3 classes"),
-        ([3], {"dtype": "DT_INT64", "shape": (-1, 1)}, "a class that is none of 3"),
+        ([3], {"dtype": "DT_INT64", "shape": (-1, 1)}, "a class index outside the 3 labels"),
         ({"a": [0.1]}, {}, "neither scores nor classes"),
     ],
 )

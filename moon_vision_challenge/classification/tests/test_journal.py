@@ -58,7 +58,7 @@ def create(data: bytes, number: int = 1) -> Inference:
     return inference
 
 
-def work_off(on_commit: OnCommit) -> None:
+def drain(on_commit: OnCommit) -> None:
     with on_commit(execute=True):
         batch.run(worker.claim_batch(queue="inferences"))
 
@@ -68,7 +68,7 @@ def test_a_batch_is_claimed_and_asked_in_one_line_each_that_lists_all_ids(
 ) -> None:
     start_fake(fake.predicts(281)).status = fake.has_versions(3)
     rows = [create(jpeg, number) for number in (1, 2, 3)]
-    work_off(django_capture_on_commit_callbacks)
+    drain(django_capture_on_commit_callbacks)
     assert [each["event"] for each in lines.events] == ["claimed", "asked", "ended", "ended", "ended"]
     for each in lines.events[:2]:
         assert each["inference_ids"] == [row.pk for row in rows]
@@ -88,7 +88,7 @@ def test_an_attempt_that_fails_says_why_with_a_code(
     settings.INFERENCE_MAX_ATTEMPTS = 1
     start_fake(fake.replies(504, {"error": "a secret"})).status = fake.has_versions(1)
     create(jpeg)
-    work_off(django_capture_on_commit_callbacks)
+    drain(django_capture_on_commit_callbacks)
     _, asked, ended = lines.events
     assert asked["result"] == "model_server_timeout"
     assert ended | {"status": "fail", "error_code": "model_server_timeout", "attempts": 1} == ended
@@ -102,7 +102,7 @@ def test_an_image_that_cannot_be_read_ends_with_the_code_alone(
     row = create(jpeg)
     with row.image.storage.open(str(row.image.name), "wb") as file:
         file.write(b"<secret>")
-    work_off(django_capture_on_commit_callbacks)
+    drain(django_capture_on_commit_callbacks)
     assert [each["event"] for each in lines.events] == ["claimed", "ended"]
     assert lines.events[-1]["error_code"] == "unsupported_image_format"
     assert "secret" not in "".join(lines.text)

@@ -64,7 +64,7 @@ def client_of(owner: str) -> APIClient:
     return APIClient(raise_request_exception=False, headers={"Authorization": f"Bearer {secret}"})
 
 
-def work_off() -> None:
+def drain() -> None:
     while claimed := worker.claim_batch(queue="inferences"):
         batch.run(claimed)
 
@@ -173,7 +173,7 @@ def test_v1_shows_a_known_image_as_pending_and_then_as_done(
     client: APIClient, sent: list[int], asked: list[int]
 ) -> None:
     first = post(client, V1)
-    work_off()
+    drain()
     second = post(client, V1)
     assert not first.has_header("Cache-Status")
     assert second["Cache-Status"] == HIT
@@ -190,13 +190,13 @@ def test_v1_answers_what_v0_has_asked_and_the_other_way_around(client: APIClient
     post(client, f"{V0}?top_k=5")
     assert post(client, V1)["Cache-Status"] == HIT
     post(client, V1, PHOTO + b"\0")
-    work_off()
+    drain()
     assert post(client, f"{V0}?top_k=5", PHOTO + b"\0")["Cache-Status"] == HIT
 
 
 def test_v1_with_no_store_leaves_nothing(client: APIClient) -> None:
     post(client, V1, headers={"Cache-Control": "no-store"})
-    work_off()
+    drain()
     assert not post(client, V1).has_header("Cache-Status")
 
 

@@ -169,7 +169,7 @@ def test_after_a_drip_the_store_is_not_asked_for_a_while() -> None:
             read(store)
         with pytest.raises(StorageUnavailableError, match="not asked"):
             read(store)
-        assert store._pending == []
+        assert store._pending._late_at == []
 
 
 def test_an_error_before_the_deadline_stays_as_it_is() -> None:

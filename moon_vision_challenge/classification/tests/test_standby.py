@@ -78,7 +78,7 @@ def test_a_worker_continues_from_the_database_without_redis(service: Service, ou
         created = service.post("v1")
         assert created.status_code == 201
         assert service.wait_for(created, "done")["label"] == "espresso"
-    wait_for(lambda: "Redis takes messages again" in log_of(service), "the end of its work without Redis")
+    wait_for(lambda: "Redis accepts messages again" in log_of(service), "the end of its work without Redis")
     classifies_by_messages(service)
 
 
@@ -98,7 +98,7 @@ def test_a_second_outage_is_bridged_too(service: Service) -> None:
     for number in (1, 2):
         with memory_limit():
             assert service.wait_for(service.post("v1"), "done")["label"] == "espresso"
-        wait_for(lambda: log_of(service).count("Redis takes messages again") == number, "the end of its work")  # noqa: B023
+        wait_for(lambda: log_of(service).count("Redis accepts messages again") == number, "the end of its work")  # noqa: B023
 
 
 @pytest.mark.e2e
@@ -117,7 +117,7 @@ def test_a_worker_whose_reserve_was_killed_starts_another_process(service: Servi
     reserve_of(service).kill()
     with memory_limit():
         assert service.wait_for(service.post("v1"), "done")["label"] == "espresso"
-        assert any("work_off" in command_of(child) for child in children(service))
+        assert any("drain_queues" in command_of(child) for child in children(service))
 
 
 class FakeReserve(Reserve):
@@ -164,7 +164,7 @@ class CountingStandby(Standby):
 
 
 def run_until(done: Callable[[], bool], reserve: Reserve) -> None:
-    """Redis takes messages once, and then no more. After `done`, ten more checks would start ten more."""
+    """Redis accepts messages once, and then no more. After `done`, ten more checks would start ten more."""
     answers = iter([True])
     asked: list[None] = []
 
@@ -190,4 +190,4 @@ def test_the_reserve_goes_once_and_no_other_process_starts(started: list[list[st
 
 def test_one_process_starts_if_the_reserve_has_ended(started: list[list[str]]) -> None:
     run_until(lambda: started != [], FakeReserve(can_go=False))
-    assert started == [["work_off", f"--parent={os.getpid()}", "inferences", "slow"]]
+    assert started == [["drain_queues", f"--parent={os.getpid()}", "inferences", "slow"]]

@@ -89,7 +89,7 @@ def test_without_redis_the_row_just_waits() -> None:
         timeout=LIMIT_S,
     )
     assert result.returncode == 0, result.stderr
-    assert "inference 7 waits for the sweep, the queue is not available" in result.stderr
+    assert "inference 7 waits for the sweep: the queue is not available" in result.stderr
 
 
 @pytest.mark.e2e

@@ -1,4 +1,4 @@
-"""/status tells that PostgreSQL's disk is full, or that PostgreSQL takes no writes, and what to do."""
+"""/status tells that PostgreSQL's disk is full, or that PostgreSQL accepts no writes, and what to do."""
 
 from unittest.mock import patch
 
@@ -51,7 +51,7 @@ def test_status_says_that_the_server_takes_no_writes_and_what_to_do() -> None:
     with patch.dict(connections.settings["default"]["OPTIONS"], options="-c default_transaction_read_only=on"):
         problem = checks.STATUS["database"]().problems["database"]
     assert problem is not None
-    assert "takes no writes" in problem
+    assert "accepts no writes" in problem
     assert "Promote it" in problem
 
 

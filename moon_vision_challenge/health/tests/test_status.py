@@ -53,7 +53,7 @@ def test_a_database_that_takes_no_writes_is_named(client: Client, everything: No
     with patch.dict(connections.settings["default"]["OPTIONS"], options="-c default_transaction_read_only=on"):
         response = client.get("/status?verbose")
     assert (response.status_code, response.json()["missing"]) == (200, ["database"])
-    assert response.json()["checks"]["database"].startswith("PostgreSQL takes no writes")
+    assert response.json()["checks"]["database"].startswith("PostgreSQL accepts no writes")
 
 
 @needs_database
@@ -73,7 +73,7 @@ def test_a_redis_at_its_memory_limit_is_named(client: Client, everything: None) 
         finally:
             redis.config_set("maxmemory", 0)
     assert (response.status_code, response.json()["missing"]) == (200, ["redis"])
-    assert response.json()["checks"]["redis"] == "Redis takes no writes: OutOfMemoryError."
+    assert response.json()["checks"]["redis"] == "Redis accepts no writes: OutOfMemoryError."
 
 
 @needs_database

@@ -11,11 +11,11 @@ from moon_vision_challenge.web.bodies import encoding_of
 from moon_vision_challenge.web.errors import UnsupportedEncodingError
 
 BODY_FILE = "moon_vision.body_file"
-"""Where the web server tells which file holds the body (http_server/request.py)."""
+"""The key in the environ under which the web server names the file that holds the body (http_server/request.py)."""
 
 
 class ArchiveParser(BaseParser):
-    """The body is the archive, and the other fields are in the query. Its bytes tell of which kind it is."""
+    """The body is the archive, and the other fields are in the query. Its first bytes show its format."""
 
     media_type = "application/octet-stream"
 

@@ -47,7 +47,7 @@ def shown(name: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """The name without a leading `./`. Raises EntryError for a name that could harm who uses it as a path."""
+    """The name without a leading `./`. Raises EntryError for a name that is unsafe as a path."""
     if len(name) > MAX_NAME_LENGTH:
         raise EntryError("name_too_long", f"The file's name has more than {MAX_NAME_LENGTH} characters.")
     parts = name.replace("\\", "/").split("/")
@@ -67,7 +67,7 @@ def check_size(size: int) -> None:
 
 
 def distinct(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Refuse the later ones of entries with equal names: it is unclear which one is meant."""
+    """Refuse all but the first of the entries with the same name: it is unclear which one is meant."""
     seen: set[int] = set()
     for entry in entries:
         digest = hash(entry.name)

@@ -33,7 +33,7 @@ class Source:
         return os.pread(self.descriptor, size, self.offset + position) if position >= 0 and size > 0 else b""
 
     def free(self, begin: int, size: int) -> None:
-        """Give the disk space of these bytes back, which then read as zeros, where the file system can."""
+        """Free the disk space of these bytes, which then read as zeros, if the file system supports it."""
         _libc.fallocate(
             self.descriptor,
             _PUNCH_HOLE_KEEP_SIZE,

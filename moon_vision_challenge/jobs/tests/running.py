@@ -46,7 +46,7 @@ class Jobs:
         while services.advance(job_id, lambda _: None):
             pass
 
-    def work_off(self, label: str = "tabby") -> int:
+    def drain(self, label: str = "tabby") -> int:
         """End all rows that wait, as a worker would. Returns how many."""
         count = 0
         for batch in claimed():

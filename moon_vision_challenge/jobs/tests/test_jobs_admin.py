@@ -54,7 +54,7 @@ def test_a_job_is_canceled_once(admin_client: Client, jobs: Jobs, job: Job, capl
 
 def test_a_job_that_has_ended_is_not_canceled(admin_client: Client, jobs: Jobs, job: Job) -> None:
     jobs.advance(job.pk)
-    jobs.work_off()
+    jobs.drain()
     assert "This job has ended" in act(admin_client, "cancel", job)
 
 

@@ -32,7 +32,7 @@ def test_an_archive_becomes_rows_and_bad_files_become_items_with_an_error(jobs: 
         (1, "unsupported_image_format"),
         (2, "unsafe_name"),
     ]
-    assert jobs.work_off() == 2
+    assert jobs.drain() == 2
     shown = jobs.get(job.pk)
     assert (shown["status"], shown["counts"]["done"]) == ("done", 2)
     assert shown["images_per_s"] > 0
@@ -163,7 +163,7 @@ def test_results_are_streamed_as_json_lines_and_csv(jobs: Jobs, jpeg: bytes, mon
     names = ["a.jpg", "=HYPERLINK(1).jpg", 'b"c,d.jpg', "@x", "-1", "+1"]
     job = created(jobs.post(zip_of({**dict.fromkeys(names, jpeg), "z": b"x"}), top_k=2))
     jobs.advance(job.pk)
-    jobs.work_off(label="=cmd")
+    jobs.drain(label="=cmd")
     lines = jobs.client.get(f"{URL}{job.pk}/results.jsonl")
     assert lines["Content-Type"] == "application/jsonl"
     found = [json.loads(line) for line in lines.getvalue().splitlines()]

@@ -59,7 +59,7 @@ def test_rows_of_a_canceled_job_that_a_worker_has_are_finished(jobs: Jobs, jpeg:
 def test_a_job_that_has_ended_cannot_be_canceled(jobs: Jobs, jpeg: bytes) -> None:
     job = created(jobs.post(zip_of({"a.jpg": jpeg})))
     jobs.advance(job.pk)
-    jobs.work_off()
+    jobs.drain()
     response = jobs.client.post(f"{URL}{job.pk}/cancel/")
     assert (response.status_code, response.json()["code"]) == (409, "not_running")
 
@@ -71,7 +71,7 @@ def test_a_deleted_job_leaves_nothing(jobs: Jobs, jpeg: bytes, is_unpacked: bool
     single = jobs.client.post("/api/v1/inferences/", {"model_type": MODEL, "image": io.BytesIO(jpeg)}).json()["id"]
     if is_unpacked:
         jobs.advance(job.pk)
-        jobs.work_off()
+        jobs.drain()
         assert WebhookDelivery.objects.get().event == "job.done"
     response = jobs.client.delete(f"{URL}{job.pk}/")
     assert (response.status_code, response.json()["status"]) == (202, "deleting")
@@ -88,7 +88,7 @@ def test_deleting_an_inference_keeps_the_webhooks_of_the_job_with_the_same_numbe
     settings.WEBHOOK_SECRET = SECRET
     job = created(jobs.post(zip_of({"a.jpg": jpeg}), webhook_url="https://example.com/hook"))
     jobs.advance(job.pk)
-    jobs.work_off()
+    jobs.drain()
     Inference.objects.filter(job_id=job.pk).update(id=job.pk)
     assert jobs.client.delete(f"/api/v1/inferences/{job.pk}/").status_code == 204
     assert WebhookDelivery.objects.count() == 1
@@ -100,7 +100,7 @@ def test_one_webhook_tells_the_end(jobs: Jobs, jpeg: bytes, settings: Settings) 
     job = created(jobs.post(archive, webhook_url="https://example.com/hook"))
     jobs.advance(job.pk)
     assert WebhookDelivery.objects.count() == 0
-    jobs.work_off()
+    jobs.drain()
     services.find_work()
     delivery = WebhookDelivery.objects.get()
     body = json.loads(delivery.body)
@@ -125,7 +125,7 @@ def test_a_job_whose_upload_is_lost_fails(jobs: Jobs, jpeg: bytes) -> None:
 def test_an_old_job_is_deleted_with_its_rows(jobs: Jobs, jpeg: bytes) -> None:
     job = created(jobs.post(zip_of({"a.jpg": jpeg})))
     jobs.advance(job.pk)
-    jobs.work_off()
+    jobs.drain()
     from datetime import timedelta
 
     from django.utils import timezone

@@ -171,7 +171,7 @@ def test_a_job_whose_images_cannot_be_stored_continues_without_losing_or_doublin
     for row in Inference.objects.all():
         with row.image.open() as file:
             assert file.read() == SMALL
-    assert jobs.work_off() == len(FILES)
+    assert jobs.drain() == len(FILES)
     assert jobs.get(job.pk)["status"] == "done"
     services.delete_job(job_id=job.pk, actor="test")
     jobs.advance(job.pk)

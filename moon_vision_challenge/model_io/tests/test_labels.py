@@ -145,7 +145,7 @@ def test_a_label_in_a_table_may_have_a_comma(tmp_path: Path) -> None:
         ("data.yaml", b"names:\n  0: cat\n  1: dog\n", "save the labels as text, one per line, or as a JSON list"),
         ("data.txt", b"names:\n- cat\n- dog\n", "files of this form are not read"),
         ("map.pbtxt", b"item {\n  id: 1\n  name: 'cat'\n}\n", "files of this form are not read"),
-        ("labels.csv", b"1,2,3\n4,5,6\n", "which column holds the labels is not clear"),
+        ("labels.csv", b"1,2,3\n4,5,6\n", "it is not clear which column holds the labels"),
         ("labels.csv", b"id,label\n0,cat\n1\n", "a row has fewer columns than the header"),
         ("labels.csv", b"", "line 1 holds no label"),
         ("labels.txt", "cat\ndog".encode("utf-16-le"), "it has a NUL character"),

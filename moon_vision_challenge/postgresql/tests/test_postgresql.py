@@ -118,7 +118,7 @@ def test_the_next_query_is_refused_at_once_until_the_server_answers(patient: Dat
     ask(patient)
     with patch.object(DatabaseWrapper, "get_new_connection", side_effect=AssertionError("it connects")):
         error, _ = ask(patient)
-    assert str(error) == "PostgreSQL hangs, so it is not asked"
+    assert str(error) == "PostgreSQL hangs, so the query is not sent"
     proxy.set(Manner.SOUND)
     wait_for(lambda: ask(patient)[0] == (1,), "the next answer", SOON_S)
 

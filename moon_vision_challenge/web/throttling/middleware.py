@@ -1,4 +1,4 @@
-"""Refuses requests above a limit, and tells every client of the API what is left."""
+"""Refuses requests above a limit, and tells every client of the API what it has left."""
 
 from collections.abc import Callable
 from typing import Any

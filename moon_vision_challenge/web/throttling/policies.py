@@ -38,7 +38,7 @@ def buckets_of(
 
 
 def fetch_buckets(caller: Caller, address: str, *, cost: int = 1) -> list[Bucket]:
-    """What a fetch for `image_url` takes, beside the request that wants it."""
+    """What a fetch for `image_url` takes, in addition to what its request takes."""
     whose, subject = ("address", address) if caller.is_anonymous else ("owner", f"{caller.owner_id}")
     return _buckets(f"fetch-{whose}", subject, settings.API_FETCH_RATE, cost)
 

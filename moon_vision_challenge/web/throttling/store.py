@@ -25,7 +25,7 @@ _SCRIPT = Path(__file__).with_name("buckets.lua").read_bytes()
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()
 _TIMEOUT_S = 0.5
 _LEASE_S = 300
-"""When the place of a request whose process died is free. Longer than any request."""
+"""When the place of a request whose process died becomes free. Longer than any request."""
 _PREFIX = "moon_vision:limit:"
 
 
@@ -220,4 +220,4 @@ def _probe() -> None:
 
 
 _redis_breaker = CircuitBreaker(open_s=5, probe=_probe)
-"""Keeps requests from waiting for Redis' timeout one after the other."""
+"""Spares requests the timeout of a Redis that is known not to answer."""

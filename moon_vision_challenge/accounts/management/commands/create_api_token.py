@@ -1,4 +1,4 @@
-"""Makes an API token and prints it alone on standard output: TOKEN=$(python manage.py create_api_token ci)"""
+"""Creates an API token and prints only the token to standard output: TOKEN=$(python manage.py create_api_token ci)"""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -19,13 +19,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="what the token is for; unique among the valid tokens of its owner")
-        parser.add_argument("--owner", help="whose it is, made if it does not exist; by default, NAME")
+        parser.add_argument("--owner", help="the owner, created if it does not exist; by default, NAME")
         parser.add_argument(
             "--scopes",
             default=",".join(tokens.DEFAULT_SCOPES),
             help=f"separated by commas: {', '.join(Scope)}; by default, %(default)s",
         )
-        parser.add_argument("--expires", type=duration, help="when it ends, such as 90d or 12h; by default, never")
+        parser.add_argument("--expires", type=duration, help="when it expires, such as 90d or 12h; by default, never")
         parser.add_argument("--rate", default="", help="such as 5/s or 5/s,1000/d; by default, that of API_TOKEN_RATE")
 
     def handle(self, *, name: str, owner: str | None, scopes: str, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Gives an owner a new webhook secret and prints it alone. Until --overlap ends, webhooks carry both signatures."""
+"""Gives an owner a new webhook secret and prints it, alone. Until --overlap ends, webhooks carry both signatures."""
 
 from argparse import ArgumentParser
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Classifies what waits in the queue, by the database alone."""
+"""Classifies the images in the queue without Redis."""
 
 import os
 from argparse import ArgumentParser
@@ -10,12 +10,14 @@ from moon_vision_challenge.classification.queue.database_only import DatabaseOnl
 
 
 class Command(BaseCommand):
-    help = "Works off the queues by the database alone, until Redis takes messages. A worker starts it by itself."
+    help = "Processes the queues from the database alone until Redis accepts messages. Workers start it themselves."
     requires_system_checks = ()  # its worker has run them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("queues", nargs="+", help="the queues to work off")
-        parser.add_argument("--parent", type=int, default=os.getppid(), help="end when this parent process has ended")
+        parser.add_argument("queues", nargs="+", help="the queues to process")
+        parser.add_argument(
+            "--parent", type=int, default=os.getppid(), help="the parent process, with which this one ends"
+        )
 
     def handle(self, *, queues: list[str], parent: int, **_: Any) -> None:
         DatabaseOnlyWorker(queues, parent=parent).run()
