@@ -51,12 +51,12 @@ def load(*, threads: int) -> Service:
     """Import the application, and with it the settings."""
     # With autoreload, only the processes that serve import the code.
     from django.conf import settings
-    from django.core.files.storage import default_storage
     from django.db import connections
     from django.http import HttpRequest
     from django.urls import resolve
 
     from config.wsgi import application
+    from moon_vision_challenge.classification.media_store import media_store
     from moon_vision_challenge.health.views import livez
     from moon_vision_challenge.jobs.uploads import spool_folder
     from moon_vision_challenge.observability import tracing
@@ -64,8 +64,7 @@ def load(*, threads: int) -> Service:
     logging.captureWarnings(capture=True)
     # Imports all views before the processes fork. Otherwise, the first request of each takes half a second of CPU time.
     resolve("/livez")
-    if settings.MEDIA_BACKEND == "s3":
-        default_storage.bucket  # type: ignore[attr-defined]  # noqa: B018  # made once, before the processes fork
+    media_store.prepare()
     probe = HttpRequest()
     probe.method = "GET"
     limits = Limits(

@@ -16,6 +16,7 @@ from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
 
+from moon_vision_challenge.accounts.apps import create_anonymous_owner
 from moon_vision_challenge.classification.serving import metadata, open_inference
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
 from moon_vision_challenge.classification.tests.pictures import photo
@@ -38,6 +39,7 @@ def _quick_teardown() -> Iterator[None]:
         tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False)) - kept
         with connection.cursor() as cursor:
             cursor.execute(";".join(f'DELETE FROM "{table}"' for table in sorted(tables)))  # noqa: S608 - our own names
+        create_anonymous_owner(connection.alias)
 
     with patch.object(TransactionTestCase, "_fixture_teardown", empty_the_tables):
         yield
@@ -45,14 +47,9 @@ def _quick_teardown() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _patient_probe() -> Iterator[None]:
-    """On a loaded machine, or while a database is dropped, PostgreSQL does not answer a probe within a second."""
+    """On a loaded machine, PostgreSQL does not answer a probe within a second."""
     with patch.object(hang, "_PROBE_TIMEOUT_S", 60):
         yield
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings: None, _patient_probe: None) -> None:
-    """Keep the probe patient until pytest-django has dropped the database."""
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ MEDIA_URL_VALID_S = env.int("MEDIA_URL_VALID_S", default=3600)
 # Images are stored without EXIF, XMP and the like. TIFF, AVIF and HEIC are then refused.
 STRIP_IMAGE_METADATA = env.bool("STRIP_IMAGE_METADATA", default=False)
 STORAGES: dict[str, dict[str, Any]] = {
-    "default": {"BACKEND": "moon_vision_challenge.classification.folder_storage.MediaFolderStorage"},
+    "default": {"BACKEND": "moon_vision_challenge.classification.media_store.folder.FolderStore"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 if MEDIA_BACKEND == "s3":
@@ -34,7 +34,7 @@ if MEDIA_BACKEND == "s3":
     # https://django-storages.readthedocs.io/en/latest/backends/amazon-S3.html
     # boto3 finds the keys: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the machine's role.
     STORAGES["default"] = {
-        "BACKEND": "moon_vision_challenge.classification.storage.S3MediaStorage",
+        "BACKEND": "moon_vision_challenge.classification.media_store.s3.S3Store",
         "OPTIONS": {
             "bucket_name": env.str("DJANGO_MEDIA_S3_BUCKET"),
             "location": env.str("DJANGO_MEDIA_S3_PREFIX", default="media"),  # nothing outside it is served

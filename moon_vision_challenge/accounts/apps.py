@@ -10,10 +10,10 @@ class AccountsConfig(AppConfig):
     name = "moon_vision_challenge.accounts"
 
     def ready(self) -> None:
-        post_migrate.connect(_create_anonymous_owner, sender=self)
+        post_migrate.connect(create_anonymous_owner, sender=self)
 
 
-def _create_anonymous_owner(using: str, apps: Apps = installed, **_: object) -> None:
+def create_anonymous_owner(using: str, apps: Apps = installed, **_: object) -> None:
     """Not a migration: a test that empties the database needs the row again."""
     try:
         owner = apps.get_model("accounts", "Owner")

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from moon_vision_challenge.accounts.models import OWNER_OPTIONS, Owner
-from moon_vision_challenge.classification import media_urls
+from moon_vision_challenge.classification.media_store import signed_urls
 
 
 def image_path(_: "Inference", filename: str) -> str:
@@ -24,7 +24,7 @@ class UploadedImage(FieldFile):
     @property
     def url(self) -> str:
         self._require_file()  # type: ignore[attr-defined]
-        return media_urls.sign(str(self.name), self.instance.created_at)
+        return signed_urls.sign(str(self.name), self.instance.created_at)
 
 
 class UploadedImageField(models.FileField):

@@ -12,11 +12,11 @@ from itertools import islice
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.utils import timezone
 
 from moon_vision_challenge.classification import events, thumbnails
+from moon_vision_challenge.classification.media_store import media_store
 from moon_vision_challenge.classification.models import FINAL_STATUSES, Inference
 from moon_vision_challenge.classification.queue import retention
 
@@ -103,7 +103,7 @@ def reconcile_day(day: str, findings: Findings, *, grace: timedelta, apply: bool
     for names in _pages("lost_row", "file"):
         findings.files_without_row += len(names)
         if apply and not settings.MEDIA_S3_LIFECYCLE:
-            default_storage.delete_many(names)  # type: ignore[attr-defined]  # ours have it
+            media_store.delete_many(names)
 
 
 def _compare(day: str, findings: Findings, grace: timedelta) -> None:
@@ -112,7 +112,7 @@ def _compare(day: str, findings: Findings, grace: timedelta) -> None:
     parameters: dict[str, Any] = {"day": begin, "files": f"{folder}/%", "grace": grace}
     with connection.cursor() as cursor:
         cursor.execute(_TABLES)
-        files = iter(default_storage.files(folder))  # type: ignore[attr-defined]  # ours have it
+        files = iter(media_store.files(folder))
         while page := list(islice(files, BATCH)):
             cursor.execute(_ADD_FILES, [[name for name, _ in page], [changed < settled for _, changed in page]])
             findings.files += len(page)
@@ -146,7 +146,7 @@ def _count_rows(ids: Sequence[int], findings: Findings) -> None:
 def _end_rows(ids: Sequence[int]) -> None:
     """Ask the store for each file once more: an operator may be bringing files back."""
     names = Inference.objects.filter(pk__in=ids).values_list("pk", "image")
-    lost = [inference_id for inference_id, name in names if name and not default_storage.exists(name)]
+    lost = [inference_id for inference_id, name in names if name and not media_store.exists(name)]
     with transaction.atomic():
         failed = list(Inference.objects.raw(_FAIL, {"error": json.dumps(IMAGE_LOST), "ids": lost}))
         Inference.objects.filter(pk__in=lost, status__in=FINAL_STATUSES).update(image="")

@@ -16,8 +16,8 @@ from kombu.exceptions import OperationalError as QueueError
 from redis.exceptions import RedisError
 
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
-from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.dispatchers import dispatcher
+from moon_vision_challenge.classification.media_store import stored_bytes
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import broker, retention, sweep, worker
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 
 import psycopg2
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from redis.exceptions import RedisError
 
-from moon_vision_challenge.classification import catalogue, stored_bytes
+from moon_vision_challenge.classification import catalogue
 from moon_vision_challenge.classification.catalogue import CatalogueEntry, ModelState
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+from moon_vision_challenge.classification.media_store import media_store, stored_bytes
 from moon_vision_challenge.classification.queue.routing import inference_queues
 from moon_vision_challenge.health import sightings
 from moon_vision_challenge.postgresql.probe import probe, probe_disk
@@ -124,7 +124,7 @@ def model_name(model: CatalogueEntry) -> str:
 
 def check_media() -> Findings:
     try:
-        free_bytes: int | None = default_storage.check()  # type: ignore[attr-defined]  # our storages have it
+        free_bytes: int | None = media_store.check()
     except StorageUnavailableError as error:
         return Findings({"media": f"{error.detail}"})
     stored = _stored_bytes() if settings.MEDIA_MAX_BYTES else None

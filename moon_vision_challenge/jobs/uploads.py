@@ -12,11 +12,9 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from django.conf import settings
-from django.core.files.base import File
-from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from moon_vision_challenge.classification import stored_bytes
+from moon_vision_challenge.classification.media_store import media_store
 from moon_vision_challenge.jobs import archives
 from moon_vision_challenge.jobs.archives import form
 from moon_vision_challenge.jobs.archives.entries import Entry, distinct, measure
@@ -79,19 +77,13 @@ class Upload:
     def keep(self) -> str:
         """Move it to the media store. Returns its name there. Raises StorageUnavailableError."""
         name = f"{FOLDER}/{timezone.now():%Y-%m-%d}-{uuid.uuid4().hex}"
-        if settings.MEDIA_BACKEND == "s3":
-            self._file.seek(0)
-            return default_storage.save(name, File(self._file))
-        default_storage.check()  # type: ignore[attr-defined]  # ours has it
-        stored_bytes.reserve(self.size)
-        self._path.chmod(settings.FILE_UPLOAD_PERMISSIONS)  # the worker may be another user
-        self._path.rename(default_storage.path(name))
+        media_store.keep(self._path, name)
         return name
 
 
 def spool_folder() -> str:
     """Where uploads arrive: on the disk where they stay."""
-    return tempfile.gettempdir() if settings.MEDIA_BACKEND == "s3" else str(Path(settings.MEDIA_ROOT) / FOLDER)
+    return str(media_store.spool_folder(FOLDER))
 
 
 def payload_sha256(contents: Contents, options: str) -> str:
@@ -111,13 +103,8 @@ def payload_sha256(contents: Contents, options: str) -> str:
 @contextmanager
 def opened(job: Job) -> Iterator[Source]:
     """Raises FileNotFoundError, StorageUnavailableError."""
-    if settings.MEDIA_BACKEND == "s3":
-        with default_storage.open(job.upload) as file:
-            yield _source(job, file.fileno())
-        return
-    path = default_storage.path(job.upload)
-    with Path(path).open("r+b" if os.access(path, os.W_OK) else "rb") as file:
-        yield _source(job, file.fileno())
+    with media_store.as_local_file(job.upload) as file:
+        yield Source(file.fileno(), job.upload_offset, job.upload_bytes, job.boundary)
 
 
 def entries(job: Job, source: Source) -> Iterator[Entry]:
@@ -129,20 +116,16 @@ def entries(job: Job, source: Source) -> Iterator[Entry]:
 def delete(job: Job) -> None:
     """Raises StorageUnavailableError."""
     if job.upload:
-        default_storage.delete(job.upload)
+        media_store.delete(job.upload)
 
 
 def delete_abandoned(*, older_than_s: float) -> int:
     """Delete what killed processes have left behind, and what no job needs. Returns the number of files."""
     end = timezone.now() - timedelta(seconds=older_than_s)
-    old = {name for name, changed in default_storage.files(FOLDER) if changed < end}  # type: ignore[attr-defined]
+    old = {name for name, changed in media_store.files(FOLDER) if changed < end}
     abandoned = old.difference(Job.objects.exclude(upload="").values_list("upload", flat=True))
-    default_storage.delete_many(abandoned)  # type: ignore[attr-defined]  # ours have both
+    media_store.delete_many(abandoned)
     return len(abandoned)
-
-
-def _source(job: Job, descriptor: int) -> Source:
-    return Source(descriptor, job.upload_offset, job.upload_bytes, job.boundary)
 
 
 def _copy(body: IO[bytes]) -> str:

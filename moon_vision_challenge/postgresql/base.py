@@ -1,13 +1,14 @@
 """Django's PostgreSQL backend, without waiting for a server that hangs. Use it as ENGINE in DATABASES.
 
-Migrations run without time limits.
+Migrations run without time limits, and so do the statements that create and drop a test's database.
 """
 
 import time
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import OperationalError
+from django.db import DEFAULT_DB_ALIAS, OperationalError
+from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
@@ -37,7 +38,10 @@ class ErrorTranslator(DatabaseErrorWrapper):
 class DatabaseWrapper(base.DatabaseWrapper):
     """Raises OperationalError at once while the server is known to hang."""
 
-    _is_bounded = True
+    def __init__(self, settings_dict: dict[str, Any], alias: str = DEFAULT_DB_ALIAS) -> None:
+        super().__init__(settings_dict, alias)
+        # To create or drop a database takes long, and new connections to it wait meanwhile.
+        self._is_bounded = alias != NO_DB_ALIAS
 
     @cached_property
     def wrap_database_errors(self) -> ErrorTranslator:

@@ -15,8 +15,8 @@ from pytest_django import Settings
 from chaos.corpus import case
 from moon_vision_challenge.classification import services, thumbnails
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
-from moon_vision_challenge.classification.folder_storage import MediaFolderStorage
 from moon_vision_challenge.classification.images.encoded import EncodedImage
+from moon_vision_challenge.classification.media_store.folder import FolderStore
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import pictures
 
@@ -102,7 +102,7 @@ def test_a_row_without_a_file_has_no_preview(admin_client: Client, jpeg: bytes) 
 
 def test_while_the_store_is_away_it_is_503_and_later_200(admin_client: Client, jpeg: bytes) -> None:
     row = store(jpeg)
-    with patch.object(MediaFolderStorage, "_open", side_effect=StorageUnavailableError("away")):
+    with patch.object(FolderStore, "_open", side_effect=StorageUnavailableError("away")):
         assert admin_client.get(address(row)).status_code == 503
     assert admin_client.get(address(row)).status_code == 200
 

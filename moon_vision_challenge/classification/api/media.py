@@ -3,14 +3,13 @@
 import re
 
 from django.conf import settings
-from django.core.files.storage import storages
 from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views.static import serve
 
 from moon_vision_challenge.accounts.access import PUBLIC, access
-from moon_vision_challenge.classification import media_urls
 from moon_vision_challenge.classification.images import formats
+from moon_vision_challenge.classification.media_store import media_store, signed_urls
 from moon_vision_challenge.web.errors import error_body
 from moon_vision_challenge.web.read_only import read_only
 
@@ -30,37 +29,31 @@ def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
     if not _STORED.fullmatch(path):
         return _refuse(404, "This address does not exist.", "not_found")
     try:
-        valid_s = media_urls.check(path, request.GET.get("expires", ""), request.GET.get("signature", ""))
-    except media_urls.AddressExpiredError:
+        valid_s = signed_urls.check(path, request.GET.get("expires", ""), request.GET.get("signature", ""))
+    except signed_urls.AddressExpiredError:
         detail = "This address has expired. Get the inference again: its `image` is a new address."
         return _refuse(403, detail, "media_url_expired")
-    except media_urls.BadSignature:
+    except signed_urls.BadSignature:
         detail = "This address is incomplete or has been changed. Copy all of `image` from the inference."
         return _refuse(404, detail, "not_found")
-    return _redirect(path, valid_s) if settings.MEDIA_BACKEND == "s3" else _serve(request, path, valid_s)
-
-
-def _serve(request: HttpRequest, path: str, valid_s: int) -> HttpResponseBase:
-    response = serve(request, path, document_root=settings.MEDIA_ROOT)
-    for name, value in _HEADERS.items():
-        response[name] = value
+    media_type, disposition = formats.media_type_of(path), f'inline; filename="{path.rpartition("/")[2]}"'
+    direct = media_store.direct_url(path, valid_s=valid_s, media_type=media_type, disposition=disposition)
+    if direct is not None:
+        url, valid_s = direct
+        return HttpResponseRedirect(url, headers={"Cache-Control": f"private, max-age={valid_s}"})
+    response = _serve(request, path)
     response["Cache-Control"] = f"private, max-age={valid_s}"
     if response.status_code == 200:
-        response["Content-Type"] = formats.media_type_of(path)
-        response["Content-Disposition"] = _disposition(path)
+        response["Content-Type"] = media_type
+        response["Content-Disposition"] = disposition
     return response
 
 
-def _redirect(path: str, valid_s: int) -> HttpResponseBase:
-    valid_s = min(valid_s, storages["default"].querystring_expire)  # type: ignore[attr-defined]
-    url = storages["default"].presigned_url(  # type: ignore[attr-defined]
-        path, valid_s=valid_s, media_type=formats.media_type_of(path), disposition=_disposition(path)
-    )
-    return HttpResponseRedirect(url, headers={"Cache-Control": f"private, max-age={valid_s}"})
-
-
-def _disposition(path: str) -> str:
-    return f'inline; filename="{path.rpartition("/")[2]}"'
+def _serve(request: HttpRequest, path: str) -> HttpResponseBase:
+    response = serve(request, path, document_root=settings.MEDIA_ROOT)
+    for name, value in _HEADERS.items():
+        response[name] = value
+    return response
 
 
 def _refuse(status: int, detail: str, code: str) -> JsonResponse:

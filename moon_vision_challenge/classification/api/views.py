@@ -17,7 +17,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from moon_vision_challenge.accounts.caller import Scope, caller_of
-from moon_vision_challenge.classification import journal, media_urls, reuse, services, tasks
+from moon_vision_challenge.classification import journal, reuse, services, tasks
 from moon_vision_challenge.classification.api import examples, headers, schema
 from moon_vision_challenge.classification.api.query import (
     ClassificationQuerySerializer,
@@ -30,6 +30,7 @@ from moon_vision_challenge.classification.api.serializers import (
     LabelSerializer,
     image_source,
 )
+from moon_vision_challenge.classification.media_store import signed_urls
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.web.image_body import BinaryBodyParser, ImageBodyParser, read_fields
 from moon_vision_challenge.web.light_view import LightView
@@ -230,7 +231,7 @@ class InferenceV1ViewSet(LightView, GenericViewSet[Inference]):
             response["Preference-Applied"] = f"wait={wait_s}"
         if inference.finished_at:
             # The address of the image changes with its window.
-            version = f"{inference.finished_at.timestamp():.6f}-{media_urls.window_of(inference.created_at)}"
+            version = f"{inference.finished_at.timestamp():.6f}-{signed_urls.window_of(inference.created_at)}"
             response["ETag"] = f'"{inference.pk}-{version}"'
         else:
             response["Retry-After"] = "1"

@@ -11,11 +11,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
-from django.core.files.storage import default_storage
 from django.db import connection
 from django.utils import timezone
 
 from moon_vision_challenge.classification import thumbnails
+from moon_vision_challenge.classification.media_store import media_store
 from moon_vision_challenge.classification.models import Inference
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def delete_old_inferences(*, limit: int | None = None) -> int:
 def delete_what_is_left_of(deleted: Sequence[tuple[int, str]]) -> None:
     """Delete the previews and files of rows that are gone: their ids, and the names of their files."""
     thumbnails.forget([inference_id for inference_id, _ in deleted])
-    default_storage.delete_many([name for _, name in deleted if name])  # type: ignore[attr-defined]  # ours have it
+    media_store.delete_many([name for _, name in deleted if name])
 
 
 def delete_orphaned_files(end: float | None = None) -> int:
@@ -112,7 +112,7 @@ def delete_orphaned_files(end: float | None = None) -> int:
 def _likely_orphans(day: str) -> Sequence[str]:
     """The files in a day's folder that none of the rows that were created around that day references."""
     folder = f"{_ROOT}/{day}"
-    names = {f"{folder}/{name}" for name in default_storage.listdir(folder)[1]}
+    names = {f"{folder}/{name}" for name in media_store.listdir(folder)[1]}
     begin = datetime.strptime(day, "%Y/%m/%d").replace(tzinfo=UTC)
     rows = Inference.objects.filter(created_at__gte=begin - _DAY, created_at__lt=begin + 2 * _DAY)
     return sorted(names.difference(rows.values_list("image", flat=True).iterator(chunk_size=10_000)))
@@ -122,13 +122,13 @@ def _delete_orphans(names: Sequence[str]) -> int:
     """Delete the files that no row at all references. Without an index on their names, this reads the whole table."""
     referenced = set(Inference.objects.filter(image__in=names).values_list("image", flat=True))
     orphans = [name for name in names if name not in referenced]
-    default_storage.delete_many(orphans)  # type: ignore[attr-defined]  # ours have it
+    media_store.delete_many(orphans)
     return len(orphans)
 
 
 def stored_days(prefix: str = "", depth: int = 3) -> Iterator[str]:
     """The folders of images, such as 2026/01/31. Raises StorageUnavailableError."""
-    for folder in default_storage.listdir(f"{_ROOT}/{prefix}")[0]:
+    for folder in media_store.listdir(f"{_ROOT}/{prefix}")[0]:
         if depth > 1:
             yield from stored_days(f"{prefix}{folder}/", depth - 1)
         else:

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from moon_vision_challenge.classification import services
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
-from moon_vision_challenge.classification.folder_storage import MediaFolderStorage
+from moon_vision_challenge.classification.media_store.folder import FolderStore
 from moon_vision_challenge.classification.models import IdempotencyKey, Inference
 from moon_vision_challenge.classification.queue import batch, worker
 from moon_vision_challenge.classification.tests import fake_model_server as fake
@@ -89,7 +89,7 @@ def test_a_file_that_is_gone_already_is_no_error(client: APIClient, created: Inf
 
 
 def test_while_the_store_is_away_it_is_503_and_nothing_is_deleted(client: APIClient, created: Inference) -> None:
-    with patch.object(MediaFolderStorage, "delete", side_effect=StorageUnavailableError("away")):
+    with patch.object(FolderStore, "delete", side_effect=StorageUnavailableError("away")):
         response = delete(client, created)
     assert (response.status_code, response.json()["code"]) == (503, "storage_unavailable")
     assert everything() == (1, 1, 1, 1)
@@ -179,7 +179,7 @@ def test_the_admin_deletes_everything_too(admin_client: Client, created: Inferen
 
 @pytest.mark.parametrize("as_action", [False, True])
 def test_the_admin_says_what_it_cannot_delete(admin_client: Client, created: Inference, *, as_action: bool) -> None:
-    with patch.object(MediaFolderStorage, "delete", side_effect=StorageUnavailableError("away")):
+    with patch.object(FolderStore, "delete", side_effect=StorageUnavailableError("away")):
         response = delete_in_admin(admin_client, created, as_action=as_action)
     assert "The image store is not available." in response.content.decode()
     assert everything() == (1, 1, 1, 1)

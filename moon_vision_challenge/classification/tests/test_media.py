@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import media_urls
+from moon_vision_challenge.classification.media_store import signed_urls
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.posting import V1
@@ -34,7 +34,7 @@ def created(client: APIClient, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, clo
     """A row. The clock stands at its creation."""
     response = client.post(V1, {"model_type": "resnet", "image": pictures.upload(jpeg)})
     clock.now = Inference.objects.get().created_at.timestamp()
-    monkeypatch.setattr(media_urls, "clock", clock)
+    monkeypatch.setattr(signed_urls, "clock", clock)
     body: dict[str, Any] = response.json()
     return body
 
@@ -144,7 +144,7 @@ def test_a_new_key_accepts_the_addresses_of_the_old_one(
 def test_a_signature_of_something_else_is_not_one_of_an_image(
     client: APIClient, created: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media_urls, "_SALT", "another purpose")
+    monkeypatch.setattr(signed_urls, "_SALT", "another purpose")
     forged = image_of(client, created)
     monkeypatch.undo()
     assert client.get(forged).status_code == 404

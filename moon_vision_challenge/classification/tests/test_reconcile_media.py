@@ -50,7 +50,7 @@ def _any_store(request: pytest.FixtureRequest, settings: Settings) -> None:
         "secret_key": SECRET_KEY,
         "client_config": CLIENT_CONFIG,
     }
-    backend = "moon_vision_challenge.classification.storage.S3MediaStorage"
+    backend = "moon_vision_challenge.classification.media_store.s3.S3Store"
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend, "OPTIONS": options}}
     settings.MEDIA_BACKEND = "s3"
 

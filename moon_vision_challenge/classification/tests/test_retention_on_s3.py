@@ -48,7 +48,7 @@ def _on_s3(s3_server: str, settings: Settings, request: pytest.FixtureRequest) -
         "secret_key": SECRET_KEY,
         "client_config": CLIENT_CONFIG,
     }
-    backend = "moon_vision_challenge.classification.storage.S3MediaStorage"
+    backend = "moon_vision_challenge.classification.media_store.s3.S3Store"
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend, "OPTIONS": options}}
     settings.MEDIA_BACKEND = "s3"
 

@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError as QueueError
 
 from moon_vision_challenge.classification import tasks, thumbnails
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
-from moon_vision_challenge.classification.folder_storage import MediaFolderStorage
+from moon_vision_challenge.classification.media_store.folder import FolderStore
 from moon_vision_challenge.classification.models import IdempotencyKey, Inference
 from moon_vision_challenge.classification.queue import gauges, retention
 from moon_vision_challenge.classification.tests.racing import race
@@ -144,7 +144,7 @@ def test_a_store_that_is_away_costs_at_most_one_batch(monkeypatch: pytest.Monkey
     monkeypatch.setattr(retention, "BATCH", 10)
     make_old(25)
     with monkeypatch.context() as away:
-        away.setattr(MediaFolderStorage, "delete", Mock(side_effect=StorageUnavailableError("away")))
+        away.setattr(FolderStore, "delete", Mock(side_effect=StorageUnavailableError("away")))
         with pytest.raises(StorageUnavailableError):
             retention.delete_for_a_turn()
     assert everything() == (15, 15, 25)

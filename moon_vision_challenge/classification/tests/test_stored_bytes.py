@@ -12,8 +12,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from moon_vision_challenge.classification import stored_bytes, tasks
+from moon_vision_challenge.classification import tasks
 from moon_vision_challenge.classification.exceptions import StorageFullError
+from moon_vision_challenge.classification.media_store import stored_bytes
 from moon_vision_challenge.classification.models import Inference
 
 MAX = 1000

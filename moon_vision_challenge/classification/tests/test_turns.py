@@ -153,6 +153,11 @@ def explain(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     return nodes(found[0]["Plan"])
 
 
+def finds_by_key(node: dict[str, Any]) -> bool:
+    """The rows that are claimed, by their ids. The planner chooses a bitmap if the table has many dead rows."""
+    return node["Node Type"] == "Bitmap Heap Scan" and node["Plans"][0].get("Index Name", "").endswith("_pkey")
+
+
 @pytest.mark.parametrize("statement", ["claim", "find", "next turn"])
 def test_a_statement_reads_a_short_range_of_one_index(statement: str) -> None:
     for owner_id in range(1, 11):
@@ -169,6 +174,6 @@ def test_a_statement_reads_a_short_range_of_one_index(statement: str) -> None:
         for node in found
         if node.get("Relation Name") == "classification_inference" and "Scan" in node["Node Type"]
     ]
-    assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan"}
+    assert {node["Node Type"] for node in scans if not finds_by_key(node)} <= {"Index Scan", "Index Only Scan"}
     assert [node for node in found if "Sort" in node["Node Type"]] == []
     assert max(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in scans) <= 8

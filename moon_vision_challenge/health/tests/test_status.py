@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
-from moon_vision_challenge.classification import stored_bytes
+from moon_vision_challenge.classification.media_store import stored_bytes
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.conftest import StartFake
 from moon_vision_challenge.health import sightings, views

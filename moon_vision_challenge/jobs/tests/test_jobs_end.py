@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from pytest_django import Settings
 
-from moon_vision_challenge.classification.folder_storage import MediaFolderStorage
+from moon_vision_challenge.classification.media_store.folder import FolderStore
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.jobs import services, unpacking
 from moon_vision_challenge.jobs.models import Job
@@ -200,7 +200,7 @@ def test_a_slow_store_ends_the_turn_within_a_chunk(jobs: Jobs, jpeg: bytes, monk
 
     job = created(jobs.post(zip_of({f"{number}.jpg": jpeg for number in range(50)})))
     monkeypatch.setattr(unpacking, "clock", lambda: now)
-    monkeypatch.setattr(MediaFolderStorage, "_save", save)
+    monkeypatch.setattr(FolderStore, "_save", save)
     assert services.advance(job.pk, lambda _: None)
     assert Inference.objects.count() == unpacking.TURN_S
     assert services.advance(job.pk, lambda _: None)

@@ -78,7 +78,7 @@ def s3(s3_server: S3Server, settings: Settings) -> Iterator[FaultyS3]:
             "client_config": config,
             "deadline_s": 120,
         }
-        backend = "moon_vision_challenge.classification.storage.S3MediaStorage"
+        backend = "moon_vision_challenge.classification.media_store.s3.S3Store"
         settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend, "OPTIONS": options}}
         settings.MEDIA_BACKEND = "s3"
         yield front

@@ -99,6 +99,13 @@ def test_the_server_gets_the_time_limits(database: DatabaseWrapper) -> None:
         assert [ask(database, f"SHOW {name}")[0][0] for name in names[:3]] == ["2s", "1s", "1min"]
 
 
+def test_the_statement_that_drops_a_database_has_no_time_limit(database: DatabaseWrapper) -> None:
+    with busy_server(), database._nodb_cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("0",)
+        assert cursor.connection.answer_timeout_s is None
+
+
 def test_a_server_that_hangs_is_suspected_after_a_second_and_given_up_after_another() -> None:
     assert (hang.SUSPICIOUS_S, PROBE_TIMEOUT_S) == (1, 1)
 

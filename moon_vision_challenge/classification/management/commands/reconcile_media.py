@@ -7,13 +7,13 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.core.management.base import BaseCommand, CommandError
 
 from moon_vision_challenge.accounts import audit
 from moon_vision_challenge.accounts.command_line import actor, duration
 from moon_vision_challenge.classification import reconciliation
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+from moon_vision_challenge.classification.media_store import media_store
 
 
 class Command(BaseCommand):
@@ -32,7 +32,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         findings = reconciliation.Findings()
         try:
-            default_storage.check()  # type: ignore[attr-defined]  # ours have it
+            media_store.check()
             days = list(reconciliation.days())
             if options["apply"]:
                 _refuse_an_empty_store(days)
@@ -60,6 +60,6 @@ def _deleted(options: dict[str, Any]) -> str:
 
 def _refuse_an_empty_store(days: list[str]) -> None:
     """Most likely, it is not mounted, or it is another bucket."""
-    files = (file for day in days for file in default_storage.files(f"inferences/{day}"))  # type: ignore[attr-defined]
+    files = (file for day in days for file in media_store.files(f"inferences/{day}"))
     if days and next(files, None) is None:
         raise CommandError("The image store has no file at all. Check DJANGO_MEDIA_ROOT, or the bucket and its prefix.")

@@ -1,10 +1,12 @@
 """Uploads on S3, or on anything that speaks its protocol (DJANGO_MEDIA_BACKEND=s3)."""
 
 import logging
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
@@ -13,9 +15,10 @@ from django.core.files.base import File
 from storages.backends.s3 import S3Storage
 
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
-from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
-from moon_vision_challenge.classification.s3_deadline import DeadlineExceededError, deadline
+from moon_vision_challenge.classification.media_store import stored_bytes
+from moon_vision_challenge.classification.media_store.contract import MediaStore
+from moon_vision_challenge.classification.media_store.s3_deadline import DeadlineExceededError, deadline
 from moon_vision_challenge.pending_calls import PendingCalls
 from moon_vision_challenge.waiting_threads import waiting
 
@@ -36,8 +39,8 @@ _MAX_DELETED = 1000
 _NOT_ASKED = "S3 does not answer, so the call is skipped"
 
 
-class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no types
-    """An upload's URL is the service's own (media_urls.py). It redirects to a presigned URL."""
+class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages has no types
+    """An upload's URL is the service's own (signed_urls.py). It redirects to a presigned URL."""
 
     def __init__(self, *, deadline_s: float = 15, list_deadline_s: float = 75, **options: Any) -> None:
         """`deadline_s` bounds a call as a whole, and `list_deadline_s` the list of all files."""
@@ -49,22 +52,36 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         self._breaker = CircuitBreaker(open_s=5, probe=self._probe)
         self._pending = PendingCalls()
 
+    def prepare(self) -> None:
+        self.bucket  # noqa: B018  # made here the first time, which takes a second of CPU time and no answer of S3
+
     def check(self) -> None:
-        """Raises StorageUnavailableError if the bucket does not answer, or refuses us."""
         with self._call():
             self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)
 
-    def presigned_url(self, name: str, *, valid_s: int, media_type: str, disposition: str) -> str:
-        """The URL at which S3 itself serves the file, to anybody who has it, for `valid_s` seconds."""
+    def direct_url(self, name: str, *, valid_s: int, media_type: str, disposition: str) -> tuple[str, int]:
+        valid_s = min(valid_s, self.querystring_expire)
         parameters = {
             "ResponseContentType": media_type,
             "ResponseContentDisposition": disposition,
             "ResponseCacheControl": f"private, max-age={valid_s}",
         }
-        return str(super().url(name, parameters=parameters, expire=valid_s))
+        return str(S3Storage.url(self, name, parameters=parameters, expire=valid_s)), valid_s
+
+    def spool_folder(self, folder: str) -> Path:  # noqa: ARG002  # it is not on S3
+        return Path(tempfile.gettempdir())
+
+    def keep(self, path: Path, name: str) -> None:
+        with path.open("rb") as file:
+            self.save(name, File(file))
+
+    @contextmanager
+    def as_local_file(self, name: str) -> Iterator[BinaryIO]:
+        with self.open(name) as file:
+            yield cast("BinaryIO", file)
 
     def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
-        """The name and the time of each file in a folder, a thousand per request. Raises StorageUnavailableError."""
+        """A thousand files per request."""
         prefix, token = f"{self.location}/", ""
         while True:
             with self._call():
@@ -79,7 +96,6 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
                 return
 
     def stored_bytes(self) -> int:
-        """The size of all files, from a list of them. Raises StorageUnavailableError."""
         with self._call(self._list_deadline_s):
             pages = self.bucket.meta.client.get_paginator("list_objects_v2")
             found = pages.paginate(Bucket=self.bucket_name, Prefix=f"{self.location}/")
@@ -106,13 +122,13 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
             super().delete(name)
 
     def delete_many(self, names: Iterable[str]) -> None:
-        """Delete a thousand files per request. Raises StorageUnavailableError."""
+        """A thousand files per request."""
         remaining = list(names)
         for begin in range(0, len(remaining), _MAX_DELETED):
             self._delete_at_once(remaining[begin : begin + _MAX_DELETED])
 
     def listdir(self, name: str) -> tuple[list[str], list[str]]:
-        """The folders and files in a folder. A folder that does not exist is empty. Raises StorageUnavailableError."""
+        """A folder that does not exist is empty."""
         with self._call():
             folders, files = super().listdir(name)
             return folders, files
@@ -135,7 +151,7 @@ class S3MediaStorage(S3Storage):  # type: ignore[misc]  # django-storages has no
         """A store that hangs can block two threads of the web server, but not all of them."""
         if self._pending.late >= _MAX_LATE:
             raise StorageUnavailableError(_NOT_ASKED)
-        self.bucket  # noqa: B018  # made here the first time, which takes a second of CPU time and no answer of S3
+        self.prepare()
         late_after_s = _LATE_S + size / _SLOW_BYTES_PER_S
         limit_s = deadline_s or self._deadline_s * min(_LONGEST, max(1, size / _IMAGE_BYTES))
         try:

@@ -20,11 +20,12 @@ from rest_framework.test import APIClient
 from chaos.outages.s3_server import ACCESS_KEY, BUCKET, CLIENT_CONFIG, SECRET_KEY
 from chaos.outages.s3_server import s3_server as server_in
 from moon_vision_challenge import pending_calls
-from moon_vision_challenge.classification import images, services, storage
+from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
+from moon_vision_challenge.classification.media_store import s3
+from moon_vision_challenge.classification.media_store.s3 import S3Store
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, worker
-from moon_vision_challenge.classification.storage import S3MediaStorage
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests.waiting import wait_for
 from moon_vision_challenge.conftest import StartFake
@@ -52,7 +53,7 @@ def use_s3(settings: Settings, endpoint_url: str) -> None:
         "querystring_expire": 60,
         "client_config": CLIENT_CONFIG,
     }
-    backend = "moon_vision_challenge.classification.storage.S3MediaStorage"
+    backend = "moon_vision_challenge.classification.media_store.s3.S3Store"
     settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend, "OPTIONS": options}}
     settings.MEDIA_BACKEND = "s3"
 
@@ -137,16 +138,16 @@ def test_a_refused_key_is_an_unavailable_store(inference: Inference, settings: S
         inference.image.delete(save=False)
 
 
-def use_silent_s3(settings: Settings, silent: SilentServer, read_timeout_s: float) -> S3MediaStorage:
+def use_silent_s3(settings: Settings, silent: SilentServer, read_timeout_s: float) -> S3Store:
     use_s3(settings, f"http://{silent.address}")
     settings.STORAGES["default"]["OPTIONS"]["client_config"] = CLIENT_CONFIG.merge(Config(read_timeout=read_timeout_s))
     store = storages["default"]
-    assert isinstance(store, S3MediaStorage)
+    assert isinstance(store, S3Store)
     store._breaker._open_s = 600
     return store
 
 
-def save(store: S3MediaStorage) -> str:
+def save(store: S3Store) -> str:
     """Returns why the photo is not stored."""
     with pytest.raises(StorageUnavailableError) as caught:
         store.save("inferences/photo.jpg", ContentFile(b"photo"))
@@ -179,7 +180,7 @@ def test_a_store_that_hangs_is_waited_for_once(settings: Settings) -> None:
 def test_two_calls_are_late_sooner_if_they_are_small(settings: Settings, size: int, *, are_late: bool) -> None:
     use_s3(settings, "http://127.0.0.1:1")
     store = storages["default"]
-    assert isinstance(store, S3MediaStorage)
+    assert isinstance(store, S3Store)
     with store._call(size=size), store._call(size=size):
         later = time.monotonic() + 10
         with patch.object(pending_calls, "time", SimpleNamespace(monotonic=lambda: later)):
@@ -190,8 +191,8 @@ def test_two_calls_are_late_sooner_if_they_are_small(settings: Settings, size: i
 def test_a_large_upload_has_more_time(settings: Settings, size: int, expected_s: float) -> None:
     use_s3(settings, "http://127.0.0.1:1")
     store = storages["default"]
-    assert isinstance(store, S3MediaStorage)
-    with patch.object(storage, "deadline") as deadline, store._call(size=size):
+    assert isinstance(store, S3Store)
+    with patch.object(s3, "deadline") as deadline, store._call(size=size):
         deadline.assert_called_once_with(expected_s)
 
 

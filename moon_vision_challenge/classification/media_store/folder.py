@@ -7,23 +7,24 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import FileSystemStorage
 
-from moon_vision_challenge.classification import stored_bytes
 from moon_vision_challenge.classification.exceptions import StorageFullError, StorageUnavailableError
+from moon_vision_challenge.classification.media_store import stored_bytes
+from moon_vision_challenge.classification.media_store.contract import MediaStore
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
-class MediaFolderStorage(FileSystemStorage):
+class FolderStore(MediaStore, FileSystemStorage):
     """A folder whose disk may fill up, become read-only, or disappear."""
 
     def check(self) -> int:
-        """Write and remove a small file. Returns how many bytes are free; raises StorageUnavailableError."""
+        """Write and remove a small file."""
         with _translated_errors():
             Path(self.location).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.location) as file:
@@ -67,17 +68,15 @@ class MediaFolderStorage(FileSystemStorage):
             super().delete(name)
 
     def delete_many(self, names: Iterable[str]) -> None:
-        """Raises StorageUnavailableError."""
         for name in names:
             self.delete(name)
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """As on S3, a folder that does not exist is empty. Raises StorageUnavailableError."""
+        """As on S3, a folder that does not exist is empty."""
         with _translated_errors():
             return super().listdir(path) if Path(self.path(path)).exists() else ([], [])
 
     def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
-        """The name and the time of each file in a folder, one by one. Raises StorageUnavailableError."""
         with _translated_errors():
             path = Path(self.path(folder))
             if not path.exists():
@@ -89,9 +88,24 @@ class MediaFolderStorage(FileSystemStorage):
                             yield f"{folder}/{entry.name}", datetime.fromtimestamp(entry.stat().st_mtime, UTC)
 
     def stored_bytes(self) -> int:
-        """The size of all files. Raises StorageUnavailableError."""
         with _translated_errors():
             return sum(_file_sizes(Path(self.location)))
+
+    def spool_folder(self, folder: str) -> Path:
+        return Path(self.path(folder))
+
+    def keep(self, path: Path, name: str) -> None:
+        self.check()
+        stored_bytes.reserve(path.stat().st_size)
+        if self.file_permissions_mode is not None:
+            path.chmod(self.file_permissions_mode)  # the worker may be another user
+        path.rename(self.path(name))
+
+    @contextmanager
+    def as_local_file(self, name: str) -> Iterator[BinaryIO]:
+        path = self.path(name)
+        with Path(path).open("r+b" if os.access(path, os.W_OK) else "rb") as file:
+            yield file
 
     def _has_uploads(self, name: str) -> bool:
         """Whether the topmost folder exists. It doesn't while its disk is not mounted."""

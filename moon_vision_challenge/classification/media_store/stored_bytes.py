@@ -6,11 +6,11 @@ all processes together. While Redis is unavailable, each process counts what it 
 
 from django.conf import settings
 from django.core.cache import cache
-from django.core.files.storage import default_storage
 from redis.exceptions import RedisError
 
 from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenError
 from moon_vision_challenge.classification.exceptions import StorageFullError
+from moon_vision_challenge.classification.media_store import media_store
 
 _KEY = "media.bytes"
 _breaker = CircuitBreaker(open_s=5)
@@ -33,7 +33,7 @@ def reserve(size: int) -> None:
 def measure() -> None:
     """Count what the store holds, and forget what has been counted before. Does nothing without a limit."""
     if settings.MEDIA_MAX_BYTES:
-        cache.set(_KEY, default_storage.stored_bytes(), timeout=None)  # type: ignore[attr-defined]  # ours have it
+        cache.set(_KEY, media_store.stored_bytes(), timeout=None)
 
 
 def measure_if_unknown() -> None:

@@ -75,7 +75,7 @@ def test_a_full_disk_is_503_and_nothing_is_left_behind(client: APIClient, disk: 
 
 
 def test_a_disk_that_fills_up_half_way_keeps_no_partial_file(disk: Path) -> None:
-    no_check = patch("moon_vision_challenge.classification.folder_storage.MediaFolderStorage._check_room")
+    no_check = patch("moon_vision_challenge.classification.media_store.folder.FolderStore._check_room")
     with no_check, pytest.raises(StorageFullError):
         default_storage.save("inferences/photo.jpg", ContentFile(b"\0" * (DISK_BYTES + 1)))
     assert files(disk) == []

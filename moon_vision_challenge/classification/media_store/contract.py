@@ -1,0 +1,66 @@
+"""What the service needs from a store of uploads, in addition to Django's `Storage`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from django.core.files.storage import Storage
+
+
+class MediaStore(Storage, ABC):
+    """Keeps uploads under names that clients do not choose.
+
+    All methods, those of `Storage` included, raise StorageUnavailableError if the store does not answer or refuses, and
+    StorageFullError if it has no room.
+    """
+
+    def prepare(self) -> None:  # a folder has nothing to prepare
+        """Do once what is slow, before the process forks."""
+
+    @abstractmethod
+    def check(self) -> int | None:
+        """Find out whether uploads can be stored. Returns how many bytes are free; None if there is no such limit."""
+
+    @abstractmethod
+    def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        """The name and the time of the last change of each file in a folder, one by one."""
+
+    @abstractmethod
+    def stored_bytes(self) -> int:
+        """The size of all files."""
+
+    @abstractmethod
+    def delete_many(self, names: Iterable[str]) -> None:
+        """Delete files. Those that do not exist are ignored."""
+
+    @abstractmethod
+    def spool_folder(self, folder: str) -> Path:
+        """Where to write a file on this machine that `keep` takes over into `folder`."""
+
+    @abstractmethod
+    def keep(self, path: Path, name: str) -> None:
+        """Take over a file of this machine. The path may no longer exist afterwards."""
+
+    @abstractmethod
+    def as_local_file(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file on this machine with the content, which has a descriptor. Raises FileNotFoundError."""
+
+    def direct_url(
+        self,
+        name: str,  # noqa: ARG002
+        *,
+        valid_s: int,  # noqa: ARG002
+        media_type: str,  # noqa: ARG002
+        disposition: str,  # noqa: ARG002
+    ) -> tuple[str, int] | None:
+        """A URL at which the store itself serves the file to anybody who has it, and how many seconds it is valid.
+
+        By default None: the service must serve the file.
+
+        Args:
+            valid_s: the longest that the URL may be valid.
+        """
+        return None
