@@ -14,6 +14,7 @@ from moon_vision_challenge import __version__
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue, OverloadedError
 from moon_vision_challenge.model_server.tests.conftest import (
     DEADLINE_S,
+    SPAWNED,
     Server,
     command,
     models_config,
@@ -98,6 +99,15 @@ def test_a_server_that_gets_a_stop_signal_while_loading_stops_immediately(folder
     _, log = process.communicate(timeout=PATIENT["SHUTDOWN_TIMEOUT_S"] / 5)
     assert process.returncode == 0
     assert b"Traceback" not in log
+
+
+def test_a_worker_that_is_spawned_serves_too(folder: Path) -> None:
+    server = start_server(folder, start=SPAWNED)
+    assert server.predict("half", {"inputs": [[2.0, 4.0]]}).json() == {"outputs": [[1.0, 2.0]]}
+    assert server.stop() == 0
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "INFO REST API at" in log
 
 
 def wait_until_busy(server: Server) -> None:
