@@ -74,7 +74,7 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--inference_threads",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=_cores(),
         metavar="N",
         help="number of concurrent model runs (default: the number of cores, %(default)s)",
     )
@@ -85,6 +85,11 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="what runs model.onnx, unless its model_platform names it (default: %(default)s)",
     )
     return parser.parse_args(argv)
+
+
+def _cores() -> int:
+    """How many cores this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def check_port_is_free(host: str, port: int) -> None:
