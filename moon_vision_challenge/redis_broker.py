@@ -1,11 +1,11 @@
 """Translates the URL of Redis for Celery, which has another form for Sentinels, and other names for options."""
 
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from django.core.exceptions import ImproperlyConfigured
 
-from moon_vision_challenge.redis_url import RedisTarget, checked_redis_url, read_redis_url
+from moon_vision_challenge.redis_url import RedisTarget, checked_redis_url, read_redis_url, split_redis_url
 
 _KNOWN_TO_CELERY = ("ssl_", "sentinel_", "master_name")
 
@@ -21,7 +21,7 @@ class CeleryBroker(NamedTuple):
 def celery_broker(variable: str, url: str) -> CeleryBroker:
     """Raises ImproperlyConfigured as `checked_redis_url` does, and for options that only Celery does not know."""
     checked_redis_url(variable, url)
-    for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+    for name, _ in parse_qsl(split_redis_url(url).query, keep_blank_values=True):
         if not name.startswith(_KNOWN_TO_CELERY):
             raise ImproperlyConfigured(f"{variable} sets {name}. Celery knows only options that begin with ssl_.")
     target = read_redis_url(url)

@@ -68,8 +68,17 @@ def read_redis_url(url: str) -> RedisTarget:
     return _read(url)
 
 
+def split_redis_url(url: str) -> SplitResult:
+    """As urlsplit, which refuses a list of hosts with an IPv6 address in it. Raises ValueError."""
+    scheme, separator, rest = url.partition("://")
+    if scheme.lower() not in _SENTINELS:
+        return urlsplit(url)
+    begin = min((rest.index(end) for end in "/?#" if end in rest), default=len(rest))
+    return urlsplit(f"{scheme}{separator}hosts{rest[begin:]}")._replace(netloc=rest[:begin])
+
+
 def _read(url: str) -> RedisTarget:
-    parts = urlsplit(url)
+    parts = split_redis_url(url)
     if parts.scheme not in {*_SERVERS, *_SENTINELS}:
         raise _UnusableError(
             "must begin with redis://, rediss:// (TLS), unix://, sentinel://, or sentinels:// (Sentinel with TLS)."

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 
 class AddressLimit:
@@ -28,6 +28,6 @@ class AddressLimit:
 
 def _key(address: str) -> str:
     found = ip_address(address.partition("%")[0])
-    if found.version == 4:
+    if isinstance(found, IPv4Address):
         return str(found)
     return str(found.ipv4_mapped or ip_network((found, 64), strict=False))

@@ -48,8 +48,8 @@ class JobAdmin(admin.ModelAdmin[Job]):
         services.delete_job(job_id=obj.pk, actor=actor_of(request))
         tasks.advance_soon(obj.pk)
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        actions = super().get_actions(request)
+    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # Django 6 passes one more
+        actions = super().get_actions(request, *args, **kwargs)
         actions.pop("delete_selected", None)  # it would delete the rows of jobs, and leave their images
         return actions
 

@@ -9,7 +9,7 @@ import numpy as np
 from moon_vision_challenge.model_io.declaration import Declaration
 from moon_vision_challenge.model_io.errors import AnswerError, DeclarationError
 from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH, Prediction
-from moon_vision_challenge.model_io.types import Tensor
+from moon_vision_challenge.model_io.types import Tensor, shown_shape
 
 NO_LABEL = "none"
 """The label of a model with several independent labels if no score is above its threshold."""
@@ -43,7 +43,26 @@ def read_output(outputs: Mapping[str, Tensor], declared: Declaration) -> OutputF
         problem = f"The model has no output {name!r}." if name else "The model has several outputs."
         known = ", ".join(repr(one) for one in outputs)
         raise DeclarationError(problem, f"Write output = one of {known}.", missing="" if name else "output")
-    return OutputForm(name, outputs[name].dtype, outputs[name].shape)
+    form = OutputForm(name, outputs[name].dtype, outputs[name].shape)
+    _refuse_what_is_not_scores(form, declared)
+    return form
+
+
+def _refuse_what_is_not_scores(form: OutputForm, declared: Declaration) -> None:
+    if form.dtype == "DT_STRING":
+        return
+    if sum(size > 1 for size in form.shape[1:]) > 1:
+        raise DeclarationError(
+            f"The output {form.name!r} has the shape {shown_shape(form.shape)}, "
+            "but a classifier returns one score per class.",
+            "For a detector or a segmentation model, write a class with hooks of your own.",
+        )
+    if form.dtype.startswith(("DT_INT", "DT_UINT")) and form.classes_count and declared.activation != "none":
+        dtype = form.dtype.removeprefix("DT_").lower()
+        raise DeclarationError(
+            f"{declared.activation} cannot be applied to whole numbers ({dtype}): quantized scores have another scale.",
+            "Export the model with an output of floats.",
+        )
 
 
 def decode(row: Any, form: OutputForm, declared: Declaration, top_k: int) -> list[Prediction]:

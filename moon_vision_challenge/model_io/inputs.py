@@ -10,7 +10,7 @@ from PIL import Image
 from moon_vision_challenge.model_io.declaration import Declaration
 from moon_vision_challenge.model_io.errors import DeclarationError
 from moon_vision_challenge.model_io.pixels import fit, scaled_side
-from moon_vision_challenge.model_io.types import Channels, Layout, Numbers, Tensor
+from moon_vision_challenge.model_io.types import Channels, Layout, Numbers, Tensor, shown_shape
 
 FLOATS = frozenset({"DT_FLOAT", "DT_DOUBLE", "DT_HALF"})
 _UNSIGNED = frozenset({"DT_UINT8", "DT_UINT16", "DT_UINT32", "DT_UINT64"})
@@ -26,6 +26,8 @@ _NUMPY = {
     **{"DT_UINT16": np.uint16, "DT_INT16": np.int16, "DT_UINT32": np.uint32, "DT_INT32": np.int32},
     **{"DT_UINT64": np.uint64, "DT_INT64": np.int64},
 }
+_FEWEST_STEPS = 15
+"""Fewer different integers than 4 bits hold are no picture: the mean and the scale are those of an input of floats."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def read_input(tensor: Tensor, declared: Declaration) -> InputForm:
     channels, channels_count = _agreed_channels(channels_count, layout, declared)
     size = _agreed_size((height, width), declared)
     _check_numbers(channels_count, declared)
+    _check_range(tensor, declared)
     if declared.resize == "shorter_side" and scaled_side(size, declared) < max(size):
         raise DeclarationError(
             f"shorter_side = {declared.shorter_side} is smaller than the input, {_shown(size)}.",
@@ -129,7 +132,7 @@ def _layout_of(tensor: Tensor) -> Layout:
     if shape[3] > 0:
         return "NHWC"
     raise DeclarationError(
-        f"The input's shape {_shown_shape(shape)} does not say where the channels are.",
+        f"The input's shape {shown_shape(shape)} does not say where the channels are.",
         "Write layout = 'NCHW' (PyTorch's) or layout = 'NHWC' (TensorFlow's).",
         missing="layout",
     )
@@ -144,7 +147,7 @@ def _sizes(tensor: Tensor, layout: Layout, declared: Declaration) -> tuple[int, 
     if len(shape) != ranks[layout]:
         fitting = [f"layout = {name!r}" for name, rank in ranks.items() if rank == len(shape)]
         raise DeclarationError(
-            f"layout is {layout!r}, but the input has {len(shape)} dimensions: {_shown_shape(shape)}.",
+            f"layout is {layout!r}, but the input has {len(shape)} dimensions: {shown_shape(shape)}.",
             f"Write {' or '.join(fitting)}" if fitting else "Write a class with a preprocess_input.",
         )
     match layout:
@@ -219,9 +222,22 @@ def _check_numbers(channels: int, declared: Declaration) -> None:
             )
 
 
+def _check_range(tensor: Tensor, declared: Declaration) -> None:
+    """Signed integers are quantized: they need a mean and a scale that fit."""
+    if tensor.dtype not in _SIGNED:
+        return
+    ends = [(pixel - np.asarray(declared.mean)) / np.asarray(declared.scale) for pixel in (0, 255)]
+    low, high = round(float(np.min(ends))), round(float(np.max(ends)))
+    end = 1 << (8 * np.dtype(_NUMPY[tensor.dtype]).itemsize - 1)
+    if -end <= low and high < end and high - low >= _FEWEST_STEPS:
+        return
+    only = "" if high - low >= _FEWEST_STEPS else "only "
+    raise DeclarationError(
+        f"The model takes {tensor.dtype.removeprefix('DT_').lower()}, but pixels become {only}{low} to {high}.",
+        "Write the mean and the scale of its quantization, such as mean = 128.0",
+        missing="mean",
+    )
+
+
 def _shown(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
-
-
-def _shown_shape(shape: tuple[int, ...]) -> str:
-    return "[" + ", ".join("?" if size < 0 else str(size) for size in shape) + "]"

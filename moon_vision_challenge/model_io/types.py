@@ -21,3 +21,7 @@ class Tensor(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """-1: any size. Also empty if the rank is not known."""
+
+
+def shown_shape(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join("?" if size < 0 else str(size) for size in shape) + "]"

@@ -3,6 +3,7 @@
 import argparse
 import functools
 import logging
+import multiprocessing
 import os
 import resource
 import signal
@@ -17,23 +18,14 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from moon_vision_challenge import __version__
-from moon_vision_challenge.model_server.application import Application
-from moon_vision_challenge.model_server.bodies import BODY_TIMEOUT_S, Parser
-from moon_vision_challenge.model_server.config import ModelConfig, read_models_config
-from moon_vision_challenge.model_server.inference_queue import InferenceQueue
+from moon_vision_challenge.model_server.config import read_models_config
 from moon_vision_challenge.model_server.loading import Platform
-from moon_vision_challenge.model_server.monitoring import DEFAULT_PATH, RequestMetrics, read_path
-from moon_vision_challenge.model_server.open_inference import OpenInferenceApi
-from moon_vision_challenge.model_server.registry import ModelRegistry
-from moon_vision_challenge.model_server.reload import Reloader
-from moon_vision_challenge.model_server.rest import RestApi
-from moon_vision_challenge.model_server.slow_readers import WRITE_TIMEOUT_S, limit_write_time
+from moon_vision_challenge.model_server.monitoring import DEFAULT_PATH, read_path
+from moon_vision_challenge.model_server.worker import LOG_FORMAT, load_application
 from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger("moon_vision_challenge.model_server")
 
-# The number of requests that may wait for inference. Further ones get 503.
-MAX_WAITING_REQUESTS = 48
 # Open connections. Further ones wait in the operating system's queue for one to end. Each may hold one small body.
 MAX_CONNECTIONS = 2048
 # For the whole header of a request, from the connection's start or from the last answer. Clients reconnect.
@@ -82,7 +74,7 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--inference_threads",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=_cores(),
         metavar="N",
         help="number of concurrent model runs (default: the number of cores, %(default)s)",
     )
@@ -93,6 +85,11 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="what runs model.onnx, unless its model_platform names it (default: %(default)s)",
     )
     return parser.parse_args(argv)
+
+
+def _cores() -> int:
+    """How many cores this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def check_port_is_free(host: str, port: int) -> None:
@@ -137,35 +134,18 @@ def let_worker_be_stopped_while_it_loads() -> None:
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=reset)
 
 
-def load_application(configs: list[ModelConfig], metrics_path: str | None, flags: argparse.Namespace) -> Application:
-    """Runs in the worker before it listens: the port opens when every model is available or has failed to load."""
-    platform = Platform.ANY if flags.runtime == "auto" else Platform(flags.runtime)
-    registry = ModelRegistry(flags.model_root, default_platform=platform, threads=flags.inference_threads)
-    registry.update(configs)
-    Reloader(
-        registry,
-        flags.model_config_file,
-        configs,
-        config_interval_s=flags.model_config_file_poll_wait_seconds,
-        versions_interval_s=flags.file_system_poll_wait_seconds,
-    ).start()
-    logger.info("REST API at http://%s:%d", flags.rest_api_host, flags.rest_api_port)
-    queue = InferenceQueue(flags.inference_threads, MAX_WAITING_REQUESTS)
-    parser = Parser(flags.rest_api_max_body_bytes)
-    return Application(
-        RestApi(registry, queue, parser),
-        OpenInferenceApi(registry, queue, parser),
-        RequestMetrics(registry.has),
-        on_listening=functools.partial(limit_write_time, flags.rest_api_port, WRITE_TIMEOUT_S),
-        max_body_bytes=flags.rest_api_max_body_bytes,
-        body_timeout_s=BODY_TIMEOUT_S,
-        metrics_path=metrics_path,
-    )
+def choose_start_method() -> None:
+    """Fork the worker, unless the start method has been chosen: it then shares the modules that are loaded here.
+
+    From Python 3.14 on, the default is another method on Linux. On macOS, forking is not safe.
+    """
+    if sys.platform == "linux" and multiprocessing.get_start_method(allow_none=True) is None:
+        multiprocessing.set_start_method("fork")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
     flags = parse_flags(argv)
     try:
         configs = read_models_config(flags.model_config_file)
@@ -188,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     allow_open_files(MAX_CONNECTIONS + 256)
+    choose_start_method()
     let_worker_be_stopped_while_it_loads()
     server = Granian(
         "model_server",

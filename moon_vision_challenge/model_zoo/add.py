@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from moon_vision_challenge.model_io.declaration import FIELDS, Declaration, decl
 from moon_vision_challenge.model_io.errors import DeclarationError
 from moon_vision_challenge.model_io.inputs import FLOATS
 from moon_vision_challenge.model_io.presets import preset_names
+from moon_vision_challenge.model_io.types import shown_shape
 from moon_vision_challenge.model_zoo.add_arguments import add_parser, is_interactive, read_size
 from moon_vision_challenge.model_zoo.class_file import class_text, with_class
 from moon_vision_challenge.model_zoo.errors import AddError
@@ -30,6 +32,9 @@ from moon_vision_challenge.model_zoo.saved_model_file import inspect_saved_model
 from moon_vision_challenge.model_zoo.trial import Forms, try_photo
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # what the dispatcher accepts as a model_type
+
+_BOXES = frozenset({"boxes", "detection_boxes", "pred_boxes"})
+"""Outputs of the detectors of torchvision, TensorFlow and Hugging Face."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +56,7 @@ def _add(export: Export, arguments: argparse.Namespace) -> None:
     onnx_file = OnnxFile(export.model) if export.is_onnx else None
     inspected = onnx_file.inspect() if onnx_file else inspect_saved_model(export.model)
     _print_facts(export, inspected)
+    _refuse_detector(inspected)
     recognised = recognise(export, inspected)
     print(f"  recognised {recognised.preset or 'no trainer'}: {recognised.why}")
     name = arguments.name or _ask_name(export, arguments)
@@ -69,9 +75,14 @@ def _print_facts(export: Export, inspected: Inspected) -> None:
     for signature_name, signature in inspected.signatures.items():
         for direction, tensors in (("input", signature.inputs), ("output", signature.outputs)):
             for tensor_name, tensor in tensors.items():
-                shape = ", ".join("?" if size < 0 else str(size) for size in tensor.shape)
                 dtype = tensor.dtype.removeprefix("DT_").lower()
-                print(f"  {direction:<10} {tensor_name}: {dtype} [{shape}]" + f"  ({signature_name})")
+                print(f"  {direction:<10} {tensor_name}: {dtype} {shown_shape(tensor.shape)}  ({signature_name})")
+
+
+def _refuse_detector(inspected: Inspected) -> None:
+    for signature in inspected.signatures.values():
+        if boxes := _BOXES.intersection(signature.outputs):
+            raise AddError(f"This is a detector, not a classifier: it returns {', '.join(sorted(boxes))}.")
 
 
 def _said(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -140,6 +151,9 @@ def _forms(inspected: Inspected, declared: Declaration) -> Forms:
     for name, signature in signatures.items():
         if len(signature.inputs) == 1 and (found := _form(name, signature, declared)) is not None:
             return found
+    [alone, *more] = {tuple(one.inputs.values()) for one in signatures.values()}
+    if not more and len(alone) == 1 and len(alone[0].shape) == 2 and alone[0].dtype in FLOATS and alone[0].shape[1] > 0:
+        inputs.read_input(alone[0], replace(declared, layout="flat"))  # says which size the vector may have
     shown = "; ".join(", ".join(one.inputs) for one in signatures.values())
     raise AddError(f"The model does not take one image, but {shown}. Write a Classificator with hooks of your own.")
 
@@ -150,7 +164,17 @@ def _form(name: str, signature: Signature, declared: Declaration) -> Forms | Non
         return Forms(name, None, answers.read_output(signature.outputs, declared))
     if not inputs.takes_image(tensor, declared):
         return None
-    return Forms(name, inputs.read_input(tensor, declared), answers.read_output(signature.outputs, declared))
+    output = answers.read_output(signature.outputs, declared)
+    _check_batch(tensor.shape, output.shape)
+    return Forms(name, inputs.read_input(tensor, declared), output)
+
+
+def _check_batch(taken: tuple[int, ...], returned: tuple[int, ...]) -> None:
+    if len({shape[0] for shape in (taken, returned) if shape and shape[0] > 0}) > 1:
+        raise AddError(
+            f"The input {shown_shape(taken)} and the output {shown_shape(returned)} do not have the same batch size in "
+            "front. Export the model with a batch."
+        )
 
 
 def _install(

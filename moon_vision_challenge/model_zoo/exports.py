@@ -14,7 +14,7 @@ MAX_BYTES = 20_000_000_000  # of what a tarball holds
 _TARBALLS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _LABEL_FILES = ("labels.txt", "labels.json", "classes.txt", "class_names.txt", "class_indices.json", "synset.txt")
 _ONNX_ANEW = "Export ONNX of the model that it was made from"
-# Name or suffix → how to get a file that can be served
+# Name, or end of a name → how to get a file that can be served
 _OTHERS = {
     "model.json": (  # TensorFlow.js
         "In Teachable Machine: Export Model, TensorFlow, SavedModel. "
@@ -27,6 +27,7 @@ _OTHERS = {
     ".ckpt": "In PyTorch: `torch.onnx.export`",
     ".safetensors": "`optimum-cli export onnx --model FOLDER OUTPUT`",
     ".keras": "In Keras: `model.export(FOLDER)`",
+    ".weights.h5": "In Keras: build the model, then `model.load_weights(FILE)` and `model.export(FOLDER)`",
     ".h5": "In Keras: `keras.models.load_model(FILE).export(FOLDER)`",
     ".hdf5": "In Keras: `keras.models.load_model(FILE).export(FOLDER)`",
     ".tflite": "Export a SavedModel of the model that it was made from",
@@ -41,7 +42,8 @@ _OTHERS = {
 
 
 def _how_else(path: Path) -> str | None:
-    return _OTHERS.get(path.name) or _OTHERS.get(path.suffix.lower())
+    name = path.name.lower()
+    return next((how for end, how in _OTHERS.items() if name == end or (end[0] == "." and name.endswith(end))), None)
 
 
 class Export(NamedTuple):

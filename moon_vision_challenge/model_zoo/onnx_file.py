@@ -1,6 +1,7 @@
 """Reads an ONNX file, and writes the copy that is served."""
 
 import json
+import re
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ from moon_vision_challenge.model_zoo.inspected import Inspected, Signature, Tens
 
 SIGNATURES_PROPERTY = "serving_signatures"  # model_server.onnx_signatures reads it
 
+_LFS = b"version https://git-lfs.github.com/spec/"
 _DTYPES = {"float": "DT_FLOAT", "double": "DT_DOUBLE", "float16": "DT_HALF", "bfloat16": "DT_BFLOAT16"}
 
 
@@ -25,6 +27,7 @@ class OnnxFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._proto = _load(path)
+        _refuse_detector(self._proto.graph)
         self.external_files = _external_files(self._proto, path)
         self.labels = _make_tensors_of_maps(self._proto)
         self._session = self._start()
@@ -36,7 +39,7 @@ class OnnxFile:
         try:
             return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base below it
-            raise AddError(f"{self.path} cannot be loaded by onnxruntime: {_first_line(error)}") from error
+            raise AddError(f"{self.path} cannot be loaded by onnxruntime: {_load_problem(error)}") from error
 
     def inspect(self) -> Inspected:
         """Its inputs and outputs, as the model server shows them. Raises AddError."""
@@ -96,6 +99,7 @@ class OnnxFile:
 
 def _load(path: Path) -> onnx.ModelProto:
     try:
+        _refuse_pointer(path)
         proto = onnx.load(path, load_external_data=False)
     except DecodeError as error:
         raise AddError(f"{path} is not an ONNX model, or is cut short.") from error
@@ -104,6 +108,21 @@ def _load(path: Path) -> onnx.ModelProto:
     if not proto.graph.node:
         raise AddError(f"{path} is not an ONNX model: it holds no graph.")
     return proto
+
+
+def _refuse_pointer(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(_LFS)) == _LFS:
+            raise AddError(f"{path} is only a pointer of Git LFS. Get the file with `git lfs pull`.")
+
+
+def _refuse_detector(graph: onnx.GraphProto) -> None:
+    for node in graph.node:
+        if node.op_type == "NonMaxSuppression":
+            raise AddError("This is a detector, not a classifier: it selects boxes (NonMaxSuppression).")
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _refuse_detector(attribute.g)
 
 
 def _external_files(proto: onnx.ModelProto, path: Path) -> dict[str, Path]:
@@ -117,6 +136,8 @@ def _external_files(proto: onnx.ModelProto, path: Path) -> dict[str, Path]:
             raise AddError(f"{path} names a file of weights that cannot be copied: {name!r}.")
         if not (path.parent / name).is_file():
             raise AddError(f"{path} needs the file {name} next to it, which does not exist.")
+        if name not in found:
+            _refuse_pointer(path.parent / name)
         found[name] = path.parent / name
     return found
 
@@ -149,5 +170,17 @@ def _tensor(argument: Any) -> Tensor:
     return Tensor(_DTYPES.get(name, f"DT_{name.upper()}"), shape)
 
 
+def _load_problem(error: Exception) -> str:
+    """The reason, without the place in onnxruntime's own source."""
+    text = re.sub(r".*\.(?:cc|h):\d+ .*?\) (?=[A-Z])", "", _whole_line(error))
+    if (limit := re.search(r"Unsupported model IR version.*|Current official support for domain .*", text)) is not None:
+        return f"{limit[0].rstrip('.')}. Export the model with a lower opset."
+    return text[:300]
+
+
+def _whole_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    return _whole_line(error)[:300]

@@ -56,6 +56,8 @@ def _fetch(url: str, file: IO[bytes], sha256: str | None) -> None:
                 if sys.stderr.isatty():
                     print(f"\r{received / 1e6:.0f} of {total / 1e6:.0f} MB", end="", file=sys.stderr, flush=True)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the answer's body
         raise TarballError(f"Cannot fetch {url}: {getattr(error, 'reason', error)}") from error
     if sha256 and digest.hexdigest() != sha256.lower():
         raise TarballError(f"{url} has the SHA-256 {digest.hexdigest()}, not the one in MODEL_DATA_SHA256")

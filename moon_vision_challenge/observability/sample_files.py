@@ -11,10 +11,11 @@ import json
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from prometheus_client import Metric, values
 from prometheus_client.mmap_dict import MmapedDict
@@ -59,7 +60,7 @@ class Identity:
                 path = sample_file(self._folder, kind, name)
                 stack.callback(path.unlink, missing_ok=True)
                 with path.open("xb") as file:
-                    os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+                    _allocate(file)
             # Locked before it has its final name: a lock file that nobody holds means an ended process.
             unlocked = self._folder / f"{name}.new"
             stack.callback(unlocked.unlink, missing_ok=True)
@@ -70,6 +71,13 @@ class Identity:
         if self._lock_file:  # the parent's, which would otherwise look alive as long as its child
             self._lock_file.close()
         self._name, self._lock_file = name, lock_file
+
+
+def _allocate(file: BinaryIO) -> None:
+    if sys.platform == "linux":  # a full disk is an error here, and not when the file's memory is written
+        os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+    else:
+        file.truncate(FILE_BYTES)
 
 
 class _Values:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,13 @@ from native.environment import ROOT
 _VARYING = {"id", "image", "created_at"}
 
 
+def skip_without_curl() -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+
+
 def curl(command: str, service: Service, inference_id: int | None = None) -> Any:
+    skip_without_curl()
     command = command.replace(BASE_URL, service.url).replace("\\\n", " ")
     if inference_id is not None:
         command = command.replace("/inferences/1/", f"/inferences/{inference_id}/")

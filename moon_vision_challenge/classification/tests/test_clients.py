@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
+from moon_vision_challenge.tests.commands import skip_without_curl
 from native.environment import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,6 +33,7 @@ def v0(service: Service) -> str:
 
 
 def curl(*arguments: str) -> tuple[int, dict[str, object]]:
+    skip_without_curl()
     command = ["curl", "--silent", "--max-time", str(TIMEOUT_S), "--write-out", "\n%{http_code}", *arguments]
     body, _, status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rpartition("\n")
     return int(status), json.loads(body)

@@ -3,6 +3,7 @@
 import ctypes
 import io
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -34,12 +35,13 @@ class Source:
 
     def free(self, begin: int, size: int) -> None:
         """Free the disk space of these bytes, which then read as zeros, if the file system supports it."""
-        _libc.fallocate(
-            self.descriptor,
-            _PUNCH_HOLE_KEEP_SIZE,
-            ctypes.c_int64(self.offset + begin),
-            ctypes.c_int64(size),
-        )
+        if sys.platform == "linux":
+            _libc.fallocate(
+                self.descriptor,
+                _PUNCH_HOLE_KEEP_SIZE,
+                ctypes.c_int64(self.offset + begin),
+                ctypes.c_int64(size),
+            )
 
 
 class _Range(io.RawIOBase):

@@ -110,13 +110,27 @@ def models_config(*names: str, extra: str = "") -> str:
     return f"model_config_list {{\n{configs}\n}}\n"
 
 
-def command(folder: Path, port: int, *flags: str, constants: Mapping[str, float] | None = None) -> list[str]:
+MODULE = "moon_vision_challenge.model_server"
+SPAWNED = f"""
+import multiprocessing, runpy
+multiprocessing.set_start_method("spawn")
+runpy.run_module("{MODULE}", run_name="__main__", alter_sys=True)
+"""
+"""As on macOS. With Python 3.14, forking is not the default on Linux either."""
+
+
+def command(
+    folder: Path, port: int, *flags: str, constants: Mapping[str, float] | None = None, start: str = ""
+) -> list[str]:
     """The folder holds models.config and models/. The server's constants may be given other values."""
-    module = "moon_vision_challenge.model_server"
-    start = f"import sys; from {module} import __main__ as it; vars(it).update({constants}); sys.exit(it.main())"
+    if constants:
+        start = (
+            f"import sys; from {MODULE} import __main__ as it, worker; vars(it).update({constants}); "
+            f"vars(worker).update({constants}); sys.exit(it.main())"
+        )
     return [
         sys.executable,
-        *(["-c", start] if constants else ["-m", module]),
+        *(["-c", start] if start else ["-m", MODULE]),
         f"--model_config_file={folder / 'models.config'}",
         "--rest_api_port",
         str(port),
@@ -144,13 +158,17 @@ class Server:
 
 
 def start_server(
-    folder: Path, *flags: str, deadline_s: float = DEADLINE_S, constants: Mapping[str, float] | None = None
+    folder: Path,
+    *flags: str,
+    deadline_s: float = DEADLINE_S,
+    constants: Mapping[str, float] | None = None,
+    start: str = "",
 ) -> Server:
     port = free_port()
     log = folder / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command(folder, port, *flags, constants=constants),
+            command(folder, port, *flags, constants=constants, start=start),
             stderr=file,
             stdout=file,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from moon_vision_challenge import __version__
+from moon_vision_challenge.model_server.__main__ import parse_flags
 from moon_vision_challenge.model_server.inference_queue import InferenceQueue, OverloadedError
 from moon_vision_challenge.model_server.tests.conftest import (
     DEADLINE_S,
+    SPAWNED,
     Server,
     command,
     models_config,
@@ -54,6 +57,12 @@ def test_version_needs_no_other_flag() -> None:
         check=True,
     )
     assert result.stdout == f"model_server {__version__}\n"
+
+
+def test_all_cores_run_models_where_the_system_does_not_tell_which_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert parse_flags(["--model_config_file=models.config"]).inference_threads == os.cpu_count()
 
 
 def test_a_taken_port_is_one_sentence_and_exit_code_1(server: Server, folder: Path) -> None:
@@ -98,6 +107,15 @@ def test_a_server_that_gets_a_stop_signal_while_loading_stops_immediately(folder
     _, log = process.communicate(timeout=PATIENT["SHUTDOWN_TIMEOUT_S"] / 5)
     assert process.returncode == 0
     assert b"Traceback" not in log
+
+
+def test_a_worker_that_is_spawned_serves_too(folder: Path) -> None:
+    server = start_server(folder, start=SPAWNED)
+    assert server.predict("half", {"inputs": [[2.0, 4.0]]}).json() == {"outputs": [[1.0, 2.0]]}
+    assert server.stop() == 0
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "INFO REST API at" in log
 
 
 def wait_until_busy(server: Server) -> None:

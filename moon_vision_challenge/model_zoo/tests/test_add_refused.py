@@ -10,6 +10,14 @@ from onnx import helper
 from moon_vision_challenge.model_io.tests.networks import save_network
 from moon_vision_challenge.model_zoo import install
 from moon_vision_challenge.model_zoo.tests.adding import CONFIG, NCHW, run, tree
+from moon_vision_challenge.model_zoo.tests.unsuitable import (
+    integer_scores,
+    integers,
+    returning,
+    selecting_boxes,
+    vector,
+    without_batch,
+)
 
 
 def broken(place: Path) -> None:
@@ -46,6 +54,25 @@ def two_inputs(place: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), place / "two.onnx")
 
 
+def new_ir(place: Path) -> None:
+    save_network(place / "new_ir.onnx", NCHW)
+    model = onnx.load(place / "new_ir.onnx")
+    model.ir_version = 99
+    onnx.save(model, place / "new_ir.onnx")
+
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 98765\n"
+
+
+def not_pulled(place: Path) -> None:
+    (place / "pointer.onnx").write_text(LFS_POINTER)
+
+
+def weights_not_pulled(place: Path) -> None:
+    without_weights(place)
+    (place / "w").write_text(LFS_POINTER)
+
+
 def sound(place: Path) -> None:
     save_network(place / "net.onnx", NCHW)
 
@@ -73,14 +100,39 @@ def tarball(place: Path) -> None:
     (place / "net.tar.gz").write_bytes(b"\x1f\x8b not one")
 
 
+KNOWN = ["--labels", "names.txt", "--preset", "torchvision"]
 SOUND = ["net.onnx", "--labels", "names.txt", "--preset", "torchvision"]
 REFUSED: list[tuple[Callable[[Path], None], list[str], str]] = [
     (broken, ["broken.onnx"], "broken.onnx is not an ONNX model, or is cut short"),
     (cut, ["cut.onnx"], "cut.onnx is not an ONNX model, or is cut short"),
     (empty, ["empty.onnx"], "it holds no graph"),
     (without_weights, ["bare.onnx"], "needs the file w next to it"),
-    (new_opset, ["new.onnx"], "cannot be loaded by onnxruntime"),
+    (not_pulled, ["pointer.onnx"], "pointer.onnx is only a pointer of Git LFS. Get the file with `git lfs pull`"),
+    (weights_not_pulled, ["bare.onnx"], "w is only a pointer of Git LFS"),
+    (new_opset, ["new.onnx"], "is till opset 28. Export the model with a lower opset"),
+    (new_ir, ["new_ir.onnx"], "by onnxruntime: Unsupported model IR version: 99, max supported IR version: 14. Export"),
     (two_inputs, ["two.onnx"], "does not take one image, but a, b"),
+    (returning("yolo", output0=[1, 84, 8400]), ["yolo.onnx", *KNOWN], "'output0' has the shape [1, 84, 8400]"),
+    (returning("mask", mask=[1, 7, 64, 64]), ["mask.onnx", *KNOWN], "a classifier returns one score per class"),
+    (
+        returning("ssd", detection_boxes=[1, 100, 4], detection_scores=[1, 100], num_detections=[1]),
+        ["ssd.onnx", *KNOWN],
+        "This is a detector, not a classifier: it returns detection_boxes",
+    ),
+    (selecting_boxes, ["nms.onnx", *KNOWN], "This is a detector, not a classifier: it selects boxes"),
+    (
+        without_batch,
+        ["single.onnx", *KNOWN],
+        "The input [3, 64, 64] and the output [7] do not have the same batch size",
+    ),
+    (integers, ["int8.onnx", "--labels", "names.txt"], "The model takes int8, but pixels become 0 to 255"),
+    (integers, ["int8.onnx", *KNOWN], "The model takes int8, but pixels become only -2 to 3"),
+    (
+        integer_scores,
+        ["quantized.onnx", "--labels", "names.txt", "--activation", "softmax"],
+        "softmax cannot be applied to whole numbers (int8)",
+    ),
+    (vector, ["vector.onnx", *KNOWN[:2]], "The input is a vector of 784 numbers. Write input_size = 28"),
     (detector, ["net.onnx"], "for the task 'detect', not for `classify`"),
     (several, ["both"], "holds several models: name one of one.onnx, two.onnx"),
     (saved_model, ["saved"], "is not a SavedModel, or is cut short"),

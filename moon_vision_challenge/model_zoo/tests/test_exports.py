@@ -33,6 +33,7 @@ def test_a_repository_of_hugging_face_describes_its_models_one_folder_above(tmp_
         ("openvino_model.xml", "Export ONNX"),
         ("best.engine", "Export ONNX"),
         ("NET.H5", "`keras.models.load_model"),
+        ("net.weights.h5", "`model.load_weights"),
     ],
 )
 def test_a_file_that_cannot_be_served_says_what_to_export(tmp_path: Path, name: str, how: str) -> None:

@@ -1,5 +1,6 @@
 """Processes that count, end, and are killed; and the sum of them all."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -151,3 +152,13 @@ def test_two_exporters_take_turns(tmp_path: Path) -> None:
     for exporter in exporters:
         output, _ = exporter.communicate()
         assert '"things_total": 1.0' in output
+
+
+def test_a_system_without_fallocate_gets_files_of_the_same_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delattr(os, "posix_fallocate")
+    with (tmp_path / "samples").open("xb") as file:
+        sample_files._allocate(file)
+    assert (tmp_path / "samples").stat().st_size == sample_files.FILE_BYTES
