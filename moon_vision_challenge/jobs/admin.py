@@ -4,18 +4,20 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet, URLField
 from django.http import HttpRequest
 
-from moon_vision_challenge.accounts.admin import actor_of
+from moon_vision_challenge.accounts.service_admin import ServiceModelAdmin, actor_of
+from moon_vision_challenge.classification.admin import ModelTypeFilter
 from moon_vision_challenge.jobs import progress, services, tasks
 from moon_vision_challenge.jobs.errors import JobNotRunningError
 from moon_vision_challenge.jobs.models import Job
 
 
 @admin.register(Job)
-class JobAdmin(admin.ModelAdmin[Job]):
+class JobAdmin(ServiceModelAdmin):
     """Shows jobs. They change only by being canceled or deleted, both in the background."""
 
+    audited_elsewhere = ("delete",)
     list_display = ["id", "owner", "model_type", "status", "total", "progress", "created_at", "finished_at"]
-    list_filter = ["status", "owner", "model_type", "created_at"]
+    list_filter = ["status", "owner", ModelTypeFilter, "created_at"]
     list_select_related = ["owner"]
     list_per_page = 50
     search_fields = ["=id"]
