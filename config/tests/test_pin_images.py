@@ -33,6 +33,7 @@ case "$1 $2" in
       echo "${used:-$default}"
     done <<< $'POSTGRES_IMAGE|postgres:16\\nTF_SERVING_IMAGE|tensorflow/serving:2.19.1'
     ;;
+  "compose build") touch "$(file "moon_vision_challenge/$3").built" ;;
   "image inspect") [ -e "$(file "${@: -1}").built" ] && echo 0 ;;
   pull*) [ -e "$(file "$2")" ] && echo "Digest: $(cat "$(file "$2")")" ;;
 esac
@@ -166,6 +167,25 @@ def test_a_line_that_the_operator_adds_later_counts(checkout: Path) -> None:
     assert run(checkout, "pin_images", "check").stdout == ""
     pin(checkout)
     assert env(checkout) == ["TF_SERVING_IMAGE=moon_vision_challenge/model_server", ALL[0], ALL[2]]
+
+
+def test_traefik_is_built_again_only_if_its_sources_change(checkout: Path) -> None:
+    def builds() -> int:
+        (checkout / "called").unlink(missing_ok=True)
+        assert run(checkout, "build").returncode == 0
+        return (checkout / "called").read_text().splitlines().count("compose build traefik")
+
+    (checkout / ".release").mkdir()
+    (checkout / ".env").touch()
+    assert builds() == 1
+    assert builds() == 0
+    (checkout / ".env").write_text("TRAEFIK_IMAGE=traefik:v3.8\n")
+    assert (builds(), builds()) == (1, 0)
+    with (checkout / "compose/production/traefik/Dockerfile").open("a") as file:
+        file.write("USER 10001\n")
+    assert (builds(), builds()) == (1, 0)
+    (checkout / "registry" / "traefik_v3.8.built").touch()  # pulled anew
+    assert (builds(), builds()) == (1, 0)
 
 
 def test_every_image_of_others_can_be_pinned() -> None:
