@@ -176,6 +176,9 @@ shell: ## Open a Django shell in a container
 production_env: ## Write .envs/.production/ with strong secrets: make production_env DOMAIN=vision.example.com EMAIL=you@example.com
 	@DOMAIN='$(DOMAIN)' EMAIL='$(EMAIL)' compose/production/maintenance/make_env
 
+pin_images: ## Note the digests of the images of others in .env, so that a tag that moves changes nothing; again: the newest
+	@compose/production/maintenance/pin_images
+
 deploy: ## Build, migrate, start and try the new containers, then replace the old ones
 	@compose/production/maintenance/deploy
 
@@ -191,4 +194,4 @@ backups: ## List the backups
 restore: ## Restore a backup: make restore BACKUP=2026-01-31T12-00-00Z
 	compose/production/maintenance/restore '$(BACKUP)'
 
-.PHONY: container_models build up down logs shell production_env deploy rollback backup backups restore
+.PHONY: container_models build up down logs shell production_env pin_images deploy rollback backup backups restore

@@ -3,8 +3,8 @@
 
 memory.py FILE BASE_URL [--clients 12] [--rounds 2]     FILE: the compose file of the running services
 
-Exits 1 if a container was killed or restarted, if an answer is neither a label nor a refusal for lack of room, or if a
-sound photo is not answered afterwards. Needs Python and Docker.
+Exits 1 if a container was restarted or a process in one was killed, if an answer is neither a label nor a refusal for
+lack of room, or if a sound photo is not answered afterwards. Needs Python and Docker.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import smoke
 SIDE = 7071  # pixels; the square is 50 megapixels
 FILE_BYTES = 20_000_000
 PEAK = "cat /sys/fs/cgroup/memory.peak 2>/dev/null || cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes"
+KILLED = "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null"
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -52,6 +53,12 @@ def containers(file: str) -> dict[str, str]:
 
 def lives(ids: list[str]) -> str:
     return docker("inspect", "--format", "{{.Name}} {{.RestartCount}} {{.State.StartedAt}} {{.State.OOMKilled}}", *ids)
+
+
+def killed(each: str) -> int:
+    """How many processes of a container the kernel has killed for their memory. The container goes on."""
+    found = re.search(r"^oom_kill (\d+)", docker("exec", each, "sh", "-c", f"{KILLED}; true"), re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 class Watch(threading.Thread):
@@ -87,6 +94,7 @@ def main() -> None:
     arguments = parser.parse_args()
     names = containers(arguments.file)
     before = lives(list(names))
+    killed_before = {each: killed(each) for each in names}
     watch = Watch(list(names))
     watch.start()
     picture = large_picture()
@@ -107,6 +115,8 @@ def main() -> None:
         limit = int(docker("inspect", "--format", "{{.HostConfig.Memory}}", each))
         used = watch.used.get(name, 0) / 2**20
         print(f"{name:55} used {used:6.0f}  with files {peak / 2**20:6.0f}  of {limit >> 20:5} MiB")
+    for each, name in names.items():
+        smoke.expect(f"processes of {name} that were killed for their memory", killed(each) - killed_before[each], 0)
     smoke.expect("no container was restarted", lives(list(names)), before)
     smoke.expect("v0 answers", smoke.post_photo(v0), (200, {"label": smoke.LABEL}))
     refusals = {answer for answer in found if not answer.startswith(("200", "201", "503"))}

@@ -32,6 +32,9 @@ WAIT_S = 300  # longer than the lease of a worker that was killed, and the sweep
 
 AUTHORIZATION = {"Authorization": f"Token {os.environ['API_TOKEN']}"} if os.environ.get("API_TOKEN") else {}
 
+throttled: list[str] = []
+"""The URL of each request that was answered with 429, and then sent again."""
+
 _unverified = ssl.create_default_context()
 _unverified.check_hostname = False
 _unverified.verify_mode = ssl.CERT_NONE
@@ -49,6 +52,7 @@ def ask(method: str, url: str, body: bytes | None = None, content_type: str = "a
             if error.code != 429:
                 text = error.read().decode(errors="replace")
                 return error.code, json.loads(text) if text.startswith("{") else text
+            throttled.append(url)
             time.sleep(float(error.headers["Retry-After"]))
 
 

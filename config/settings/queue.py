@@ -74,6 +74,7 @@ LIVENESS_FILE = env.str("LIVENESS_FILE", default="")
 # A message expires by the clock of beat, and a worker reads its own. If their clocks differ by more than this, workers
 # drop all periodic tasks. It is not longer, because tasks pile up while no worker runs.
 _EXPIRES_S = 15 * 60
+CELERY_BEAT_SYNC_EVERY = 1  # beat writes its file with each task, for the health check of its container
 CELERY_BEAT_SCHEDULE = {
     "sweep-inferences": {
         "task": "moon_vision_challenge.classification.tasks.sweep_inferences",

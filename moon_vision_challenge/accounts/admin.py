@@ -2,6 +2,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -11,15 +13,24 @@ from django.utils import timezone
 from moon_vision_challenge.accounts import audit, token_cache, tokens
 from moon_vision_challenge.accounts.caller import Scope
 from moon_vision_challenge.accounts.models import ApiToken, Owner
+from moon_vision_challenge.accounts.service_admin import ServiceModelAdmin, actor_of
+
+admin.site.unregister([User, Group])
 
 
-def actor_of(request: HttpRequest) -> str:
-    """The user of the admin, for the audit log."""
-    return f"user:{request.user.pk}:{request.user.get_username()}"
+@admin.register(User)
+class ServiceUserAdmin(ServiceModelAdmin, UserAdmin[User]):
+    name_field = "username"
+
+
+@admin.register(Group)
+class ServiceGroupAdmin(ServiceModelAdmin, GroupAdmin):
+    name_field = "name"
 
 
 @admin.register(Owner)
-class OwnerAdmin(admin.ModelAdmin[Owner]):
+class OwnerAdmin(ServiceModelAdmin):
+    audited_elsewhere = ("create", "change")
     list_display = ["name", "user", "is_active", "created_at"]
     list_filter = ["is_active"]
     search_fields = ["name"]
@@ -78,7 +89,8 @@ class SecretOnceMixin:
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(SecretOnceMixin, admin.ModelAdmin[ApiToken]):
+class ApiTokenAdmin(SecretOnceMixin, ServiceModelAdmin):
+    audited_elsewhere = ("create",)
     form = ApiTokenForm
     explanation = "The API token."
     list_display = ["name", "owner", "prefix", "scopes", "state", "rate", "expires_at", "last_used_at"]

@@ -53,6 +53,11 @@ def set_caller(request: HttpRequest, caller: Caller) -> None:
     request.caller = caller  # type: ignore[attr-defined]
 
 
+def is_identified(request: HttpRequest) -> bool:
+    """Whether the answer depends on who the caller is."""
+    return hasattr(request, "caller")
+
+
 def caller_of(request: HttpRequest | Any) -> Caller:
     """The caller of a Django or DRF request. Without AccessMiddleware, an anonymous one."""
     found: Caller | None = getattr(getattr(request, "_request", request), "caller", None)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from moon_vision_challenge.accounts.admin import actor_of
+from moon_vision_challenge.accounts.service_admin import actor_of
 from moon_vision_challenge.classification import operations, services, thumbnails
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.exceptions import ClassificationError
@@ -64,6 +64,7 @@ class ModelTypeFilter(admin.SimpleListFilter):
 
 @admin.register(Inference)
 class InferenceAdmin(LargeTableAdmin):
+    audited_elsewhere = ("delete",)
     form = InferenceForm
     list_display = [
         *("preview", "id", "state", "result", "answered_by", "wait", "duration"),

@@ -4,18 +4,20 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet, URLField
 from django.http import HttpRequest
 
-from moon_vision_challenge.accounts.admin import actor_of
+from moon_vision_challenge.accounts.service_admin import ServiceModelAdmin, actor_of
+from moon_vision_challenge.classification.admin import ModelTypeFilter
 from moon_vision_challenge.jobs import progress, services, tasks
 from moon_vision_challenge.jobs.errors import JobNotRunningError
 from moon_vision_challenge.jobs.models import Job
 
 
 @admin.register(Job)
-class JobAdmin(admin.ModelAdmin[Job]):
+class JobAdmin(ServiceModelAdmin):
     """Shows jobs. They change only by being canceled or deleted, both in the background."""
 
+    audited_elsewhere = ("delete",)
     list_display = ["id", "owner", "model_type", "status", "total", "progress", "created_at", "finished_at"]
-    list_filter = ["status", "owner", "model_type", "created_at"]
+    list_filter = ["status", "owner", ModelTypeFilter, "created_at"]
     list_select_related = ["owner"]
     list_per_page = 50
     search_fields = ["=id"]
@@ -25,9 +27,17 @@ class JobAdmin(admin.ModelAdmin[Job]):
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
     exclude = ["idempotency_scope", "idempotency_key", "payload_sha256", "boundary"]
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Count the images of all jobs that are shown with one query."""
+        changes = super().get_changelist_instance(request)
+        counts = progress.count_all(changes.result_list)
+        for job in changes.result_list:
+            job.__dict__["listed_counts"] = counts[job.pk]
+        return changes
+
     @admin.display
     def progress(self, job: Job) -> str:
-        counts = progress.progress_of(job).counts
+        counts: dict[str, int] = job.__dict__["listed_counts"]
         return ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
 
     @admin.action(description="Cancel", permissions=["delete"])

@@ -1,5 +1,6 @@
 """How far a job is."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -40,7 +41,22 @@ def progress_of(job: Job) -> Progress:
 def count(job: Job) -> dict[str, int]:
     """From the rows."""
     rows = Inference.objects.filter(job_id=job.pk).values_list("status").annotate(count=Count("id"))
-    counts = {**dict.fromkeys(_STATUSES, 0), **dict(rows)}
+    return _with_rest(job, dict(rows))
+
+
+def count_all(jobs: Collection[Job]) -> dict[int, dict[str, int]]:
+    """The counts of each job, by its id. The rows of those that go on are counted together."""
+    running = [job.pk for job in jobs if not job.is_final or job.counts is None]
+    rows = Inference.objects.filter(job_id__in=running).values_list("job_id", "status").annotate(count=Count("id"))
+    found: dict[int, dict[str, int]] = {key: {} for key in running}
+    for key, status, number in rows if running else ():
+        found[key][status] = number
+    return {job.pk: _with_rest(job, found[job.pk]) if job.pk in found else dict(job.counts or {}) for job in jobs}
+
+
+def _with_rest(job: Job, counted: dict[str, int]) -> dict[str, int]:
+    """The counts of all statuses, with the images that are not unpacked."""
+    counts = {**dict.fromkeys(_STATUSES, 0), **counted}
     if job.status == Job.STATUS.UNPACKING:
         counts["pending"] += job.total - job.unpacked
     elif job.status in (Job.STATUS.CANCELING, Job.STATUS.CANCELED):

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import patch_vary_headers
 
 from moon_vision_challenge.accounts.access import OWN_LOGIN, PUBLIC, Rule, check_access, rule_of
-from moon_vision_challenge.accounts.caller import Caller, anonymous, set_caller
+from moon_vision_challenge.accounts.caller import Caller, anonymous, is_identified, set_caller
 from moon_vision_challenge.accounts.errors import AccessRefusedError, InvalidTokenError, MissingRuleError
 from moon_vision_challenge.accounts.token_cache import tokens
 from moon_vision_challenge.web.errors import error_body
@@ -24,7 +25,10 @@ class AccessMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if request.method in ("GET", "HEAD") and is_identified(request):
+            _keep_private(response)
+        return response
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], _args: Any, _kwargs: Any
@@ -41,6 +45,12 @@ class AccessMiddleware:
                 logger.error("%s declares no access rule, so requests are refused", error.view)
             return JsonResponse(error_body(error.detail, error.code), status=error.status, headers=error.headers)
         return None
+
+
+def _keep_private(response: HttpResponse) -> None:
+    """Only the caller's own cache may keep the answer, and asks whether it still holds, unless the view allows more."""
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+    patch_vary_headers(response, ["Authorization"])
 
 
 def _rule_of_route(request: HttpRequest, view: Callable[..., Any]) -> Rule:

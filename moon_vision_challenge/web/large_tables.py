@@ -11,6 +11,8 @@ from django.db import connection, models
 from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from moon_vision_challenge.accounts.service_admin import ServiceModelAdmin
+
 COUNTED = 10_000
 """Up to this number, rows are counted. Above it, the number is PostgreSQL's estimate."""
 MAX_PAGES = 200
@@ -81,7 +83,7 @@ def _begin(moment: datetime, kind: str) -> datetime:
     return day.replace(day=1) if kind == "month" else day.replace(day=1, month=1)
 
 
-class LargeTableAdmin(admin.ModelAdmin[Any]):
+class LargeTableAdmin(ServiceModelAdmin):
     """An admin whose list stays fast. Its rows are in the order of an index: newest first.
 
     A number is searched in `key_fields`, which need an index. Other text is searched in `text_fields`.

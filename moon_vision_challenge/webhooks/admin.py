@@ -7,7 +7,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from moon_vision_challenge.accounts import audit
-from moon_vision_challenge.accounts.admin import SecretOnceMixin, actor_of
+from moon_vision_challenge.accounts.admin import SecretOnceMixin
+from moon_vision_challenge.accounts.service_admin import ServiceModelAdmin, actor_of
 from moon_vision_challenge.web.admin_cells import state
 from moon_vision_challenge.web.large_tables import LargeTableAdmin
 from moon_vision_challenge.webhooks import outbox, signing
@@ -82,7 +83,7 @@ class WebhookDeliveryAdmin(LargeTableAdmin):
 
 
 @admin.register(DisabledWebhook)
-class DisabledWebhookAdmin(admin.ModelAdmin[DisabledWebhook]):
+class DisabledWebhookAdmin(ServiceModelAdmin):
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
     list_display = ["url", "owner", "disabled_at"]
     list_select_related = ["owner"]
@@ -90,9 +91,10 @@ class DisabledWebhookAdmin(admin.ModelAdmin[DisabledWebhook]):
 
 
 @admin.register(WebhookSecret)
-class WebhookSecretAdmin(SecretOnceMixin, admin.ModelAdmin[WebhookSecret]):
+class WebhookSecretAdmin(SecretOnceMixin, ServiceModelAdmin):
     """Adding a secret rotates: the owner's earlier secret stays valid for a day."""
 
+    audited_elsewhere = ("create",)
     explanation = "The secret that signs webhooks from now on. The earlier one is valid for another day."
     fields = ["owner"]
     list_display = ["id", "owner", "created_at", "expires_at"]

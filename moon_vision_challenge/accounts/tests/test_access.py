@@ -140,6 +140,17 @@ def test_the_owner_with_the_scope_is_let_in(
 
 
 @every_guarded_route
+@pytest.mark.parametrize("owner", ["alice", "bob", "nobody"])
+def test_no_shared_cache_keeps_what_is_shown_to_one_caller(
+    route: Route, owner: str, new_token: NewToken, client_of: ClientOf, client: APIClient, alices: Inference
+) -> None:
+    response = call(client if owner == "nobody" else client_of(new_token(owner)[1]), route, alices)
+    if route.method == "GET" and response.status_code != 405:
+        assert "private" in response["Cache-Control"]
+        assert "Authorization" in response["Vary"]
+
+
+@every_guarded_route
 def test_anonymous_callers_are_one_owner_where_they_are_allowed(
     route: Route, client: APIClient, settings: Settings, alices: Inference
 ) -> None:

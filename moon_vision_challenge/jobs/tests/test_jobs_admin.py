@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -40,6 +41,24 @@ def test_the_list_and_the_page_of_a_job_show_its_progress(admin_client: Client, 
     assert (listed.status_code, shown.status_code) == (200, 200)
     assert "2 pending" in listed.content.decode()
     assert job.model_type in shown.content.decode()
+
+
+def test_the_list_takes_as_many_queries_for_many_jobs_as_for_one(
+    admin_client: Client, job: Job, jobs: Jobs, jpeg: bytes, django_assert_max_num_queries: Any
+) -> None:
+    def queries() -> int:
+        with django_assert_max_num_queries(100) as captured:
+            assert "1 done" in admin_client.get(LIST).content.decode()
+        return len(captured)
+
+    jobs.advance(created(jobs.post(zip_of({"c.jpg": jpeg}))).pk)
+    jobs.work_off()
+    before = queries()
+    for status in (Job.STATUS.DONE, Job.STATUS.PROCESSING, Job.STATUS.UNPACKING, Job.STATUS.CANCELED):
+        for counts in (None, {"done": 1}):
+            job.pk, job.status, job.counts = None, status, counts
+            job.save(force_insert=True)
+    assert queries() == before
 
 
 def test_a_job_is_canceled_once(admin_client: Client, jobs: Jobs, job: Job, caplog: pytest.LogCaptureFixture) -> None:

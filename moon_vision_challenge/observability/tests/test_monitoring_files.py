@@ -59,6 +59,14 @@ def test_the_labels_in_queries_exist() -> None:
         assert {*compared, *grouped} <= known
 
 
+def test_each_alert_fires_and_ends_in_the_tests_of_promtool() -> None:
+    rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
+    tried = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
+    expected = [each for test in tried for each in test["alert_rule_test"]]
+    for alert in (rule["alert"] for group in rules for rule in group["rules"]):
+        assert {bool(each["exp_alerts"]) for each in expected if each["alertname"] == alert} == {True, False}, alert
+
+
 @pytest.mark.parametrize("check", [("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")])
 def test_promtool_accepts_the_rules(check: tuple[str, ...]) -> None:
     promtool = shutil.which("promtool")
