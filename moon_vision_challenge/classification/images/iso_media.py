@@ -102,6 +102,7 @@ def _extents(data: bytes, location: _Box, counter: PartCounter) -> Iterator[int]
         extents, position = _number(data, position, 2)
         counter.take(extents)
         for _ in range(extents):
+            counter.let_others_run()
             position += index_bytes if version else 0
             offset, position = _number(data, position, offset_bytes)
             length, position = _number(data, position, length_bytes)
