@@ -19,6 +19,13 @@ from moon_vision_challenge.classification.exceptions import StorageFullError, St
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
+class _FileInMemory(ContentFile[bytes]):
+    """Lets go of its bytes when it is closed. A row keeps its file, and they are in a reference cycle."""
+
+    def close(self) -> None:
+        self.file.close()
+
+
 class MediaFolderStorage(FileSystemStorage):
     """A folder whose disk may fill up, become read-only, or disappear."""
 
@@ -56,7 +63,7 @@ class MediaFolderStorage(FileSystemStorage):
         if mode != "rb":
             return File(path.open(mode))
         try:
-            return ContentFile(path.read_bytes(), name=name)
+            return _FileInMemory(path.read_bytes(), name=name)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and self._has_uploads(name):
                 raise
