@@ -35,8 +35,8 @@ def write_seeds() -> None:
 
 def main() -> None:
     os.environ.update(_ENVIRONMENT)
-    django.setup()
     with atheris.instrument_imports(include=["moon_vision_challenge.classification.images"]):
+        django.setup()  # here: it imports that package, which would not be instrumented later
         from moon_vision_challenge.classification.exceptions import InvalidImageError  # noqa: PLC0415
         from moon_vision_challenge.classification.images import open_image  # noqa: PLC0415
 

@@ -52,6 +52,15 @@ def extent_beyond(data: bytes) -> bytes:
     return bytes(copy)
 
 
+def extents_in_no_bytes(data: bytes) -> bytes:
+    """65,535 extents of the first item, with offsets and lengths of no bytes."""
+    copy = bytearray(data)
+    at = copy.index(b"iloc") + 4
+    copy[at + 4 : at + 6] = bytes(2)
+    struct.pack_into(">HHH", copy, at + 8, 1, 0, 0xFFFF)
+    return bytes(copy)
+
+
 def references(count: int) -> bytes:
     """An `iref` of the picture to itself, again and again."""
     one = box(b"dimg", struct.pack(">HHH", 1, 1, 1))
@@ -125,6 +134,7 @@ CASES = (
     *_both("9 MB behind the picture", _behind(box(b"free", bytes(9_000_000)))),
     *_both("a second picture behind the first", lambda data: data + data),
     *_both("data that lie behind the end", extent_beyond, Verdict.CUT_SHORT),
+    *_both("extents in no bytes", extents_in_no_bytes, Verdict.DAMAGED),
     *_both("box of 64 bits behind the picture", _behind(b"\0\0\0\1free" + struct.pack(">Q", 16))),
     *_both("box of 2^63 bytes behind the picture", _behind(b"\0\0\0\1free" + struct.pack(">Q", 1 << 63))),
     _case("heic, grid of 4 x 4", partial(grid_of_itself, 4, 4, 256, 256)),

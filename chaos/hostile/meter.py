@@ -8,6 +8,8 @@ import psutil
 
 _RESET_PEAK = "5"
 """For clear_refs: proc(5)."""
+_DECODER = "images.decoder"
+"""In the command of a process that decodes images for another one."""
 
 
 class Meter:
@@ -29,9 +31,15 @@ class Meter:
         """The most memory that one process has had since `reset_peak`. A process that has ended does not count."""
         return max(map(_peak_bytes, self._processes()))
 
-    def bytes(self) -> int:
-        """The memory of all processes now. A shared page counts once."""
-        return sum(process.memory_full_info().pss for process in self._processes())
+    def bytes(self) -> dict[str, int]:
+        """The memory of each process now, decoders apart. A page that n processes share counts as an nth in each."""
+        found = {}
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                is_decoder = _DECODER in " ".join(process.cmdline())
+                kind = "decoder" if is_decoder else "leader" if process.pid == self._leader.pid else "process"
+                found[f"{kind} {process.pid}"] = process.memory_full_info().pss
+        return found
 
     def _processes(self) -> Iterator[psutil.Process]:
         for process in (self._leader, *self._leader.children(recursive=True)):

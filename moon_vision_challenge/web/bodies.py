@@ -10,6 +10,9 @@ from moon_vision_challenge.web.errors import MalformedBodyError, RequestTooLarge
 
 # zlib's wbits. A deflate body has zlib's header (RFC 9110, 8.4.1.2).
 _WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+_MAX_MEMBERS = 1000
+_WINDOW_BYTES = 65_536
+"""What is decompressed at once. After each member, zlib copies the rest of what it was given."""
 
 
 def read_body(stream: IO[bytes], content_encoding: str = "") -> bytes:
@@ -33,18 +36,25 @@ def encoding_of(parser_context: Mapping[str, Any] | None) -> str:
 
 
 def _inflate(body: bytes, encoding: str) -> bytes:
-    parts, size = [], 0
-    while body:  # gzip bodies may have several members
+    """gzip bodies may have several members."""
+    parts: list[bytes] = []
+    room = settings.MAX_REQUEST_BODY_BYTES + 1
+    position = members = 0
+    while position < len(body):
+        members += 1
+        if members > _MAX_MEMBERS:
+            raise MalformedBodyError(f"it has more than {_MAX_MEMBERS:,} {encoding} members.")
         inflater = zlib.decompressobj(_WINDOW_BITS[encoding])
-        try:
-            part = inflater.decompress(body, settings.MAX_REQUEST_BODY_BYTES + 1 - size)
-        except zlib.error as error:
-            raise MalformedBodyError(f"it is not {encoding}, which its Content-Encoding names.") from error
-        parts.append(part)
-        size += len(part)
-        if size > settings.MAX_REQUEST_BODY_BYTES:
-            raise RequestTooLargeError
-        if not inflater.eof:
-            raise MalformedBodyError(f"its {encoding} data are cut short.")
-        body = inflater.unused_data
+        while not inflater.eof:
+            window = body[position : position + _WINDOW_BYTES]
+            if not window:
+                raise MalformedBodyError(f"its {encoding} data are cut short.")
+            try:
+                parts.append(inflater.decompress(window, room))
+            except zlib.error as error:
+                raise MalformedBodyError(f"it is not {encoding}, which its Content-Encoding names.") from error
+            room -= len(parts[-1])
+            if room <= 0:
+                raise RequestTooLargeError
+            position += len(window) - len(inflater.unused_data)
     return b"".join(parts)

@@ -5,7 +5,8 @@ import json
 import quopri
 import re
 from collections.abc import Mapping
-from typing import IO, Any
+from contextlib import suppress
+from typing import IO, Any, cast
 
 import orjson
 from django.utils.datastructures import MultiValueDict
@@ -119,11 +120,10 @@ def _decode(content: bytes, charset: str) -> str:
 
 
 def _json_text(content: bytes) -> str:
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        value = None
-    return value if isinstance(value, str) else content.decode(errors="replace")
+    if content.lstrip().startswith(b'"'):  # other values are not parsed: they can take many times their bytes in memory
+        with suppress(orjson.JSONDecodeError):
+            return cast("str", orjson.loads(content))
+    return content.decode(errors="replace")
 
 
 def _decode_transfer(content: bytes, encoding: str) -> bytes:

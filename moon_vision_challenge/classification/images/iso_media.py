@@ -101,7 +101,10 @@ def _extents(data: bytes, location: _Box, counter: PartCounter) -> Iterator[int]
         base, position = _number(data, position + 2, base_bytes)
         extents, position = _number(data, position, 2)
         counter.take(extents)
+        if extents > 1 and not (offset_bytes or length_bytes):
+            raise DamagedImageError("several pieces of an item that are all the same")  # 65,535 of them in no bytes
         for _ in range(extents):
+            counter.let_others_run()
             position += index_bytes if version else 0
             offset, position = _number(data, position, offset_bytes)
             length, position = _number(data, position, length_bytes)

@@ -21,6 +21,8 @@ from moon_vision_challenge.classification.images.structure import (
 # Fill bytes, garbage, and markers without a length before a marker are skipped, as in libjpeg.
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _END_OF_ENTROPY_CODED_DATA = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_WINDOW_BYTES = 32_768
+"""What is searched at once: no other thread runs meanwhile."""
 
 _SOF0, _SOF1, _SOF2, _DHT, _SOI, _EOI, _SOS, _DQT, _DNL, _DRI = (
     0xC0,
@@ -85,7 +87,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
     position, tables, colours = 2, 0, 0
     while True:
         counter.take()
-        marker, start, end = _next_segment(data, position)
+        marker, start, end = _next_segment(data, position, counter)
         if marker == _SOS:
             kept.skip(position, start)
             break
@@ -145,9 +147,19 @@ def _turn(structure: Structure, orientation: int) -> Structure:
     return structure._replace(orientation=orientation, pixel_bytes=max(structure.pixel_bytes, memory))
 
 
-def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
+def search(pattern: re.Pattern[bytes], data: bytes, position: int, counter: PartCounter) -> re.Match[bytes] | None:
+    """`pattern.search(data, position)`, of a pattern of two bytes."""
+    while position < len(data):
+        if found := pattern.search(data, position, position + _WINDOW_BYTES + 1):
+            return found
+        position += _WINDOW_BYTES
+        counter.let_others_run()
+    return None
+
+
+def _next_segment(data: bytes, position: int, counter: PartCounter) -> tuple[int, int, int]:
     """The marker; where it starts, without fill bytes; where the segment ends."""
-    found = _MARKER.search(data, position)
+    found = search(_MARKER, data, position, counter)
     if found is None:
         raise TruncatedImageError("JPEG: no more segments")
     start, position = found.span()
@@ -206,27 +218,27 @@ def _scan_scans(data: bytes, first: tuple[int, int], frame: _Frame, kept: _Kept,
         if marker == _SOS:
             scans += 1
             blocks += sum(frame.blocks[name] for name in _components(data, start, end, frame))
-            end = _end_of_entropy_coded_data(data, end)
+            end = _end_of_entropy_coded_data(data, end, counter)
         elif marker in _FRAMES or marker in _OTHER_FRAMES:
             raise DamagedImageError("a frame after a scan")
         elif marker not in _TABLES:
             kept.skip(start, end)
         position = end
-        marker, start, end = _segment_or_end(data, position)
+        marker, start, end = _segment_or_end(data, position, counter)
         kept.skip(position, start)
     cpu_s += blocks * _S_PER_BLOCK_OF_A_SCAN + scans * _S_PER_SCAN
     return Structure("JPEG", frame.width, frame.height, cpu_s, memory, other_bytes=2 * samples, parts=kept.parts(end))
 
 
-def _segment_or_end(data: bytes, position: int) -> tuple[int, int, int]:
-    found = _MARKER.search(data, position)
+def _segment_or_end(data: bytes, position: int, counter: PartCounter) -> tuple[int, int, int]:
+    found = search(_MARKER, data, position, counter)
     if found and data[found.start(1)] == _EOI:
         return _EOI, found.start(), found.end()
-    return _next_segment(data, position)
+    return _next_segment(data, position, counter)
 
 
-def _end_of_entropy_coded_data(data: bytes, position: int) -> int:
-    found = _END_OF_ENTROPY_CODED_DATA.search(data, position)
+def _end_of_entropy_coded_data(data: bytes, position: int, counter: PartCounter) -> int:
+    found = search(_END_OF_ENTROPY_CODED_DATA, data, position, counter)
     if found is None:
         raise TruncatedImageError("JPEG: no end of a scan")
     return found.start()

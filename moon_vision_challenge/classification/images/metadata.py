@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from django.conf import settings
 
 from moon_vision_challenge.classification.exceptions import DamagedImageError, MetadataNotRemovableError
+from moon_vision_challenge.classification.images import jpeg
 from moon_vision_challenge.classification.images.encoded import EncodedImage
 from moon_vision_challenge.classification.images.structure import PartCounter
 
@@ -51,7 +52,7 @@ def _jpeg(data: bytes, orientation: int, counter: PartCounter) -> Iterator[bytes
     yield data[:2]
     is_exif_due = orientation != 1
     position = 2
-    while found := _MARKER.search(data, position):
+    while found := jpeg.search(_MARKER, data, position, counter):
         counter.take()
         marker, position = data[found.start(1)], found.end()
         if marker == _EOI:
@@ -70,7 +71,7 @@ def _jpeg(data: bytes, orientation: int, counter: PartCounter) -> Iterator[bytes
             yield data[found.start(1) - 1 : end]
         position = end
         if marker == _SOS:
-            position = _end_of_scan(data, end)
+            position = _end_of_scan(data, end, counter)
             yield data[end:position]
     yield b"\xff\xd9"
 
@@ -83,9 +84,9 @@ def _is_kept(marker: int, content: bytes) -> bool:
     return not (0xE0 <= marker <= 0xEF or marker == _COM)
 
 
-def _end_of_scan(data: bytes, position: int) -> int:
+def _end_of_scan(data: bytes, position: int, counter: PartCounter) -> int:
     """Where the next marker begins that is not part of the entropy-coded data."""
-    found = _END_OF_SCAN.search(data, position)
+    found = jpeg.search(_END_OF_SCAN, data, position, counter)
     return found.start() if found else len(data)
 
 

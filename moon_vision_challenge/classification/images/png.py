@@ -40,10 +40,10 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
         raise DamagedImageError("PNG: the header is not first")
     if not (width and height) or depth not in _DEPTHS.get(colour, ()) or compression or filters or interlace > 1:
         raise DamagedImageError("PNG: header")
-    pixels: list[bytes | memoryview] = []
     palette = None
     metadata = _Metadata()
     position, chunks, size, are_pixels_complete = 33, 0, 0, False
+    pixels_start = pixels_end = 0
     while position + 8 <= len(data):
         counter.take()
         length, kind = _CHUNK.unpack_from(data, position)
@@ -54,8 +54,8 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
         if end > len(data):
             raise TruncatedImageError(f"PNG: in {kind!r}")
         if kind == b"IDAT" and not are_pixels_complete:
+            pixels_start, pixels_end = pixels_start or position, end  # the chunks follow one another
             chunks, size = chunks + 1, size + length
-            pixels.append(view[position:end])
         elif kind == b"PLTE" and not chunks:
             if length > _MAX_PALETTE_BYTES:
                 raise DamagedImageError("PNG: palette")
@@ -75,7 +75,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
         cpu_s += width * height * _S_PER_DEEP_PIXEL
     orientation = metadata.orientation or 1
     memory = _memory(width, height, depth, colour, orientation)
-    kept = (_SIGNATURE, view[8:33], palette or b"", *pixels, _END)
+    kept = (_SIGNATURE, view[8:33], palette or b"", view[pixels_start:pixels_end], _END)
     return Structure("PNG", width, height, cpu_s, memory, orientation=orientation, parts=kept)
 
 

@@ -164,6 +164,7 @@ def _read_directory(data: bytes, form: _Form, counter: PartCounter) -> dict[int,
     start += struct.calcsize(form.number_of_entries)
     entries: dict[int, _Entry] = {}
     for position in range(start, start + count * form.entry.size, form.entry.size):
+        counter.let_others_run()
         tag, kind, values, _ = form.entry.unpack_from(data, position)
         if tag in _KEPT or tag in (_ORIENTATION, _XMP):
             size = values * _TYPE_BYTES.get(kind, 0)

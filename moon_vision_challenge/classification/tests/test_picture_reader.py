@@ -1,13 +1,16 @@
 """While the model works on a part of a claim, the next part is read."""
 
+import gc
 import os
 import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
 from PIL import Image
 from pytest_django import Settings
 
+from chaos.corpus import jpeg
 from moon_vision_challenge.classification.exceptions import StorageUnavailableError
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, picture_reader, worker
@@ -128,3 +131,25 @@ def test_a_fork_of_a_process_that_has_read_ahead_reads_ahead() -> None:
     if pid == 0:
         os._exit(len(list(picture_reader._read_ahead(parts()))))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_the_bytes_of_a_file_are_freed_when_it_has_been_decoded() -> None:
+    """A row and its file are in a reference cycle. Until the collector finds it, a hundred of 20 MB may be read."""
+    size = 1_000_000
+    rows = [create(jpeg.before_end(b"\xff" * size)) for _ in range(4)]
+    tracemalloc.start()
+    try:
+        for row in rows:
+            picture_reader._read_image(row).close()
+        assert tracemalloc.get_traced_memory()[0] < size
+    finally:
+        tracemalloc.stop()

@@ -3,16 +3,15 @@
 https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
 """
 
-import gzip
 import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from django.conf import settings
 
 from moon_vision_challenge.jobs.archives.entries import Entry, check_name, check_size, is_clutter, unusable
+from moon_vision_challenge.jobs.archives.gunzip import Gunzip
 from moon_vision_challenge.jobs.archives.source import Source
 from moon_vision_challenge.jobs.errors import EntryError, JobTooLargeError, UnreadableArchiveError
 
@@ -73,7 +72,7 @@ class _Compressed:
     is_compressed = True
 
     def __init__(self, source: Source) -> None:
-        self._stream: BinaryIO = gzip.GzipFile(fileobj=source.stream())  # type: ignore[assignment]
+        self._stream = Gunzip(source.stream(), max_members=settings.JOB_MAX_ITEMS)
         self._position = 0
         # With headers, padding, and files that are too large to be classified
         self._limit = 2 * settings.JOB_MAX_UNPACKED_BYTES + settings.JOB_MAX_ITEMS * 4 * _BLOCK
@@ -84,7 +83,7 @@ class _Compressed:
     def read(self, size: int) -> bytes:
         try:
             data = self._stream.read(size)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
+        except (EOFError, zlib.error):
             raise UnreadableArchiveError("its compressed data are damaged or cut short.") from None
         self._position += len(data)
         if self._position > self._limit:

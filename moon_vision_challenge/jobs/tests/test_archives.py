@@ -222,6 +222,26 @@ def test_a_tar_of_zeros_that_expands_a_thousandfold_ends_at_the_limit(file: Bina
         measure(walk(source_of(file, gzip.compress(bomb.tobuf() + bytes(100_000_000)))))
 
 
+def test_very_many_gzip_members_are_too_many(file: BinaryIO, settings: Settings) -> None:
+    """Each takes microseconds, and a body has room for millions of empty ones, which unpack to nothing."""
+    settings.JOB_MAX_ITEMS = 50
+    with pytest.raises(JobTooLargeError):
+        list(walk(source_of(file, gzip.compress(b"", mtime=0) * 51 + tar_of(FILES, "w:gz"))))
+
+
+@pytest.mark.parametrize("size", [1, 100, 512, 5000])
+def test_a_compressed_tar_may_have_members_of_any_size_and_zeros_between_them(file: BinaryIO, size: int) -> None:
+    data = tar_of({"a.jpg": b"first", "b.jpg": b"second" * 500})
+    members = [gzip.compress(data[at : at + size], mtime=0) + bytes(at % 3) for at in range(0, len(data), size)]
+    found = outcomes(file, b"".join(members) + bytes(100_000))
+    assert found == {"a.jpg": b"first", "b.jpg": b"second" * 500}
+
+
+def test_a_compressed_tar_that_ends_in_other_data_is_damaged(file: BinaryIO) -> None:
+    with pytest.raises(UnreadableArchiveError):
+        outcomes(file, tar_of(FILES, "w:gz") + b"rubbish")
+
+
 @pytest.mark.parametrize("data", [zip_of({}), tar_of({}, "w:gz"), zip_of({"f/": b""}), tar_of({})])
 def test_an_empty_archive_is_refused(file: BinaryIO, data: bytes) -> None:
     with pytest.raises(EmptyJobError):
