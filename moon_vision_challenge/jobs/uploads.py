@@ -184,5 +184,6 @@ def _read_form(source: Source) -> tuple[dict[str, Any], list[Entry], list[form.P
             case form.ARCHIVE:
                 archive.append(part)
             case name:
-                fields[name] = part.content.decode(errors="replace").strip()
+                if text := part.content.decode(errors="replace").strip():  # a form sends what is left empty, too
+                    fields[name] = text
     return fields, images, archive

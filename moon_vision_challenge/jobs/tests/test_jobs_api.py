@@ -67,6 +67,11 @@ def test_the_body_may_be_the_archive(jobs: Jobs, jpeg: bytes, content_type: str,
     assert (created(response).total, created(response).top_k) == (1, 3)
 
 
+def test_fields_that_a_form_leaves_empty_have_their_defaults(jobs: Jobs, jpeg: bytes) -> None:
+    job = created(jobs.post(zip_of({"a.jpg": jpeg}), top_k="", version="", version_label="", webhook_url=""))
+    assert (job.top_k, job.version, job.version_label, job.webhook_url) == (1, None, "", "")
+
+
 def test_single_inferences_show_rows_of_a_job(jobs: Jobs, jpeg: bytes) -> None:
     job = created(jobs.post(zip_of({"a.jpg": jpeg, "b.jpg": b"x"})))
     jobs.advance(job.pk)
