@@ -56,9 +56,14 @@ class Schemathesis:
         config_file.write_text(CONFIG.read_text() + config)
         command = [Path(sys.executable).with_name("schemathesis"), "--config-file", config_file, "run", SCHEMA_FILE]
         command += ["--url", self._service.url, "--report-har-path", har, "--no-color", *options]
-        command = [*map(str, command)]
         result = subprocess.run(
-            command, cwd=ROOT, env=self._environment, check=False, capture_output=True, text=True, timeout=LIMIT_S
+            [*map(str, command)],
+            cwd=ROOT,
+            env=self._environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
         )
         sys.stdout.write(result.stdout)
         assert result.returncode == 0, result.stderr
