@@ -168,7 +168,7 @@ def _inspect_archive(source: Source, fields: dict[str, Any]) -> Contents:
         raise EmptyJobError
     container = archives.recognize(source)
     if container is None:
-        raise UnreadableArchiveError("it is of an unknown format.")
+        raise UnreadableArchiveError(f"it is {archives.describe_unknown(source)}.")
     return Contents(container, source, measure(archives.walk(container, source)), fields)
 
 

@@ -98,6 +98,24 @@ def test_an_unusable_upload_is_refused_and_not_kept(jobs: Jobs, archive: bytes, 
     assert (Job.objects.count(), uploads()) == (0, [])
 
 
+@pytest.mark.parametrize(
+    ("begin", "words"),
+    [
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard"),
+        (b"Rar!\x1a\x07\x01\0", "RAR"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"\xff\xd8\xff\xe0", "an image"),
+        (b"\x89PNG\r\n\x1a\n", "an image"),
+    ],
+)
+def test_a_file_of_another_format_is_refused_by_name(jobs: Jobs, begin: bytes, words: str) -> None:
+    response = jobs.post(begin + bytes(1000))
+    assert (response.status_code, response.json()["code"]) == (400, "unreadable_archive")
+    assert words in response.json()["detail"]
+
+
 def test_other_unusable_requests_are_refused(jobs: Jobs, jpeg: bytes) -> None:
     archive = zip_of({"a.jpg": jpeg})
     assert jobs.post(archive, images=(jpeg,)).json()["code"] == "unreadable_archive"
