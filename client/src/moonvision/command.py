@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AuthenticationError as error:
         return _fail(f"{error} Run `moonvision login`, or set MOONVISION_TOKEN.", EXIT_AUTHENTICATION)
     except ServiceUnavailableError as error:
-        return _fail(f"The service is not available: {error}", EXIT_UNAVAILABLE)
+        advice = "Check its address, or run the same command again later."
+        return _fail(f"The service is not available: {error}. {advice}", EXIT_UNAVAILABLE)
     except RejectedError as error:
         return _fail(str(error), EXIT_USAGE if error.fields else EXIT_FAILED)
     except MoonVisionError as error:

@@ -67,15 +67,14 @@ class Transport:
             if response is not None and response.status_code not in RETRIED:
                 self._is_away = False
                 return _parse(response)
-            if end is None:
-                end = self._now() + self._give_up_s
-                self._tell(problem)
+            end = end if end is not None else self._now() + self._give_up_s
             wait_s = _retry_after_s(response) if response is not None else None
             if wait_s is None:
                 wait_s = random.uniform(pause_s / 2, pause_s)  # noqa: S311 - so that clients do not return together
                 pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
             if self._stopped.is_set() or self._now() + wait_s > end:
                 raise ServiceUnavailableError(problem)
+            self._tell(problem)
             self._sleep(wait_s)
 
     def _try(self, method: str, path: str, arguments: Mapping[str, Any]) -> tuple[httpx.Response | None, str]:

@@ -52,6 +52,14 @@ def test_repeated_image_parts_are_a_job(jobs: Jobs, jpeg: bytes) -> None:
     ]
 
 
+def test_the_number_of_parts_is_limited(jobs: Jobs, jpeg: bytes, settings: Settings) -> None:
+    settings.JOB_MAX_ITEMS = 3
+    assert created(jobs.post(images=(jpeg,) * 3)).total == 3
+    response = jobs.post(images=(jpeg,) * 4)
+    assert (response.status_code, response.json()["code"]) == (413, "job_too_large")
+    assert len(uploads()) == 1
+
+
 @pytest.mark.parametrize(
     ("content_type", "pack"),
     [
