@@ -245,10 +245,10 @@ def _in_order(work: Callable[[Image], Result], images: Iterable[Image], concurre
 
 
 def _concerns_only_the_image(error: MoonVisionError) -> bool:
-    if isinstance(error, AuthenticationError) or not isinstance(error, RejectedError | UnreadableImageError):
-        return False
     if isinstance(error, UnreadableImageError):
         return True
+    if isinstance(error, AuthenticationError) or not isinstance(error, RejectedError):
+        return False
     return error.status not in {404, 405} and (not error.fields or "image" in error.fields)
 
 

@@ -147,21 +147,26 @@ class ResultFile:
 
     def _continue(self, file: IO[bytes]) -> None:
         try:
-            if os.name == "posix":
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(file)
             file.seek(0)
             complete = self._read_complete(file)
-        except BlockingIOError as error:
-            file.close()
-            raise MoonVisionError(
-                f"{self._path}: another run writes to it. Wait for its end, or choose another file."
-            ) from error
         except MoonVisionError:
             file.close()
             raise
         file.truncate(complete)
         if complete == 0 and self._is_csv:
             file.write(csv_header().encode())
+
+    def _lock(self, file: IO[bytes]) -> None:
+        """Until the file is closed. Some file systems, and Windows, have no such locks."""
+        try:
+            if os.name == "posix":
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            text = f"{self._path}: another run writes to it. Wait for its end, or choose another file."
+            raise MoonVisionError(text) from error
+        except OSError:
+            pass
 
     def _read_complete(self, file: IO[bytes]) -> int:
         """Collect the names, and return the length of the complete lines in bytes."""
