@@ -2,7 +2,6 @@
 
 import io
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from moonvision.errors import UnreadableImageError
 from moonvision.images import SUFFIXES
 from moonvision.jobs import Archive, Folder, idempotency_key, upload_of
 
+from client.tests.conftest import Serve
+
 JOB = {"id": 7, "status": "processing", "total": 2, "counts": {"pending": 2}}
-Answer = Callable[[httpx.Request], httpx.Response]
 
 
 @pytest.fixture
@@ -26,27 +26,6 @@ def folder(tmp_path: Path) -> Path:
     (photos / "sub" / "b.PNG").write_bytes(b"second" * 100_000)
     (photos / "notes.txt").write_bytes(b"no image")
     return photos
-
-
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer], list[httpx.Request]]:
-    """Answer the requests of clients, and keep them."""
-
-    def start(answer: Answer) -> list[httpx.Request]:
-        seen: list[httpx.Request] = []
-
-        def handle(request: httpx.Request) -> httpx.Response:
-            request.read()
-            seen.append(request)
-            return answer(request)
-
-        real = httpx.Client
-        monkeypatch.setattr(
-            httpx, "Client", lambda **arguments: real(transport=httpx.MockTransport(handle), **arguments)
-        )
-        return seen
-
-    return start
 
 
 def test_a_folder_is_a_tar_of_its_images(folder: Path) -> None:
@@ -85,7 +64,7 @@ def test_the_key_changes_with_the_files_and_the_options(folder: Path) -> None:
     assert idempotency_key(upload_of(folder, SUFFIXES), ["a"]) != first
 
 
-def test_an_upload_is_repeated_as_a_whole(folder: Path, serve: Callable[[Answer], list[httpx.Request]]) -> None:
+def test_an_upload_is_repeated_as_a_whole(folder: Path, serve: Serve) -> None:
     answers = iter([httpx.Response(503, headers={"Retry-After": "0"}), httpx.Response(201, json=JOB)])
     seen = serve(lambda _: next(answers))
     with Client("http://service") as client:
@@ -98,9 +77,7 @@ def test_an_upload_is_repeated_as_a_whole(folder: Path, serve: Callable[[Answer]
     assert dict(first.url.params) == {"model_type": "lite", "top_k": "3"}
 
 
-def test_results_of_all_pages_are_printed(
-    serve: Callable[[Answer], list[httpx.Request]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_results_of_all_pages_are_printed(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         after = int(request.url.params["after"])
         found: dict[str, Any] = {"index": after + 1, "name": f"{after + 1}.jpg", "label": "cat", "score": 0.5}
@@ -109,11 +86,11 @@ def test_results_of_all_pages_are_printed(
 
     serve(answer)
     assert main(["jobs", "results", "7", "--url", "http://service", "--format", "csv"]) == 0
-    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["image", "0.jpg", "1.jpg", "2.jpg"]
 
 
 def test_the_status_of_a_job_with_failed_images_is_an_exit_code(
-    serve: Callable[[Answer], list[httpx.Request]], capsys: pytest.CaptureFixture[str]
+    serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(lambda _: httpx.Response(200, json={**JOB, "status": "done", "counts": {"done": 1, "fail": 1}}))
     assert main(["jobs", "status", "7", "--wait", "--url", "http://service"]) == 1

@@ -97,3 +97,60 @@ def test_closing_ends_the_pauses() -> None:
     with pytest.raises((ServiceUnavailableError, RuntimeError)):
         transport.request("GET", "/")
     assert service.pauses == []
+
+
+LATER = "Fri, 27 Nov 2026 10:00:30 GMT"
+
+
+@pytest.mark.parametrize(
+    ("date", "pause_s"), [("Fri, 27 Nov 2026 10:00:00 GMT", 30), ("Fri, 27 Nov 2026 11:00:00 GMT", 0)]
+)
+def test_a_retry_after_that_is_a_date_is_read_by_the_clock_of_the_service(date: str, pause_s: float) -> None:
+    busy = httpx.Response(429, json={"detail": "later"}, headers={"Retry-After": LATER, "Date": date})
+    service = Service(busy, ok())
+    service.transport().request("GET", "/")
+    assert service.pauses == [pause_s]
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "Fri, 99 Nov 2026", "9" * 400, "1.5"])
+def test_a_retry_after_that_means_nothing_is_left_out(value: str) -> None:
+    service = Service(httpx.Response(503, json={"detail": "later"}, headers={"Retry-After": value}), ok())
+    assert service.transport().request("GET", "/")
+    assert service.pauses[0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"), "SSL_CERT_FILE"),
+        (httpx.UnsupportedProtocol("Request URL is missing a host."), "missing a host"),
+        (httpx.LocalProtocolError("Illegal header value"), "Illegal header value"),
+        (httpx.InvalidURL("Invalid port: 'x'"), "Invalid port"),
+    ],
+)
+def test_what_only_the_user_can_change_is_told_at_once(error: Exception, words: str) -> None:
+    service = Service(error)
+    with pytest.raises(MoonVisionError, match=words) as caught:
+        service.transport().request("GET", "/")
+    assert not isinstance(caught.value, ServiceUnavailableError)
+    assert (service.requests, service.pauses) == (1, [])
+
+
+def test_a_redirect_is_not_followed_and_names_the_new_address() -> None:
+    moved = httpx.Response(308, headers={"Location": "https://service/api/v1/models/"})
+    with pytest.raises(MoonVisionError, match="redirects to https://service/api/v1/models/"):
+        Service(moved).transport().request("GET", "/api/v1/models/")
+
+
+def test_the_user_is_told_once_that_it_waits(caplog: pytest.LogCaptureFixture) -> None:
+    away = httpx.ConnectError("Connection refused")
+    Service(away, away, away, ok()).transport(give_up_s=60).request("GET", "/")
+    (message,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "Connection refused" in message
+    assert "60 s" in message
+
+
+def test_an_error_names_the_fields_that_it_is_about() -> None:
+    with pytest.raises(RejectedError) as caught:
+        Service(httpx.Response(400, json={"model_type": ["No."]})).transport().request("GET", "/")
+    assert caught.value.fields == ("model_type",)

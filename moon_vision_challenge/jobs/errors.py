@@ -42,7 +42,7 @@ class JobTooLargeError(APIException):
 
     def __init__(self) -> None:
         items, size = settings.JOB_MAX_ITEMS, settings.JOB_MAX_UNPACKED_BYTES
-        super().__init__(f"A job has at most {items:,} files, which are {size:,} bytes unpacked. Split it.")
+        super().__init__(f"A job has at most {items:,} files, and at most {size:,} bytes unpacked. Split it.")
 
 
 class UploadTooLargeError(APIException):

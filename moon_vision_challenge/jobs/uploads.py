@@ -151,7 +151,7 @@ def _inspect_archive(source: Source, fields: dict[str, Any]) -> Contents:
         raise EmptyJobError
     container = archives.recognize(source)
     if container is None:
-        raise UnreadableArchiveError("it is of an unknown format.")
+        raise UnreadableArchiveError(f"it is {archives.describe_unknown(source)}.")
     return Contents(container, source, measure(archives.walk(container, source)), fields)
 
 
@@ -167,5 +167,6 @@ def _read_form(source: Source) -> tuple[dict[str, Any], list[Entry], list[form.P
             case form.ARCHIVE:
                 archive.append(part)
             case name:
-                fields[name] = part.content.decode(errors="replace").strip()
+                if text := part.content.decode(errors="replace").strip():  # a form sends what is left empty, too
+                    fields[name] = text
     return fields, images, archive

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -16,10 +18,12 @@ from moonvision.errors import UnreadableImageError
 
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
-from moon_vision_challenge.classification.tests.waiting import LIMIT_S
+from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
+from moon_vision_challenge.tests.peer import StartPeer
 from native.environment import ROOT
 
 Run = Callable[..., int]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "client" / "src")}
 
 
 @pytest.fixture(autouse=True)
@@ -114,8 +118,8 @@ def test_models_are_listed(run: Run, capsys: pytest.CaptureFixture[str]) -> None
 def test_what_is_wrong_has_its_exit_code(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("classify", folder / "missing.jpg", "--model", MODEL) == command.EXIT_USAGE
     assert "no such file or folder" in capsys.readouterr().err
-    assert run("classify", folder / "a.jpg", "--model", "nothing") == command.EXIT_FAILED
-    assert "model_type" in capsys.readouterr().out
+    assert run("classify", folder / "a.jpg", "--model", "nothing") == command.EXIT_USAGE
+    assert "model_type" in capsys.readouterr().err
     closed = ("--url", "http://127.0.0.1:9", "--give-up", 0.1)
     assert run("classify", folder / "a.jpg", "--model", MODEL, *closed) == command.EXIT_UNAVAILABLE
     assert "The service is not available" in capsys.readouterr().err
@@ -156,6 +160,30 @@ def test_an_unavailable_service_ends_it(tmp_path: Path) -> None:
 def test_an_address_without_a_scheme_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["models", "--url", "vision.example.com"]) == command.EXIT_USAGE
     assert "begins with http" in capsys.readouterr().err
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("target", "code", "words"), [("/dev/full", 2, "No space left on device"), ("| head -0", 0, "")]
+)
+def test_output_that_nobody_takes_ends_it(service: Service, target: str, code: int, words: str) -> None:
+    redirect = target if target.startswith("|") else f"> {target}"
+    shell = f"set -o pipefail; '{sys.executable}' -m moonvision models --url {service.url} {redirect}"
+    done = subprocess.run(["bash", "-c", shell], env=ENVIRONMENT, check=False, capture_output=True, text=True)
+    assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (code, True, False)
+
+
+@pytest.mark.e2e
+def test_ctrl_c_ends_it_although_a_request_is_on_its_way(start_peer: StartPeer) -> None:
+    peer = start_peer(b"", holds=True)
+    arguments = ["classify", "samples/coffee.jpg", "--model", MODEL, "--url", peer.url]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moonvision", *arguments], cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: bool(peer.requests), "the request")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=50)  # a request without an answer has 60 s
+    assert (process.returncode, errors) == (command.EXIT_INTERRUPTED, "Interrupted.\n")
 
 
 @pytest.mark.e2e

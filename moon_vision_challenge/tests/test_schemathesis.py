@@ -1,6 +1,7 @@
 """Schemathesis sends what the schema allows, and what it does not, to the running service."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from django.utils import timezone
 from moon_vision_challenge.accounts import tokens
 from moon_vision_challenge.accounts.models import Owner
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.tests.service import MODEL, Service
+from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
 from moon_vision_challenge.tests.contract import SCHEMA_FILE
+from moon_vision_challenge.tests.peer import StartPeer, ok
 from native.environment import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
@@ -26,7 +28,13 @@ LIMIT_S = 1800
 """A run takes a quarter of a minute. This is for a loaded machine."""
 SECRET = "canary"
 FEW = ("--max-examples", "5")
-RATES = ("API_ANON_READ_RATE", "API_TOKEN_RATE", "API_TOKEN_READ_RATE", "API_OWNER_RATE")
+RATES = ("API_ANON_READ_RATE", "API_TOKEN_RATE", "API_TOKEN_READ_RATE", "API_OWNER_RATE", "API_FETCH_RATE")
+NO_IMAGE_URLS = """
+[[operations]]
+include-path-regex = "/api/v[01]/inferences/$"
+# 400: the schema does not say whether the operator allows image_url.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422", "429", "5xx"]
+"""
 
 
 class Exchange(NamedTuple):
@@ -37,9 +45,10 @@ class Exchange(NamedTuple):
 
 
 class Schemathesis:
-    def __init__(self, service: Service, folder: Path) -> None:
+    def __init__(self, service: Service, folder: Path, picture_url: str) -> None:
         self._service = service
         self._folder = folder
+        self._environment = {**os.environ, "SCHEMATHESIS_PICTURE_URL": picture_url}
 
     def run(self, *options: str, config: str = "") -> list[Exchange]:
         """Fail unless it finds nothing. Returns what was sent and answered."""
@@ -48,7 +57,13 @@ class Schemathesis:
         command = [Path(sys.executable).with_name("schemathesis"), "--config-file", config_file, "run", SCHEMA_FILE]
         command += ["--url", self._service.url, "--report-har-path", har, "--no-color", *options]
         result = subprocess.run(
-            [*map(str, command)], cwd=ROOT, check=False, capture_output=True, text=True, timeout=LIMIT_S
+            [*map(str, command)],
+            cwd=ROOT,
+            env=self._environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
         )
         sys.stdout.write(result.stdout)
         assert result.returncode == 0, result.stderr
@@ -62,15 +77,22 @@ def _exchange(entry: dict[str, Any], base_url: str) -> Exchange:
 
 
 @pytest.fixture
-def schemathesis(service: Service, tmp_path: Path) -> Schemathesis:
+def allows_image_urls() -> bool:
+    return True
+
+
+@pytest.fixture
+def schemathesis(service: Service, tmp_path: Path, start_peer: StartPeer, *, allows_image_urls: bool) -> Schemathesis:
     environment = dict.fromkeys(RATES, "100000/s") | {
         "DJANGO_API_ALLOW_ANONYMOUS": "0",
         "WEBHOOK_SECRET": f"whsec_{'A' * 43}=",
         "WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "1",  # the addresses of images are tried as webhook_url
+        "ALLOW_IMAGE_URLS": str(int(allows_image_urls)),
+        "IMAGE_URL_ALLOW_PRIVATE_ADDRESSES": "1",
     }
     service.start("web", **environment)
     service.start("worker")
-    return Schemathesis(service, tmp_path)
+    return Schemathesis(service, tmp_path, start_peer(ok(PHOTO)).url)
 
 
 def authorization_of(owner: str) -> tuple[str, str]:
@@ -101,6 +123,13 @@ def guarded() -> Iterator[re.Pattern[str]]:
 def test_an_owner_finds_only_what_is_documented(schemathesis: Schemathesis) -> None:
     seen = schemathesis.run(*authorization_of("alice"))
     assert {200, 201, 204, 400, 404, 405} <= {each.status for each in seen}
+
+
+@pytest.mark.parametrize("allows_image_urls", [False])
+def test_without_image_urls_only_they_are_refused_more(schemathesis: Schemathesis) -> None:
+    only = ("--include-operation-id", "classify", "--include-operation-id", "create_inference")
+    seen = schemathesis.run(*only, *authorization_of("alice"), config=NO_IMAGE_URLS)
+    assert {200, 201, 400} <= {each.status for each in seen}
 
 
 def test_a_stranger_without_a_token_gets_nothing(schemathesis: Schemathesis, alices: Inference) -> None:

@@ -1,8 +1,6 @@
 """`python -m moonvision`: the same as `moonvision`."""
 
-import sys
-
-from moonvision.command import main
+from moonvision.command import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

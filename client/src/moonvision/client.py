@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,13 @@ from typing import Any, Self
 import httpx
 
 from moonvision import settings
-from moonvision.errors import AuthenticationError, MoonVisionError, RejectedError, ServiceUnavailableError
+from moonvision.errors import (
+    AuthenticationError,
+    MoonVisionError,
+    RejectedError,
+    ServiceUnavailableError,
+    UnreadableImageError,
+)
 from moonvision.images import SUFFIXES, Image
 from moonvision.jobs import Job, idempotency_key, upload_of
 from moonvision.results import Classification, Inference, Model, Result
@@ -46,8 +53,13 @@ class Client:
         headers = {"Authorization": f"Bearer {account.token}"} if account.token else {}
         headers["User-Agent"] = "moonvision"
         limits = httpx.Limits(max_connections=None)
-        http = httpx.Client(base_url=account.url, headers=headers, timeout=timeout_s, limits=limits)
-        self._transport = Transport(http, give_up_s=give_up_s)
+        connect = partial(httpx.Client, base_url=account.url, headers=headers, timeout=timeout_s, limits=limits)
+        try:
+            http = connect()
+        except (ValueError, ImportError, OSError) as error:
+            variables = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, and SSL_CERT_FILE"
+            raise MoonVisionError(f"Cannot connect ({error}). Check the environment variables {variables}.") from error
+        self._transport = Transport(http, give_up_s=give_up_s, renew=connect)
 
     def __enter__(self) -> Self:
         return self
@@ -191,7 +203,7 @@ class Client:
         the memory does not depend on their number.
 
         Raises:
-            ServiceUnavailableError, AuthenticationError: the rest would fail as well.
+            MoonVisionError: the rest would fail as well. The service is not available, the token or the model is wrong.
         """
 
         def work(image: Image) -> Result:
@@ -199,9 +211,9 @@ class Client:
                 if through_queue:
                     return Result(image.name, self._classify_through_queue(image, model_type, top_k=top_k))
                 return Result(image.name, self.classify(image, model_type, top_k=top_k))
-            except (ServiceUnavailableError, AuthenticationError):
-                raise
             except MoonVisionError as error:
+                if not _concerns_only_the_image(error):
+                    raise
                 return Result(image.name, error=error)
 
         return _in_order(work, (_image(each) for each in images), concurrency)
@@ -230,6 +242,14 @@ def _in_order(work: Callable[[Image], Result], images: Iterable[Image], concurre
             yield running.popleft().result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _concerns_only_the_image(error: MoonVisionError) -> bool:
+    if isinstance(error, UnreadableImageError):
+        return True
+    if isinstance(error, AuthenticationError) or not isinstance(error, RejectedError):
+        return False
+    return error.status not in {404, 405} and (not error.fields or "image" in error.fields)
 
 
 def _image(source: Source) -> Image:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
@@ -33,22 +33,43 @@ environment: MOONVISION_URL, MOONVISION_TOKEN"""
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    outputs.prepare_stdout()
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except AuthenticationError as error:
         return _fail(f"{error} Run `moonvision login`, or set MOONVISION_TOKEN.", EXIT_AUTHENTICATION)
     except ServiceUnavailableError as error:
-        return _fail(f"The service is not available: {error}", EXIT_UNAVAILABLE)
+        advice = "Check its address, or run the same command again later."
+        return _fail(f"The service is not available: {error}. {advice}", EXIT_UNAVAILABLE)
     except RejectedError as error:
-        return _fail(str(error), EXIT_FAILED)
+        return _fail(str(error), EXIT_USAGE if error.fields else EXIT_FAILED)
     except MoonVisionError as error:
         return _fail(str(error), EXIT_USAGE)
     except KeyboardInterrupt:
         return _fail("Interrupted.", EXIT_INTERRUPTED)
     except BrokenPipeError:  # `moonvision … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:  # the disk is full
+        _drop_output()
+        return _fail(f"Cannot write: {error}", EXIT_USAGE)
+    except EOFError:
+        return _fail("Standard input ended. Give the address with --url, and the token in the first line.", EXIT_USAGE)
     return code
+
+
+def run() -> NoReturn:
+    """The command. After Ctrl-C, it does not wait for the requests that are on their way."""
+    code = main()
+    if code == EXIT_INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
+
+
+def _drop_output() -> None:
+    """What is still buffered would fail again at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(text: str, code: int) -> int:
@@ -109,10 +130,12 @@ def _positive(text: str) -> int:
 def _classify(options: argparse.Namespace) -> int:
     format_name = _format_name(options)
     failed = 0
+    if not options.output:
+        outputs.begin(format_name)
     with ExitStack() as stack:
         file = stack.enter_context(outputs.ResultFile(options.output, format_name)) if options.output else None
         found = list(images.find(options.photos))
-        todo = [image for image in found if file is None or image.name not in file.done]
+        todo = [image for image in found if file is None or not file.has(image.name)]
         client = stack.enter_context(Client(options.url, give_up_s=options.give_up))
         advance = stack.enter_context(_progress(len(found), len(found) - len(todo), is_quiet=options.quiet))
         results = client.classify_many(

@@ -11,12 +11,14 @@ class RejectedError(MoonVisionError):
     Attributes:
         status: the HTTP status; None if the inference failed in the queue.
         code: a word for programs, such as `invalid_image`.
+        fields: the fields of the request that the service names.
     """
 
-    def __init__(self, text: str, *, status: int | None = None, code: str = "") -> None:
+    def __init__(self, text: str, *, status: int | None = None, code: str = "", fields: tuple[str, ...] = ()) -> None:
         super().__init__(text)
         self.status = status
         self.code = code
+        self.fields = fields
 
 
 class AuthenticationError(RejectedError):

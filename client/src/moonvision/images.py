@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -78,7 +79,19 @@ def _find_in_folder(folder: Path) -> Iterator[Image]:
         folders.sort()
         for path in (Path(parent, name) for name in sorted(files)):
             if path.suffix.lower() in SUFFIXES:
-                yield Image.from_file(path)
+                yield Image(str(path), partial(_read_regular, path))
+
+
+def _read_regular(path: Path) -> bytes:
+    """Reading a pipe or a device that happens to be in a folder could take for ever."""
+    check_regular(path)
+    return _read_file(path)
+
+
+def check_regular(path: Path) -> None:
+    """Raises UnreadableImageError."""
+    if path.exists() and not path.is_file():
+        raise UnreadableImageError(f"{path}: not a regular file")
 
 
 def _read_file(path: Path) -> bytes:

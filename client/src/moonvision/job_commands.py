@@ -83,6 +83,7 @@ def _delete(options: argparse.Namespace) -> int:
 
 
 def _results(options: argparse.Namespace) -> int:
+    outputs.begin(options.format)
     with Client(options.url) as client:
         for found in client.job_results(options.id):
             error = found["error"] or {}

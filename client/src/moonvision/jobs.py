@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from moonvision.errors import UnreadableImageError
+from moonvision.images import check_regular
 
 FINAL = frozenset({"done", "fail", "canceled"})
 
@@ -107,6 +108,7 @@ def _header(name: str, path: Path) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def _size(path: Path) -> int:
+    check_regular(path)
     try:
         return path.stat().st_size
     except OSError as error:

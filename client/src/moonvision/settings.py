@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from moonvision.errors import MoonVisionError
 
@@ -24,13 +25,25 @@ def read(*, url: str | None = None, token: str | None = None) -> Account:
     """A stored token is only used for the address that it was stored with. Raises MoonVisionError."""
     stored = _read_stored()
     url = (url or os.environ.get("MOONVISION_URL") or stored.url or DEFAULT_URL).rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise MoonVisionError(f"{url}: the address of the service begins with http:// or https://")
+    _check_url(url)
     if token is None:
         token = os.environ.get("MOONVISION_TOKEN")
     if token is None:
         token = stored.token if url == stored.url else ""
+    token = token.strip()  # a line break at the end of a file
+    if not (token.isascii() and token.isprintable()):
+        raise MoonVisionError("The token has characters that no token has. Copy it again.")
     return Account(url, token)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_complete = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        is_complete = False
+    if not is_complete:
+        raise MoonVisionError(f"{url}: the address of the service begins with http:// or https://, followed by a host.")
 
 
 def store(account: Account) -> None:

@@ -2,17 +2,23 @@
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiRequest, extend_schema_field, inline_serializer
+from drf_spectacular.utils import Direction, OpenApiParameter, OpenApiRequest, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, UnsupportedMediaType
 
 from moon_vision_challenge.classification import exceptions
 from moon_vision_challenge.classification.api import examples
 from moon_vision_challenge.classification.api.errors import explain_media_type, status_of
-from moon_vision_challenge.classification.api.serializers import ImageUploadField, ModelTypeField
+from moon_vision_challenge.classification.api.serializers import (
+    IMAGE_URL,
+    ImageSerializer,
+    ImageUploadField,
+    ModelTypeField,
+)
+from moon_vision_challenge.classification.remote_image import MAX_URL_LENGTH
 from moon_vision_challenge.web.errors import MalformedBodyError, RequestTooLargeError, UnsupportedEncodingError
 from moon_vision_challenge.web.openapi.refusals import Refusal, error_responses, refusal_of
 
@@ -93,7 +99,8 @@ def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[s
     """A request with an image: a file in multipart/form-data, text in JSON with the same fields, or the whole body."""
     fields = {name: field for name, field in serializer_class._declared_fields.items() if not field.read_only}
     fields["image"] = ImageText(help_text="The file in base64, or as a data URI: data:image/jpeg;base64,...")
-    as_text = inline_serializer(serializer_class.__name__.replace("Serializer", "AsText"), fields)
+    name = serializer_class.__name__.replace("Serializer", "AsTextSerializer")
+    as_text = type(name, (ImageSerializer,), {**fields, "__doc__": serializer_class.__doc__})
     body = OpenApiTypes.BINARY
     return {
         "multipart/form-data": serializer_class,
@@ -103,6 +110,13 @@ def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[s
     }
 
 
+_IMAGE_URL = {
+    "type": "string",
+    "format": "uri",
+    "minLength": 1,
+    "maxLength": MAX_URL_LENGTH,
+    "description": "Instead of `image`, if the operator allows it: the service fetches the image from here.",
+}
 _PRINTABLE = {"type": "string", "pattern": '^(?!""$)([!-~]([ -~]{0,253}[!-~])?|"[ -~]{1,255}")$'}
 
 MODEL_TYPE_OF_BODY = OpenApiParameter(
@@ -173,6 +187,24 @@ def _header(
     name: str, statuses: tuple[int, ...], description: str, type_: Any = str, *, required: bool = False
 ) -> OpenApiParameter:
     return OpenApiParameter(name, type_, "header", required, response=[*statuses], description=description)
+
+
+class ImageOrURLSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """A request has either an image or its URL, which only words say: `oneOf` makes generated clients useless."""
+
+    target_class = ImageSerializer
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        usual = auto_schema._map_serializer
+        found: dict[str, Any] = usual(self.target, direction, bypass_extensions=True)  # type: ignore[no-untyped-call]
+        if direction == "response":
+            return found
+        return {
+            **found,
+            "properties": {**found["properties"], IMAGE_URL: _IMAGE_URL},
+            "required": [name for name in found["required"] if name != "image"],
+        }
 
 
 class ImageSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]

@@ -125,10 +125,15 @@ class ModelTypeField(SingleField, serializers.ChoiceField):
 
 
 class WebhookURLField(serializers.URLField):
-    """A URL that the caller may receive webhooks at."""
+    """A URL that the caller may receive webhooks at. Empty, it asks for none: a form sends a field left empty so."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 2000, "required": False, "allow_blank": True, **kwargs})
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         url = super().run_validation(data)
+        if not url:
+            return url
         try:
             check_url(url, owner_id=caller_of(self.context["request"]).owner_id)
         except UnacceptableWebhookURLError as error:
@@ -220,7 +225,7 @@ class InferenceSerializer(ImageSerializer):
     created_at = serializers.DateTimeField(read_only=True)
     started_at = serializers.DateTimeField(read_only=True, allow_null=True)
     finished_at = serializers.DateTimeField(read_only=True, allow_null=True)
-    webhook_url = WebhookURLField(max_length=2000, required=False, write_only=True)
+    webhook_url = WebhookURLField(write_only=True)
     model_version = serializers.IntegerField(read_only=True, allow_null=True)
     predictions = PredictionSerializer(many=True, read_only=True)
 

@@ -32,7 +32,7 @@ class JobOptionsSerializer(VersionQuerySerializer):
         default=1,
         help_text="How many of the most probable classes the results show.",
     )
-    webhook_url = WebhookURLField(max_length=2000, required=False)
+    webhook_url = WebhookURLField()
 
     def options(self) -> Options:
         given = self.validated_data

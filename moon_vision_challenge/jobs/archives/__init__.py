@@ -37,3 +37,20 @@ def recognize(source: Source) -> str | None:
     if tar_file.is_begin(head):
         return TAR
     return ZIP if zip_file.is_zip(source) else None
+
+
+_OTHERS = {
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ\0": "compressed with xz",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
+    b"Rar!": "a RAR archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"\xff\xd8\xff": "an image",
+    b"\x89PNG": "an image",
+}
+
+
+def describe_unknown(source: Source) -> str:
+    """What a source is that `recognize` does not know, for its client."""
+    head = source.read_at(0, 16)
+    return next((name for begin, name in _OTHERS.items() if head.startswith(begin)), "of an unknown format")

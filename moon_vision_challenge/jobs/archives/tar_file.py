@@ -19,6 +19,7 @@ _BLOCK = tarfile.BLOCKSIZE
 _MAX_EXTENSION_BYTES = 64 * 1024  # a long name, or pax records
 _CHUNK_BYTES = 64 * 1024
 _FILES = (*tarfile.REGULAR_TYPES,)
+_NOTES = (b"V", b"D")  # GNU tar's label of an archive, and its list of a folder's files
 _SPARSE_GOES_ON = 482  # in the first header; 504 in those that follow (GNU tar's manual, "Storing sparse files")
 _PAX_RECORD = re.compile(rb"(\d{1,6}) ([^=]+)=")
 
@@ -179,7 +180,7 @@ class _Walk:
         raw = info.name.encode("utf-8", "surrogateescape") if self._name is None else self._name
         try:
             name = check_name(_decode(raw))
-            if info.isdir() or is_clutter(name):
+            if info.isdir() or info.type in _NOTES or is_clutter(name):
                 return None
             if info.type not in _FILES or self._is_sparse:
                 raise EntryError(

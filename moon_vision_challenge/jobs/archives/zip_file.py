@@ -25,6 +25,7 @@ _ENCRYPTED, _UTF8 = 0x1, 0x800  # 4.4.4
 _STORED, _DEFLATED = 0, 8  # 4.4.5
 _IN_ZIP64 = 0xFFFFFFFF
 _UNIX = 3  # 4.4.2
+_UNICODE_NAME = 0x7075  # 4.6.9
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -149,26 +150,46 @@ def _headers(source: Source, directory: _Directory) -> Iterator[_Header]:
         left -= _HEADER.size + sum(lengths)
         size, compressed_size, position = _with_zip64(extra, [found[9], found[8], found[16]])
         mode = found[15] >> 16 if made_by >> 8 == _UNIX else 0
-        yield _Header(flags, method, crc, compressed_size, size, mode, position, name)
+        in_utf8 = _unicode_name(extra, name)
+        flags |= _UTF8 if in_utf8 else 0
+        yield _Header(flags, method, crc, compressed_size, size, mode, position, in_utf8 or name)
+
+
+def _unicode_name(extra: bytes, name: bytes) -> bytes:
+    """The name in UTF-8, if the header also has it, and it belongs to this name."""
+    for field in _fields(extra, _UNICODE_NAME):
+        if field[:5] == struct.pack("<BL", 1, zlib.crc32(name)):
+            return field[5:]
+    return b""
 
 
 def _with_zip64(extra: bytes, values: list[int]) -> list[int]:
     """The values of 4.5.3, where the header has no room for them."""
-    while len(extra) >= 4:
-        kind, length = struct.unpack("<2H", extra[:4])
-        field, extra = extra[4 : 4 + length], extra[4 + length :]
-        if kind != 1:
-            continue
+    for field in _fields(extra, 1):
         numbers = iter(struct.unpack(f"<{len(field) // 8}Q", field[: len(field) // 8 * 8]))
         return [next(numbers, value) if value == _IN_ZIP64 else value for value in values]
     return values
 
 
+def _fields(extra: bytes, wanted: int) -> Iterator[bytes]:
+    """4.5.1"""
+    while len(extra) >= 4:
+        kind, length = struct.unpack("<2H", extra[:4])
+        if kind == wanted:
+            yield extra[4 : 4 + length]
+        extra = extra[4 + length :]
+
+
 def _find_end(source: Source) -> int | None:
+    """The last record whose comment ends with the file. If something follows the archive, the last record."""
     begin = max(0, source.size - _END.size - _MAX_COMMENT_BYTES)
     tail = source.read_at(begin, source.size - begin)
-    found = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4)
-    return None if found < 0 else begin + found
+    last = found = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4)
+    while found >= 0:
+        if found + _END.size + _END.unpack_from(tail, found)[-1] == len(tail):
+            return begin + found
+        found = tail.rfind(b"PK\5\6", 0, found + 3)
+    return None if last < 0 else begin + last
 
 
 def _find_directory(source: Source) -> _Directory:

@@ -39,6 +39,17 @@ def with_flags(archive: bytes, flags: int) -> bytes:
     return archive[:position] + struct.pack("<H", flags) + archive[position + 2 :]
 
 
+def with_name(data: bytes, name: bytes, unicode_field: bytes) -> bytes:
+    """A zip with one file, whose name is not UTF-8, and a field for the name in UTF-8."""
+    archive = zip_of({"n" * len(name): data}, zipfile.ZIP_STORED).replace(b"n" * len(name), name)
+    field = struct.pack("<2H", 0x7075, len(unicode_field)) + unicode_field
+    central, end = archive.index(b"PK\1\2"), archive.index(b"PK\5\6")
+    header = bytearray(archive[central:end] + field)
+    header[30:32] = struct.pack("<H", len(field))
+    size, position = struct.unpack("<2L", archive[end + 12 : end + 20])
+    return archive[:central] + header + archive[end : end + 12] + struct.pack("<2LH", size + len(field), position, 0)
+
+
 def with_size(archive: bytes, size: int) -> bytes:
     """The zip whose only central header states another size."""
     position = archive.index(b"PK\1\2") + 24

@@ -3,9 +3,11 @@
 import gzip
 import io
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -16,7 +18,7 @@ from moon_vision_challenge.jobs import archives
 from moon_vision_challenge.jobs.archives.entries import Entry, distinct, measure
 from moon_vision_challenge.jobs.archives.source import Source
 from moon_vision_challenge.jobs.errors import EmptyJobError, EntryError, JobTooLargeError, UnreadableArchiveError
-from moon_vision_challenge.jobs.tests.packing import tar_of, tar_with, with_flags, with_size, zip_of
+from moon_vision_challenge.jobs.tests.packing import tar_of, tar_with, with_flags, with_name, with_size, zip_of
 
 FILES = {"a.jpg": b"first", "folder/b.jpg": b"second" * 50_000, "ü/ñ.jpg": b"third"}
 
@@ -135,6 +137,41 @@ def test_what_systems_add_and_folders_are_skipped(file: BinaryIO) -> None:
 def test_a_name_in_utf_8_needs_no_flag_and_one_in_cp437_is_read(file: BinaryIO) -> None:
     archive = zip_of({"grün.jpg": b"x"})
     assert outcomes(file, with_flags(archive, 0)) == {"grün.jpg": b"x"}
+
+
+def test_a_name_in_another_encoding_is_read_from_its_unicode_field(file: BinaryIO) -> None:
+    local = "写真.jpg".encode("cp932")
+    field = struct.pack("<BL", 1, zlib.crc32(local)) + "写真.jpg".encode()
+    assert outcomes(file, with_name(b"x", local, field)) == {"写真.jpg": b"x"}
+
+
+@pytest.mark.parametrize(
+    "field", [b"", b"\1", struct.pack("<BL", 1, 7) + b"other", struct.pack("<BL", 2, zlib.crc32(b"a.jpg")) + b"other"]
+)
+def test_a_unicode_field_of_another_name_is_ignored(file: BinaryIO, field: bytes) -> None:
+    assert outcomes(file, with_name(b"x", b"a.jpg", field)) == {"a.jpg": b"x"}
+
+
+def test_a_unicode_field_is_as_safe_as_a_name(file: BinaryIO) -> None:
+    field = struct.pack("<BL", 1, zlib.crc32(b"a.jpg"))
+    assert outcomes(file, with_name(b"x", b"a.jpg", field + b"../a.jpg")) == {"../a.jpg": "unsafe_name"}
+
+
+@pytest.mark.parametrize("comment", [b"PK\5\6" + bytes(60), b"PK\5\6" * 5000, b"c" * 65_535])
+def test_a_comment_is_not_taken_for_the_end(file: BinaryIO, comment: bytes) -> None:
+    data = zip_of({"a.jpg": b"x"})[:-2] + struct.pack("<H", len(comment)) + comment
+    assert outcomes(file, data) == {"a.jpg": b"x"}
+
+
+def test_a_zip_with_something_behind_it_is_read(file: BinaryIO) -> None:
+    assert outcomes(file, zip_of({"a.jpg": b"x"}) + bytes(100)) == {"a.jpg": b"x"}
+
+
+@pytest.mark.parametrize("kind", [b"V", b"D"])
+def test_labels_and_lists_of_folders_in_a_tar_are_no_files(file: BinaryIO, kind: bytes) -> None:
+    info = tarfile.TarInfo("label")
+    info.type = kind
+    assert outcomes(file, info.tobuf() + tar_of({"a.jpg": b"x"})) == {"a.jpg": b"x"}
 
 
 def test_a_name_that_is_not_utf_8_although_the_zip_says_so_is_an_error(file: BinaryIO) -> None:

@@ -52,6 +52,14 @@ def test_repeated_image_parts_are_a_job(jobs: Jobs, jpeg: bytes) -> None:
     ]
 
 
+def test_the_number_of_parts_is_limited(jobs: Jobs, jpeg: bytes, settings: Settings) -> None:
+    settings.JOB_MAX_ITEMS = 3
+    assert created(jobs.post(images=(jpeg,) * 3)).total == 3
+    response = jobs.post(images=(jpeg,) * 4)
+    assert (response.status_code, response.json()["code"]) == (413, "job_too_large")
+    assert len(uploads()) == 1
+
+
 @pytest.mark.parametrize(
     ("content_type", "pack"),
     [
@@ -65,6 +73,11 @@ def test_the_body_may_be_the_archive(jobs: Jobs, jpeg: bytes, content_type: str,
     url = f"{URL}?model_type={MODEL}&top_k=3"
     response = jobs.client.post(url, data=pack({"a.jpg": jpeg}), content_type=content_type)
     assert (created(response).total, created(response).top_k) == (1, 3)
+
+
+def test_fields_that_a_form_leaves_empty_have_their_defaults(jobs: Jobs, jpeg: bytes) -> None:
+    job = created(jobs.post(zip_of({"a.jpg": jpeg}), top_k="", version="", version_label="", webhook_url=""))
+    assert (job.top_k, job.version, job.version_label, job.webhook_url) == (1, None, "", "")
 
 
 def test_single_inferences_show_rows_of_a_job(jobs: Jobs, jpeg: bytes) -> None:
@@ -91,6 +104,24 @@ def test_an_unusable_upload_is_refused_and_not_kept(jobs: Jobs, archive: bytes, 
     response = jobs.post(archive)
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert (Job.objects.count(), uploads()) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("begin", "words"),
+    [
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard"),
+        (b"Rar!\x1a\x07\x01\0", "RAR"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"\xff\xd8\xff\xe0", "an image"),
+        (b"\x89PNG\r\n\x1a\n", "an image"),
+    ],
+)
+def test_a_file_of_another_format_is_refused_by_name(jobs: Jobs, begin: bytes, words: str) -> None:
+    response = jobs.post(begin + bytes(1000))
+    assert (response.status_code, response.json()["code"]) == (400, "unreadable_archive")
+    assert words in response.json()["detail"]
 
 
 def test_other_unusable_requests_are_refused(jobs: Jobs, jpeg: bytes) -> None:

@@ -10,7 +10,8 @@ import { thumbnail } from "./thumbnail.js";
 import { askForToken, setUpToken } from "./token.js";
 import { cancel, newTry, send, sendAgain, setUpTries } from "./tries.js";
 
-const INTERRUPTED = "The page was left before the answer came. Send the picture again.";
+const INTERRUPTED =
+  "Another tab still waits for the answer, or the page was left before it came. In that case, send the picture again.";
 const UNAUTHORIZED = 401;
 
 const list = document.getElementById("tries");

@@ -8,8 +8,10 @@ const PARALLEL = 2;
 const SEND_TIMEOUT_S = 200; // the service allows 180 for a body
 const MAX_ATTEMPTS = 5; // while a rate limit is reached
 const MAX_HOLD_S = 15;
+const UNAUTHORIZED = 401;
 const TOO_LARGE = 413;
 const TOO_MANY = 429;
+const CHANGED = "The file was moved or changed after you chose it. Choose it again.";
 
 const waiting = [];
 let running = 0;
@@ -51,8 +53,10 @@ export function send(one) {
 /** Sends a picture anew. */
 export function sendAgain(one, model) {
   const fresh = { state: "waiting", problem: "", note: "", announced: "", rowId: null, attempts: 0 };
-  // After no answer, the key stays: if the row was created, it is not created twice.
-  Object.assign(one, fresh, one.isUnanswered && one.model === model ? {} : { key: unique(), model });
+  // If the row may have been created, the key stays, so that it is not created twice: no answer came, or the token
+  // ended while the row was followed.
+  const mayExist = one.isUnanswered || one.status === UNAUTHORIZED;
+  Object.assign(one, fresh, mayExist && one.model === model ? {} : { key: unique(), model });
   changed(one);
   send(one);
 }
@@ -105,7 +109,18 @@ async function attempt(one) {
     if (one.file.size > Number(service.maxImageBytes)) throw new ApiError(service.tooLarge, TOO_LARGE);
     await (one.mode === "v0" ? classify(one) : create(one));
   } catch (error) {
-    if (!one.controller.signal.aborted) handle(one, error);
+    const isLost = error.status === 0 && !(await isReadable(one.file));
+    if (!one.controller.signal.aborted) handle(one, isLost ? new ApiError(CHANGED) : error);
+  }
+}
+
+/** The browser reads a file only when it is sent, and says no more than that this failed. */
+async function isReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -11,6 +11,7 @@ from moon_vision_challenge.accounts import tokens
 from moon_vision_challenge.accounts.caller import Scope
 from moon_vision_challenge.accounts.errors import InvalidTokenError, MissingTokenError
 from moon_vision_challenge.accounts.models import Owner
+from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, has_versions, replies
 from moon_vision_challenge.classification.tests.service import MODEL, PHOTO, Service
 from moon_vision_challenge.playground.tests.browser import COFFEE, Playground
@@ -137,6 +138,32 @@ def test_a_row_that_was_created_although_no_answer_came_is_not_created_twice(pla
     playground.card("pending")
     assert len(keys) == 2
     assert len(set(keys)) == 1
+
+
+def test_a_file_that_was_changed_after_it_was_chosen_is_told(playground: Playground, tmp_path: Path) -> None:
+    playground.allowed = {"net::ERR"}
+    playground.page.context.set_offline(True)
+    (file := tmp_path / "photo.jpg").write_bytes(PHOTO)
+    playground.page.set_input_files("#files", file)
+    assert "did not answer" in playground.message()
+    file.unlink()
+    playground.page.context.set_offline(False)
+    playground.button(playground.card("failed"), "Try again").click()
+    message = playground.card("failed").locator(".message")
+    expect(message).to_have_text("The file was moved or changed after you chose it. Choose it again.")
+
+
+def test_a_row_whose_token_ended_is_found_again_with_the_next_one(playground: Playground) -> None:
+    playground.allowed = {"401"}
+    refused = {"detail": InvalidTokenError.detail, "code": InvalidTokenError.code}
+    playground.page.route("**/v1/inferences/*/", lambda route: route.fulfill(status=401, json=refused))
+    playground.queue()
+    playground.choose(COFFEE)
+    assert playground.message() == InvalidTokenError.detail
+    playground.page.unroute("**/v1/inferences/*/")
+    playground.button(playground.card("failed"), "Try again").click()
+    playground.card("pending")
+    assert Inference.objects.count() == 1
 
 
 def test_the_page_of_a_proxy_is_not_taken_for_an_answer(playground: Playground) -> None:

@@ -31,6 +31,15 @@ def test_v1_takes_a_webhook_url_and_does_not_show_it(client: APIClient, jpeg: by
     assert Inference.objects.get().webhook_url == receiver.url
 
 
+@pytest.mark.parametrize("form", [True, False])
+def test_an_empty_webhook_url_asks_for_no_webhook(client: APIClient, jpeg: bytes, *, form: bool) -> None:
+    image = pictures.upload(jpeg) if form else pictures.data_uri(jpeg)
+    body = {"model_type": "resnet", "image": image, "webhook_url": ""}
+    response = client.post("/api/v1/inferences/", body, format="multipart" if form else "json")
+    assert response.status_code == 201
+    assert Inference.objects.get().webhook_url == ""
+
+
 PRIVATE = [
     "http://127.0.0.1/",
     "http://[::1]/",
