@@ -92,8 +92,8 @@ def _rest(url: str, *, images: int, clients: int) -> Run:
 def _binary(url: str, *, images: int, clients: int) -> Run:
     """Through the Open Inference Protocol with binary data, as the service asks in `make run`."""
     pixels = _pixels(images)
-    tensor = {"name": "images", "datatype": "UINT8", "shape": pixels.shape}
-    tensor["parameters"] = {"binary_data_size": pixels.nbytes}
+    size = {"binary_data_size": pixels.nbytes}
+    tensor = {"name": "images", "datatype": "UINT8", "shape": pixels.shape, "parameters": size}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     length = f"Inference-Header-Content-Length: {len(head)}\r\n"
     infer = url.replace("/v1/", "/v2/") + "/infer"

@@ -125,7 +125,7 @@ class ModelTypeField(SingleField, serializers.ChoiceField):
 
 
 class WebhookURLField(serializers.URLField):
-    """A URL that the caller may receive webhooks at. Empty, it asks for none: a form sends a field left empty so."""
+    """A URL that the caller may receive webhooks at. Empty means none: forms send their empty fields, too."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": 2000, "required": False, "allow_blank": True, **kwargs})

@@ -155,7 +155,7 @@ def explain(sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
 
 def finds_by_key(node: dict[str, Any]) -> bool:
     """The rows that are claimed, by their ids. The planner chooses a bitmap if the table has many dead rows."""
-    return node["Node Type"] == "Bitmap Heap Scan" and node["Plans"][0].get("Index Name", "").endswith("_pkey")
+    return node["Node Type"] == "Bitmap Heap Scan" and str(node["Plans"][0].get("Index Name")).endswith("_pkey")
 
 
 @pytest.mark.parametrize("statement", ["claim", "find", "next turn"])

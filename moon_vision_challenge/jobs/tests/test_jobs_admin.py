@@ -52,7 +52,7 @@ def test_the_list_takes_as_many_queries_for_many_jobs_as_for_one(
         return len(captured)
 
     jobs.advance(created(jobs.post(zip_of({"c.jpg": jpeg}))).pk)
-    jobs.work_off()
+    jobs.drain()
     before = queries()
     for status in (Job.STATUS.DONE, Job.STATUS.PROCESSING, Job.STATUS.UNPACKING, Job.STATUS.CANCELED):
         for counts in (None, {"done": 1}):
