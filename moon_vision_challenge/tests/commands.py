@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import requests
 
 from moon_vision_challenge.classification.tests.service import Service
 from moon_vision_challenge.classification.tests.waiting import LIMIT_S
@@ -48,8 +49,10 @@ def restart_web(service: Service, environment: Mapping[str, str]) -> None:
 
 
 def _is_alive(service: Service) -> bool:
-    command = ["curl", "--silent", "--fail", "--output", "/dev/null", f"{service.url}/livez"]
-    return subprocess.run(command, check=False, timeout=LIMIT_S).returncode == 0
+    try:
+        return requests.get(f"{service.url}/livez", timeout=LIMIT_S).ok
+    except requests.ConnectionError:
+        return False
 
 
 def assert_as_shown(found: Any, shown: str, service: Service) -> None:
