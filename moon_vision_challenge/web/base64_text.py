@@ -4,7 +4,7 @@ import pybase64
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n\v\f\x1c\x1d\x1e\x1f"
-_OTHER_BLANKS = tuple(character for character in map(chr, range(0x80, 0x3001)) if character.isspace())
+_BYTE_ORDER_MARK = "\ufeff"
 _ESCAPED = {"%2B": "+", "%2F": "/", "%3D": "=", "%0D": "", "%0A": "", "%20": ""}
 """What URL encoding makes of base64. urllib's `unquote` would take many times the memory of the text."""
 
@@ -18,10 +18,8 @@ def decode_base64(text: str) -> bytes:
     """
     if "%" in text:
         text = _unescape(text)
-    if not text.isascii():
-        text = _without_other_blanks(text)
     # Not by str.split: text of many blanks would become a list of many strings, which takes twenty times the memory.
-    data = text.encode("ascii").translate(_URL_SAFE, _BLANKS).rstrip(b"=")
+    data = _ascii(text).translate(_URL_SAFE, _BLANKS).rstrip(b"=")
     if len(data) % 4 == 1:
         raise ValueError("a character is missing")
     return pybase64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
@@ -38,7 +36,14 @@ def _unescape(text: str) -> str:
     return text
 
 
-def _without_other_blanks(text: str) -> str:
-    for blank in _OTHER_BLANKS:
-        text = text.replace(blank, "")
-    return text.lstrip().removeprefix("\ufeff")
+def _ascii(text: str) -> bytes:
+    """Without the blanks that are not ASCII, such as no-break spaces."""
+    while True:
+        try:
+            return text.encode("ascii")
+        except UnicodeEncodeError as error:
+            found = text[error.start]
+            is_mark = found == _BYTE_ORDER_MARK and not text[: error.start].strip()
+            if not (is_mark or found.isspace()):
+                raise
+            text = text.replace(found, "", 1 if is_mark else -1)
