@@ -176,7 +176,7 @@ shell: ## Open a Django shell in a container
 production_env: ## Write .envs/.production/ with strong secrets: make production_env DOMAIN=vision.example.com EMAIL=you@example.com
 	@DOMAIN='$(DOMAIN)' EMAIL='$(EMAIL)' compose/production/maintenance/make_env
 
-pin_images: ## Note the digests of the images of others in .env, so that a tag that moves changes nothing; again: the newest
+pin_images: ## Pin third-party images: write their digests to .env. Run it again to update them
 	@compose/production/maintenance/pin_images
 
 deploy: ## Build, migrate, start and try the new containers, then replace the old ones
