@@ -15,6 +15,7 @@ from PIL import Image
 
 from moon_vision_challenge.classification import exceptions
 from moon_vision_challenge.classification.exceptions import (
+    ClassificationError,
     DamagedImageError,
     DecoderBusyError,
     ImageTooExpensiveError,
@@ -77,7 +78,8 @@ class DecoderPool:
 
         Raises:
             InvalidImageError: it cannot be decoded, or not within the limits of CPU time and memory.
-            DecoderBusyError: no decoder became free within INFERENCE_DECODE_WAIT_S.
+            DecoderBusyError: no decoder became free within INFERENCE_DECODE_WAIT_S, or the kernel killed it because
+                memory was short.
         """
         image = self._ask(parts, {**request._asdict(), "wants_pixels": True}, cost)
         assert image is not None  # noqa: S101  # asked for
@@ -146,6 +148,7 @@ class _Decoder:
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._answers = cast("IO[bytes]", self._process.stdout)
         self._is_between_images = True
+        self._is_late = False
 
     @property
     def process_id(self) -> int:
@@ -172,7 +175,7 @@ class _Decoder:
             "memory_bytes": int(cost.memory_bytes * _SLACK) + _SLACK_BYTES + _COPIES * size,
         }
         self._is_between_images = False
-        watchdog = threading.Timer(most_s * _WALL_FACTOR, self._process.kill)
+        watchdog = threading.Timer(most_s * _WALL_FACTOR, self._end_late)
         watchdog.start()
         try:
             image = self._exchange(parts, request)
@@ -184,6 +187,10 @@ class _Decoder:
         if isinstance(image, InvalidImageError):
             raise image
         return image
+
+    def _end_late(self) -> None:
+        self._is_late = True
+        self._process.kill()
 
     def _exchange(self, parts: Parts, request: dict[str, Any]) -> Image.Image | InvalidImageError | None:
         self._requests.write(json.dumps(request).encode() + b"\n")
@@ -212,11 +219,13 @@ class _Decoder:
             image.paste(Image.frombuffer("RGB", size, data, "raw", "RGB", 0, 1), (0, top))
         return image
 
-    def _why_it_died(self, cpu_limit_s: float) -> InvalidImageError:
+    def _why_it_died(self, cpu_limit_s: float) -> ClassificationError:
         self._process.kill()
         code = self._process.wait()
-        if code in (-signal.SIGPROF, -signal.SIGKILL):
+        if code == -signal.SIGPROF or self._is_late:
             return too_much_time(f"the decoder was ended by signal {-code}", cpu_limit_s)
+        if code == -signal.SIGKILL:  # the image was within its limits, so others have used up the container's memory
+            return DecoderBusyError("the decoder was killed, as the kernel does when memory is short")
         if code == OUT_OF_MEMORY:
             return too_much_memory("the decoder had no more memory")
         return DamagedImageError(f"the decoder ended with {code}")

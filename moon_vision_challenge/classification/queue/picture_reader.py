@@ -19,6 +19,8 @@ Picture = tuple[Inference, Image.Image]
 
 _MAX_PIXELS_AT_ONCE = 12_500_000
 """A part ends here: Pillow keeps four bytes per pixel, and two parts are in memory. A single picture may have more."""
+_MAX_PIXELS_BESIDE = 2 * _MAX_PIXELS_AT_ONCE
+"""Nothing is read beside a larger part: decoding the largest picture takes INFERENCE_DECODE_MEMORY_BYTES."""
 
 
 @dataclass
@@ -29,15 +31,20 @@ class Part:
     failures: list[tuple[Inference, Exception]] = field(default_factory=list)
     pixels: int = 0
 
+    def close(self) -> None:
+        """Free the pixels."""
+        for _, image in self.pictures:
+            image.close()
+
     @property
     def is_full(self) -> bool:
         return self.pixels >= _MAX_PIXELS_AT_ONCE or len(self.pictures) == settings.INFERENCE_BATCH_SIZE
 
 
 def read_parts(inferences: Sequence[Inference]) -> Iterator[Part]:
-    """Read the images of claimed rows, INFERENCE_BATCH_SIZE per part, in their order."""
+    """Read the images of claimed rows, INFERENCE_BATCH_SIZE per part, in their order. The next part ends this one."""
     parts = _parts(inferences)
-    return parts if len(inferences) <= settings.INFERENCE_BATCH_SIZE else _read_ahead(parts)
+    return _in_turn(parts) if len(inferences) <= settings.INFERENCE_BATCH_SIZE else _read_ahead(parts)
 
 
 def _parts(inferences: Sequence[Inference]) -> Iterator[Part]:
@@ -87,12 +94,22 @@ def _next(parts: Iterator[Part]) -> Part | None:
 _reader = _Reader()
 
 
+def _in_turn(parts: Iterator[Part]) -> Iterator[Part]:
+    for part in parts:
+        yield part
+        part.close()
+
+
 def _read_ahead(parts: Iterator[Part]) -> Iterator[Part]:
     ahead = _reader.next_of(parts)
     try:
         while (part := ahead.result()) is not None:
-            ahead = _reader.next_of(parts)
+            is_large = part.pixels > _MAX_PIXELS_BESIDE
+            if not is_large:
+                ahead = _reader.next_of(parts)
             yield part
-            del part  # its pictures, before the next but one is read
+            part.close()
+            if is_large:
+                ahead = _reader.next_of(parts)
     finally:
         wait([ahead])

@@ -78,6 +78,54 @@ def test_the_next_part_is_read_while_the_model_works_and_no_more(
     assert [outcome.label for outcome in outcomes] == ["tabby"] * 6
 
 
+def test_nothing_is_read_beside_a_large_part(
+    jpeg: bytes, start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_reader, "_MAX_PIXELS_BESIDE", 1)
+    for _ in range(6):
+        create(jpeg)
+    reads = Reads(monkeypatch)
+    seen: list[int] = []
+
+    def answer(handler: fake.Handler) -> None:
+        if handler.command != "GET":
+            seen.append(reads.count)
+        return fake.predicts(281)(handler)
+
+    start_fake(answer)
+    outcomes = batch.run(claim(6))
+    assert seen == [2, 4, 6]
+    assert [outcome.label for outcome in outcomes] == ["tabby"] * 6
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_the_pixels_of_a_part_are_freed_before_the_next_but_one_is_read(
+    jpeg: bytes, start_fake: StartFake, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    images: list[Image.Image] = []
+    original = picture_reader._read_image
+
+    def read(inference: Inference) -> Image.Image:
+        assert all(is_closed(image) for image in images[:-4])
+        images.append(original(inference))
+        return images[-1]
+
+    monkeypatch.setattr(picture_reader, "_read_image", read)
+    for _ in range(count):
+        create(jpeg)
+    start_fake(fake.predicts(281))
+    assert [outcome.label for outcome in batch.run(claim(count))] == ["tabby"] * count
+    assert all(is_closed(image) for image in images)
+
+
+def is_closed(image: Image.Image) -> bool:
+    try:
+        image.getpixel((0, 0))
+    except ValueError:
+        return True
+    return False
+
+
 def test_a_claim_of_one_part_needs_no_thread(
     jpeg: bytes, start_fake: StartFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
