@@ -66,7 +66,7 @@ class FolderStore(MediaStore, FileSystemStorage):
         try:
             return _FileInMemory(path.read_bytes(), name=name)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and self._has_uploads(name):
+            if self._is_lost(name, error):
                 raise
             raise _store_error(error) from error
 
@@ -103,21 +103,28 @@ class FolderStore(MediaStore, FileSystemStorage):
 
     def keep(self, path: Path, name: str) -> None:
         self.check()
-        stored_bytes.reserve(path.stat().st_size)
-        if self.file_permissions_mode is not None:
-            path.chmod(self.file_permissions_mode)  # the worker may be another user
-        path.rename(self.path(name))
+        with _translated_errors():
+            stored_bytes.reserve(path.stat().st_size)
+            if self.file_permissions_mode is not None:
+                path.chmod(self.file_permissions_mode)  # the worker may be another user
+            path.rename(self.path(name))
 
     @contextmanager
     def as_local_file(self, name: str) -> Iterator[BinaryIO]:
-        path = self.path(name)
-        with Path(path).open("r+b" if os.access(path, os.W_OK) else "rb") as file:
+        path = Path(self.path(name))
+        try:
+            file = path.open("r+b" if os.access(path, os.W_OK) else "rb")
+        except OSError as error:
+            if self._is_lost(name, error):
+                raise
+            raise _store_error(error) from error
+        with file:
             yield file
 
-    def _has_uploads(self, name: str) -> bool:
-        """Whether the topmost folder exists. It doesn't while its disk is not mounted."""
+    def _is_lost(self, name: str, error: OSError) -> bool:
+        """Whether only the file is gone. Without the topmost folder, its disk is not mounted."""
         top, *rest = Path(name).parts
-        return not rest or (Path(self.location) / top).exists()
+        return isinstance(error, FileNotFoundError) and (not rest or (Path(self.location) / top).exists())
 
     def _check_room(self, size: int) -> int:
         """Returns how many bytes are free."""

@@ -18,6 +18,7 @@ from rest_framework.test import APIClient
 
 from moon_vision_challenge.classification import images, services
 from moon_vision_challenge.classification.exceptions import StorageFullError, StorageUnavailableError
+from moon_vision_challenge.classification.media_store import media_store
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import batch, worker
 
@@ -63,6 +64,21 @@ def files(folder: Path) -> list[str]:
 def post(client: APIClient, jpeg: bytes) -> Any:
     upload = SimpleUploadedFile("photo.jpg", jpeg)
     return client.post("/api/v1/inferences/", {"model_type": "resnet", "image": upload})
+
+
+def test_an_upload_of_a_job_is_lost_only_if_its_folder_is_there(settings: Settings) -> None:
+    with pytest.raises(StorageUnavailableError), media_store.as_local_file("jobs/1"):
+        pass
+    (Path(settings.MEDIA_ROOT) / "jobs").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError), media_store.as_local_file("jobs/1"):
+        pass
+
+
+def test_an_upload_that_cannot_be_kept_is_the_stores_error(tmp_path: Path) -> None:
+    upload = tmp_path / "upload"
+    upload.write_bytes(b"photo")
+    with pytest.raises(StorageUnavailableError):
+        media_store.keep(upload, "jobs/1")  # nobody has made the folder
 
 
 @needs_database
