@@ -1,5 +1,6 @@
 """What all pages of the admin have in common."""
 
+import itertools
 import json
 import logging
 from typing import Any
@@ -103,13 +104,13 @@ def test_what_an_action_records_itself_is_recorded_once(admin_client: Client, au
 
 
 @pytest.mark.parametrize("model", admin.site._registry, ids=lambda model: model._meta.label_lower)
-@pytest.mark.parametrize("key", ["x", "", "1\0", "9" * 30, "-1"])
-def test_a_made_up_choice_of_rows_is_no_error_of_the_service(admin_client: Client, model: Any, key: str) -> None:
+def test_a_made_up_choice_of_rows_is_no_error_of_the_service(admin_client: Client, model: Any) -> None:
     page = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
     admin_client.raise_request_exception = False
-    for action in ("delete_selected", *map(str, admin.site._registry[model].actions or ())):
+    actions = ("delete_selected", *map(str, admin.site._registry[model].actions or ()))
+    for action, key in itertools.product(actions, ("x", "", "1\0", "9" * 30, "-1")):
         response = admin_client.post(page, {"action": action, "_selected_action": [key]})
-        assert response.status_code in {200, 302, 400}
+        assert response.status_code in {200, 302, 400}, (action, key)
 
 
 @pytest.mark.parametrize("model", admin.site._registry, ids=lambda model: model._meta.label_lower)
