@@ -12,7 +12,7 @@ def record(action: str, *, actor: "str | Caller", **about: object) -> None:
     """Log an action, such as `token.create`, who did it, and what it concerns."""
     who = _name(actor) if isinstance(actor, Caller) else actor
     line = json.dumps({"action": action, "actor": who, **about}, default=str)
-    logger.info("%s", line, extra={"audit": json.loads(line)})  # a field of its own where lines are JSON already
+    logger.info("%s", line, extra={"audit": json.loads(line)})  # JSON logs show it as an object
 
 
 def _name(caller: Caller) -> str:

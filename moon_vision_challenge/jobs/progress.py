@@ -40,18 +40,22 @@ def progress_of(job: Job) -> Progress:
 
 def count(job: Job) -> dict[str, int]:
     """From the rows."""
-    rows = Inference.objects.filter(job_id=job.pk).values_list("status").annotate(count=Count("id"))
-    return _with_rest(job, dict(rows))
+    return _with_rest(job, _count_rows([job.pk])[job.pk])
 
 
 def count_all(jobs: Collection[Job]) -> dict[int, dict[str, int]]:
     """The counts of each job, by its id. The rows of those that go on are counted together."""
-    running = [job.pk for job in jobs if not job.is_final or job.counts is None]
-    rows = Inference.objects.filter(job_id__in=running).values_list("job_id", "status").annotate(count=Count("id"))
-    found: dict[int, dict[str, int]] = {key: {} for key in running}
-    for key, status, number in rows if running else ():
-        found[key][status] = number
+    found = _count_rows([job.pk for job in jobs if not job.is_final or job.counts is None])
     return {job.pk: _with_rest(job, found[job.pk]) if job.pk in found else dict(job.counts or {}) for job in jobs}
+
+
+def _count_rows(keys: Collection[int]) -> dict[int, dict[str, int]]:
+    """Job → status → rows. Without jobs, no query."""
+    rows = Inference.objects.filter(job_id__in=keys).values_list("job_id", "status").annotate(count=Count("id"))
+    found: dict[int, dict[str, int]] = {key: {} for key in keys}
+    for key, status, number in rows:
+        found[key][status] = number
+    return found
 
 
 def _with_rest(job: Job, counted: dict[str, int]) -> dict[str, int]:

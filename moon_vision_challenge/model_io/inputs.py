@@ -27,7 +27,7 @@ _NUMPY = {
     **{"DT_UINT64": np.uint64, "DT_INT64": np.int64},
 }
 _FEWEST_STEPS = 15
-"""Fewer different integers than 4 bits hold are no picture: the mean and the scale are those of an input of floats."""
+"""A picture needs at least as many levels as 4 bits hold. With fewer, the declared mean and scale are for floats."""
 
 
 @dataclass(frozen=True)

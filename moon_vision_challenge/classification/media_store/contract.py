@@ -22,7 +22,7 @@ class MediaStore(Storage, ABC):
 
     @abstractmethod
     def check(self) -> int | None:
-        """Find out whether uploads can be stored. Returns how many bytes are free; None if there is no such limit."""
+        """Find out whether uploads can be stored. Returns the number of free bytes, if the store knows it."""
 
     @abstractmethod
     def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
@@ -48,14 +48,7 @@ class MediaStore(Storage, ABC):
     def as_local_file(self, name: str) -> AbstractContextManager[BinaryIO]:
         """A file on this machine with the content, which has a descriptor. Raises FileNotFoundError."""
 
-    def direct_url(
-        self,
-        name: str,  # noqa: ARG002
-        *,
-        valid_s: int,  # noqa: ARG002
-        media_type: str,  # noqa: ARG002
-        disposition: str,  # noqa: ARG002
-    ) -> tuple[str, int] | None:
+    def direct_url(self, name: str, *, valid_s: int, media_type: str, disposition: str) -> tuple[str, int] | None:
         """A URL at which the store itself serves the file to anybody who has it, and how many seconds it is valid.
 
         By default None: the service must serve the file.
@@ -63,4 +56,3 @@ class MediaStore(Storage, ABC):
         Args:
             valid_s: the longest that the URL may be valid.
         """
-        return None

@@ -8,11 +8,10 @@ import { chosenModel, refreshModels, watchModels } from "./models.js";
 import { follow, unfollow } from "./queue.js";
 import { thumbnail } from "./thumbnail.js";
 import { askForToken, setUpToken } from "./token.js";
-import { cancel, newTry, send, sendAgain, setUpTries } from "./tries.js";
+import { UNAUTHORIZED, cancel, newTry, send, sendAgain, setUpTries } from "./tries.js";
 
 const INTERRUPTED =
   "Another tab still waits for the answer, or the page was left before it came. In that case, send the picture again.";
-const UNAUTHORIZED = 401;
 
 const list = document.getElementById("tries");
 const heading = document.getElementById("results-heading");
