@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
+from moon_vision_challenge.inflate import Inflate, TooManyMembersError
 from moon_vision_challenge.jobs.archives.entries import Entry, check_name, check_size, is_clutter, unusable
-from moon_vision_challenge.jobs.archives.gunzip import Gunzip
 from moon_vision_challenge.jobs.archives.source import Source
 from moon_vision_challenge.jobs.errors import EntryError, JobTooLargeError, UnreadableArchiveError
 
@@ -73,7 +73,7 @@ class _Compressed:
     is_compressed = True
 
     def __init__(self, source: Source) -> None:
-        self._stream = Gunzip(source.stream(), max_members=settings.JOB_MAX_ITEMS)
+        self._stream = Inflate(source.stream(), max_members=settings.JOB_MAX_ITEMS)
         self._position = 0
         # With headers, padding, and files that are too large to be classified
         self._limit = 2 * settings.JOB_MAX_UNPACKED_BYTES + settings.JOB_MAX_ITEMS * 4 * _BLOCK
@@ -86,6 +86,8 @@ class _Compressed:
             data = self._stream.read(size)
         except (EOFError, zlib.error):
             raise UnreadableArchiveError("its compressed data are damaged or cut short.") from None
+        except TooManyMembersError:
+            raise JobTooLargeError from None
         self._position += len(data)
         if self._position > self._limit:
             raise JobTooLargeError

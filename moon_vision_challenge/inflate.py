@@ -1,26 +1,36 @@
-"""Decompresses gzip, within a limit that the standard library's reader does not have: the number of members."""
+"""Decompresses gzip and deflate. Unlike the standard library's readers, it limits the number of members."""
 
 import zlib
 from typing import BinaryIO
 
-from moon_vision_challenge.jobs.errors import JobTooLargeError
+GZIP = zlib.MAX_WBITS | 16
+DEFLATE = zlib.MAX_WBITS
+"""With zlib's header, as a body in HTTP has it (RFC 9110, 8.4.1.2)."""
 
-_WINDOW_BITS = zlib.MAX_WBITS | 16
 _CHUNK_BYTES = 16 * 1024
 """What zlib gets at once. After each member and each read, it copies the rest."""
 
 
-class Gunzip:
-    """Members may follow one another, with zeros between them. A gibibyte has room for 50 million empty ones."""
+class TooManyMembersError(Exception):
+    """The stream has more members than `max_members`. A gibibyte has room for 50 million empty ones."""
 
-    def __init__(self, stream: BinaryIO, *, max_members: int) -> None:
+
+class Inflate:
+    """Reads what a stream holds compressed. Members may follow one another, with zeros between them.
+
+    Args:
+        wbits: GZIP or DEFLATE.
+    """
+
+    def __init__(self, stream: BinaryIO, *, wbits: int = GZIP, max_members: int) -> None:
         self._stream = stream
+        self._wbits = wbits
         self._left = max_members
         self._input = b""
-        self._inflater = zlib.decompressobj(_WINDOW_BITS)
+        self._inflater = zlib.decompressobj(wbits)
 
     def read(self, size: int) -> bytes:
-        """Fewer bytes only at the end. Raises zlib.error, EOFError, JobTooLargeError."""
+        """Fewer bytes only at the end. Raises zlib.error, EOFError, TooManyMembersError."""
         parts = []
         while size and (not self._inflater.eof or self._begin_member()):
             parts.append(self._inflater.decompress(self._input, size))
@@ -34,13 +44,13 @@ class Gunzip:
         return b"".join(parts)
 
     def _begin_member(self) -> bool:
-        """False at the end of the file."""
+        """False at the end of the stream."""
         while not (rest := self._input.lstrip(b"\0")):
             self._input = self._stream.read(_CHUNK_BYTES)
             if not self._input:
                 return False
         self._left -= 1
         if self._left <= 0:
-            raise JobTooLargeError
-        self._input, self._inflater = rest, zlib.decompressobj(_WINDOW_BITS)
+            raise TooManyMembersError
+        self._input, self._inflater = rest, zlib.decompressobj(self._wbits)
         return True
