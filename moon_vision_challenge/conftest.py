@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from redis import Redis
 from rest_framework.test import APIClient
 
 from moon_vision_challenge.accounts.apps import create_anonymous_owner
+from moon_vision_challenge.circuit_breaker import CircuitBreaker
 from moon_vision_challenge.classification.serving import metadata, open_inference
 from moon_vision_challenge.classification.tests.fake_model_server import Answer, FakeModelServer, fake_model_server
 from moon_vision_challenge.classification.tests.pictures import photo
@@ -52,9 +54,18 @@ def _patient_probe() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _breakers() -> list[CircuitBreaker]:
+    modules = [module for name, module in sys.modules.items() if name.startswith("moon_vision_challenge.")]
+    values = [value for module in modules for value in vars(module).values()]
+    return [value for value in values if isinstance(value, CircuitBreaker)]
+
+
 @pytest.fixture(autouse=True)
-def _fresh_service(settings: Settings, tmp_path: Path) -> None:
-    """Give each test an empty media folder, an empty model cache and its own rate limit."""
+def _fresh_service(settings: Settings, tmp_path: Path, _breakers: list[CircuitBreaker]) -> None:
+    """Give each test an empty media folder, an empty model cache, its own rate limit, and neighbors that answer."""
+    for breaker in _breakers:
+        breaker.close()
     settings.MEDIA_ROOT = tmp_path / "media"
     cache.clear()
     metadata.signatures.clear()

@@ -45,6 +45,7 @@ _AS_NEW = {
 }
 """What a retry resets. `claim_alone` stays: the row may be what its worker died of."""
 
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 _waiting_requests = ConcurrencyLimit(lambda: settings.INFERENCE_MAX_WAITING_REQUESTS)
 
 
@@ -206,7 +207,7 @@ def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
 
     Returns False at once if too many requests wait in this process.
 
-    This polls the database every 10 to 100 ms: reading a row by its key costs 0.2 ms.
+    This polls the database, because reading a row by its key costs 0.2 ms.
     """
     unfinished = Inference.objects.filter(pk=inference_id).exclude(status__in=FINAL_STATUSES)
     return wait_while(unfinished.exists, timeout_s=timeout_s)
@@ -217,12 +218,13 @@ def wait_while(is_unfinished: Callable[[], bool], *, timeout_s: float) -> bool:
     with _waiting_requests.place() as may_wait:
         if not may_wait:
             return False
-        end, pause_s = time.monotonic() + timeout_s, 0.01
+        begin = now = time.monotonic()
         while is_unfinished():
-            if time.monotonic() + pause_s > end:
+            pause_s = min(max(_SHORTEST_PAUSE_S, (now - begin) / 4), _LONGEST_PAUSE_S)
+            if now + pause_s > begin + timeout_s:
                 break
             time.sleep(pause_s)
-            pause_s = min(0.1, pause_s * 1.5)
+            now = time.monotonic()
         return True
 
 
