@@ -5,10 +5,11 @@ has waited longest. A lost, duplicate or early message changes nothing but laten
 """
 
 import logging
+from typing import Any
 
 from celery import Task, current_app, shared_task
 from celery.app.utils import Settings
-from celery.signals import celeryd_init, task_prerun
+from celery.signals import celeryd_after_setup, celeryd_init, task_prerun
 from django.core.cache import cache
 from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 from kombu import Queue
@@ -19,7 +20,7 @@ from moon_vision_challenge.circuit_breaker import CircuitBreaker, CircuitOpenErr
 from moon_vision_challenge.classification.dispatchers import dispatcher
 from moon_vision_challenge.classification.media_store import stored_bytes
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import broker, retention, sweep, worker
+from moon_vision_challenge.classification.queue import broker, bulk_share, retention, sweep, worker
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,12 @@ def serve_the_queues_of_classificators(*, conf: Settings, **_: object) -> None:
     known = {queue.name for queue in conf.task_queues}
     named = {dispatcher[model_type].queue for model_type in dispatcher}
     conf.task_queues = [*conf.task_queues, *(Queue(name) for name in sorted(named - known))]
+
+
+@celeryd_after_setup.connect
+def share_bulk_work(*, instance: Any, **_: object) -> None:
+    """Before Celery forks the worker's processes."""
+    bulk_share.share_among(instance.concurrency)
 
 
 @task_prerun.connect

@@ -12,7 +12,7 @@ from rest_framework.exceptions import APIException
 from moon_vision_challenge.classification import events, images, services
 from moon_vision_challenge.classification.exceptions import InvalidImageError, StorageUnavailableError
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import turns
+from moon_vision_challenge.classification.queue import bulk_share, turns
 from moon_vision_challenge.classification.queue.routing import queue_of
 from moon_vision_challenge.jobs import endings, leases, uploads
 from moon_vision_challenge.jobs.archives.entries import Entry
@@ -67,6 +67,7 @@ def _store(job: Job, entries: Iterator[Entry], wake: Wake, free: Callable[[int, 
         stored: list[tuple[int, int]] = []
         try:
             for entry in islice(entries, CHUNK_ROWS):
+                bulk_share.current().enter(1)  # if another process had the last place, it may be free now
                 rows.append(_row(job, entry, position + len(rows)))
                 if entry.stored:
                     stored.append(entry.stored)

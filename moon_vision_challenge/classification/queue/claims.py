@@ -17,7 +17,7 @@ from django.db import connection
 
 from moon_vision_challenge.classification.abstract_classificator import Prediction
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue.turns import Lane
+from moon_vision_challenge.classification.queue.turns import LANE_SIZE, Lane
 
 _IS_CLAIMABLE = """
     status = 'pending' AND queue = %(queue)s AND available_at <= statement_timestamp()
@@ -34,7 +34,7 @@ _IS_CLAIMABLE = """
 _CLAIM = f"""
 WITH next AS (
     SELECT model_type, claim_alone, turn < %(bulk)s AS is_single FROM classification_inference AS waiting
-    WHERE {_IS_CLAIMABLE}
+    WHERE {_IS_CLAIMABLE} AND turn < %(end)s
     ORDER BY turn, available_at LIMIT 1 FOR UPDATE OF waiting SKIP LOCKED
 ), outage AS (
     SELECT id FROM classification_outage WHERE model_type = '' OR model_type IN (SELECT model_type FROM next)
@@ -128,13 +128,14 @@ def claim_waiting(*, queue: str, limit: int, lease: timedelta, bulk_limit: int |
 
     Args:
         limit: the maximum number of single rows.
-        bulk_limit: that of rows of jobs; by default the same.
+        bulk_limit: that of rows of jobs; by default the same. With 0, they are passed over.
     """
     parameters = {
         "queue": queue,
         "limit": limit,
         "bulk_limit": limit if bulk_limit is None else bulk_limit,
         "bulk": Lane.BULK.value,
+        "end": Lane.BULK.value + (LANE_SIZE if bulk_limit != 0 else 0),
         "token": uuid.uuid4(),
         "lease": lease,
     }

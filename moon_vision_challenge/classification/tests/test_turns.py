@@ -1,9 +1,6 @@
 """Claims are fair: owners alternate, and single rows come before those of jobs."""
 
-import math
-import time
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +8,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from moon_vision_challenge.classification.models import Inference
-from moon_vision_challenge.classification.queue import claims, turns, worker
+from moon_vision_challenge.classification.queue import claims, turns
 from moon_vision_challenge.classification.queue.turns import Lane
 
 pytestmark = pytest.mark.django_db
@@ -78,27 +75,12 @@ def test_a_batch_of_single_rows_is_not_filled_up_with_rows_of_jobs() -> None:
     assert claim(8) == [1] * 8
 
 
-def test_jobs_get_small_batches_while_single_rows_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_last_single", last := worker._LastSingle())
+def test_rows_of_jobs_can_be_passed_over() -> None:
     add(1, 100)
-    Inference.objects.update(job_id=1)
-    sizes = [len(worker.claim_batch(queue="inferences"))]
-    last.seen_at = time.monotonic() + 1000
-    sizes.append(len(worker.claim_batch(queue="inferences")))
-    last.seen_at = time.monotonic() - 1000
-    sizes.append(len(worker.claim_batch(queue="inferences")))
-    assert sizes == [8, 2, 8]
-
-
-def test_one_single_row_does_not_make_the_batches_of_jobs_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([100.0, 200.0, 201.0])
-    last = worker._LastSingle()
-    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    seen = []
-    for _ in range(3):
-        last.note()
-        seen.append(last.seen_at)
-    assert seen == [-math.inf, -math.inf, 201.0]
+    assert claims.claim_waiting(queue="inferences", limit=8, bulk_limit=0, lease=LEASE) == []
+    add(2, 1, Lane.SINGLE)
+    assert len(claims.claim_waiting(queue="inferences", limit=8, bulk_limit=0, lease=LEASE)) == 1
+    assert claims.claim_waiting(queue="inferences", limit=8, bulk_limit=0, lease=LEASE) == []
 
 
 def test_single_rows_of_owners_alternate_too() -> None:

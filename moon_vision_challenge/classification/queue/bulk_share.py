@@ -1,0 +1,102 @@
+"""Which processes of a worker may do bulk work (unpack jobs, classify their rows) while single rows come.
+
+A single row waits until a process has finished its batch. So while single rows come, one process of a worker does no
+bulk work. A worker with one process claims small batches instead.
+"""
+
+import fcntl
+import math
+import mmap
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SINGLES_EXPECTED_S = 2.0
+_SMALL_BATCH = 2
+_TIMES = struct.Struct("dd")
+
+
+class BulkShare:
+    """What the processes of a worker share, so make it before they are forked.
+
+    Each process that does bulk work holds a place: a lock on a byte of a file. The kernel frees it if the process is
+    killed.
+
+    Args:
+        processes: the number of processes that share it.
+        clock: the same in all processes, in seconds.
+    """
+
+    def __init__(self, processes: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._places = range(processes - 1)
+        self._clock = clock
+        self._file, name = tempfile.mkstemp()
+        Path(name).unlink()
+        self._times = mmap.mmap(-1, _TIMES.size)
+        self._times[:] = _TIMES.pack(-math.inf, -math.inf)
+        self._place: int | None = None
+
+    def note_single(self) -> None:
+        """A single row is claimed. One that comes soon after another one makes more of them likely."""
+        claimed_at, expected_at = _TIMES.unpack(self._times[:])
+        now = self._clock()
+        self._times[:] = _TIMES.pack(now, now if now - claimed_at < SINGLES_EXPECTED_S else expected_at)
+
+    def enter(self, limit: int) -> int:
+        """Take a place, and return how many rows of jobs this process may claim now: up to `limit`."""
+        has_place = self._has_place()
+        _, expected_at = _TIMES.unpack(self._times[:])
+        if self._clock() - expected_at >= SINGLES_EXPECTED_S:
+            return limit
+        if not self._places:
+            return min(limit, _SMALL_BATCH)
+        return limit if has_place else 0
+
+    def leave(self) -> bool:
+        """Free the place. Returns whether this process had one."""
+        if self._place is None:
+            return False
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
+        self._place = None
+        return True
+
+    def _has_place(self) -> bool:
+        if self._place is None:
+            self._place = next((place for place in self._places if self._lock(place)), None)
+        return self._place is not None
+
+    def _lock(self, place: int) -> bool:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError:
+            return False
+        return True
+
+
+_shares: list[BulkShare] = []
+
+
+def share_among(processes: int) -> None:
+    """The processes that are forked from now on share one BulkShare."""
+    _shares[:] = [BulkShare(processes)]
+
+
+def current() -> BulkShare:
+    """The share of this process's worker. Without share_among, the process is alone."""
+    if not _shares:
+        share_among(1)
+    return _shares[0]
+
+
+@contextmanager
+def bulk_work() -> Iterator[None]:
+    """Hold a place during work that is not claimed in batches, if there is one."""
+    share = current()
+    share.enter(1)
+    try:
+        yield
+    finally:
+        share.leave()
