@@ -66,6 +66,12 @@ def enqueue_inference(inference: Inference) -> None:
     transaction.on_commit(lambda: _wake(inference.queue, inference.pk))
 
 
+def wake_for_what_waits() -> None:
+    """Wake a worker of each queue that has rows to claim."""
+    for queue, inference_id in sweep.find_waiting().items():
+        _wake(queue, inference_id)
+
+
 def _wake(queue: str, inference_id: int, countdown_s: float = 0) -> None:
     """Send a message, unless the queue already holds one: the worker that takes it finds this row, too.
 
@@ -108,8 +114,7 @@ def sweep_inferences() -> None:
     """Beat: find lost workers and lost messages, and restart their work."""
     sweep.free_lost_inferences()
     sweep.move_to_their_queues()
-    for queue, inference_id in sweep.find_waiting().items():
-        _wake(queue, inference_id)
+    wake_for_what_waits()
     stored_bytes.measure_if_unknown()
 
 

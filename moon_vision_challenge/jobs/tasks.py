@@ -7,9 +7,8 @@ from django.db import transaction
 from kombu.exceptions import OperationalError as QueueError
 from redis.exceptions import RedisError
 
-from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.queue import bulk_share
-from moon_vision_challenge.classification.tasks import enqueue_inference
+from moon_vision_challenge.classification.tasks import enqueue_inference, wake_for_what_waits
 from moon_vision_challenge.jobs import services
 
 logger = logging.getLogger(__name__)
@@ -23,17 +22,9 @@ def advance_soon(job_id: int) -> None:
 @shared_task
 def advance(job_id: int) -> None:
     """Unpack, cancel, or delete for a while. The rest is another message, so that other tasks have their turn."""
-    woken_for: Inference | None = None
-
-    def wake(inference: Inference) -> None:
-        nonlocal woken_for
-        woken_for = inference
-        enqueue_inference(inference)
-
     with bulk_share.bulk_work():
-        has_more = services.advance(job_id, wake)
-    if woken_for:  # a process that was woken meanwhile may have claimed nothing
-        enqueue_inference(woken_for)
+        has_more = services.advance(job_id, enqueue_inference)
+    wake_for_what_waits()  # a process that was woken meanwhile may have claimed nothing
     if has_more:
         _send(job_id)
 

@@ -67,7 +67,7 @@ def _store(job: Job, entries: Iterator[Entry], wake: Wake, free: Callable[[int, 
         stored: list[tuple[int, int]] = []
         try:
             for entry in islice(entries, CHUNK_ROWS):
-                bulk_share.current().enter(1)  # if another process had the last place, it may be free now
+                bulk_share.current().enter()  # if another process had the last place, it may be free now
                 rows.append(_row(job, entry, position + len(rows)))
                 if entry.stored:
                     stored.append(entry.stored)

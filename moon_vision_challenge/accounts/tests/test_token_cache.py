@@ -18,16 +18,9 @@ from moon_vision_challenge.accounts.errors import (
 from moon_vision_challenge.accounts.models import ApiToken, Owner
 from moon_vision_challenge.accounts.tests.conftest import NewToken
 from moon_vision_challenge.accounts.token_cache import LAST_USE_EVERY, LOOKUPS_PER_S, TokenCache
+from moon_vision_challenge.tests.clock import Clock
 
 pytestmark = pytest.mark.django_db
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -74,9 +67,9 @@ def test_a_revocation_counts_after_the_cache_time(
     token, text = new_token()
     cache.find_caller(text)
     tokens.revoke_token(token, actor="test")  # in another process: this cache is not told
-    clock.now += settings.API_TOKEN_CACHE_S
+    clock.now_s += settings.API_TOKEN_CACHE_S
     cache.find_caller(text)
-    clock.now += 0.1
+    clock.now_s += 0.1
     with pytest.raises(InvalidTokenError):
         cache.find_caller(text)
 
@@ -124,7 +117,7 @@ def test_a_refused_token_is_not_looked_up_again_at_once(
     for queries in (1, 0, 0):
         with django_assert_num_queries(queries), pytest.raises(InvalidTokenError):
             cache.find_caller(text)
-    clock.now += settings.API_TOKEN_CACHE_S + 0.1
+    clock.now_s += settings.API_TOKEN_CACHE_S + 0.1
     with django_assert_num_queries(1), pytest.raises(InvalidTokenError):
         cache.find_caller(text)
 
@@ -152,7 +145,7 @@ def test_invented_tokens_are_bounded_in_queries_and_in_memory(
     assert outcomes[-1] is TooManyUnknownTokensError
     assert len(cache._refused) == 10
     cache.find_caller(known)  # who is known is not affected
-    clock.now += 0.5
+    clock.now_s += 0.5
     with pytest.raises(InvalidTokenError):
         cache.find_caller(secret.new_token())
 
@@ -163,9 +156,9 @@ def test_while_the_database_is_away_a_known_token_goes_on_for_a_bounded_time(
     text = new_token()[1]
     caller = cache.find_caller(text)
     outage()
-    clock.now += settings.API_TOKEN_OUTAGE_S
+    clock.now_s += settings.API_TOKEN_OUTAGE_S
     assert cache.find_caller(text) == caller
-    clock.now += 0.1
+    clock.now_s += 0.1
     with pytest.raises(TokensUnavailableError):
         cache.find_caller(text)
 
@@ -191,11 +184,11 @@ def test_the_last_use_is_written_at_most_every_few_minutes(
         cache.find_caller(text)
     token.refresh_from_db()
     assert token.last_used_at
-    clock.now += settings.API_TOKEN_CACHE_S + 0.1
+    clock.now_s += settings.API_TOKEN_CACHE_S + 0.1
     with django_assert_num_queries(1):
         cache.find_caller(text)
     ApiToken.objects.update(last_used_at=timezone.now() - LAST_USE_EVERY - timedelta(seconds=1))
-    clock.now += settings.API_TOKEN_CACHE_S + 0.1
+    clock.now_s += settings.API_TOKEN_CACHE_S + 0.1
     with django_assert_num_queries(2):
         cache.find_caller(text)
 

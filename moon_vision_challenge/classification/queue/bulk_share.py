@@ -45,9 +45,15 @@ class BulkShare:
         now = self._clock()
         self._times[:] = _TIMES.pack(now, now if now - claimed_at < SINGLES_EXPECTED_S else expected_at)
 
-    def enter(self, limit: int) -> int:
-        """Take a place, and return how many rows of jobs this process may claim now: up to `limit`."""
-        has_place = self._has_place()
+    def enter(self) -> bool:
+        """Take a place, if one is free. Returns whether this process has one."""
+        if self._place is None:
+            self._place = next((place for place in self._places if self._lock(place)), None)
+        return self._place is not None
+
+    def rows_to_claim(self, limit: int) -> int:
+        """How many rows of jobs this process may claim now, up to `limit`. It takes a place if one is free."""
+        has_place = self.enter()
         _, expected_at = _TIMES.unpack(self._times[:])
         if self._clock() - expected_at >= SINGLES_EXPECTED_S:
             return limit
@@ -62,11 +68,6 @@ class BulkShare:
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
         self._place = None
         return True
-
-    def _has_place(self) -> bool:
-        if self._place is None:
-            self._place = next((place for place in self._places if self._lock(place)), None)
-        return self._place is not None
 
     def _lock(self, place: int) -> bool:
         try:
@@ -95,7 +96,7 @@ def current() -> BulkShare:
 def bulk_work() -> Iterator[None]:
     """Hold a place during work that is not claimed in batches, if there is one."""
     share = current()
-    share.enter(1)
+    share.enter()
     try:
         yield
     finally:

@@ -63,16 +63,16 @@ def _drain_if_possible(queues: Collection[str]) -> bool:
 
 
 def _drain(queues: Collection[str]) -> bool:
-    """One turn in each queue where something waits. Returns whether something was done."""
+    """One turn in each queue where something waits. Returns whether there was something."""
     sweep.free_lost_inferences()
     sweep.move_to_their_queues()
-    is_done = False
-    for queue in (queue for queue in sweep.find_waiting() if queue in queues):
+    waiting = [queue for queue in sweep.find_waiting() if queue in queues]
+    for queue in waiting:
         # Celery's own bound on a task: the kernel ends this process, the lease expires, and the row is found.
         signal.setitimer(signal.ITIMER_REAL, settings.CELERY_TASK_TIME_LIMIT)
-        is_done |= bool(worker.drain(queue=queue, wake=_wake_nobody))
+        worker.drain(queue=queue, wake=_wake_nobody)
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return is_done
+    return bool(waiting)
 
 
 def _wake_nobody(_queue: str, _inference_id: int, _countdown_s: float) -> None:

@@ -29,11 +29,11 @@ def drain(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
     """Process batches of this queue until nothing waits, something fails, or the turn ends. Returns what it wrote."""
     outcomes: list[AttemptOutcome] = []
     end = time.monotonic() + TURN_S
-    limit = settings.INFERENCE_BATCH_SIZE
+    limit = size = settings.INFERENCE_BATCH_SIZE
     share = bulk_share.current()
     last: Inference | None = None
     try:
-        while claimed := claim_batch(queue=queue, limit=limit, bulk_limit=share.enter(settings.INFERENCE_BATCH_SIZE)):
+        while claimed := claim_batch(queue=queue, limit=limit, bulk_limit=share.rows_to_claim(size)):
             last = claimed[-1]
             if is_single := last.job_id is None:
                 share.note_single()
@@ -50,7 +50,7 @@ def drain(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
             if not has_more or has_failed or time.monotonic() >= end:
                 break
             if is_single:
-                limit = min(2 * limit, _LARGEST_CLAIM * settings.INFERENCE_BATCH_SIZE)
+                limit = min(2 * limit, _LARGEST_CLAIM * size)
     finally:
         had_place = share.leave()
     # A process that was woken while this one held a place may have claimed nothing.

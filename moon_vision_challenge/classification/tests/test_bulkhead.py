@@ -12,13 +12,7 @@ from moon_vision_challenge.classification.exceptions import (
     ModelServerUnavailableError,
 )
 from moon_vision_challenge.classification.serving.bulkhead import MAX_WAITING, STALLED_S, Bulkhead, bulkhead_of
-
-
-class Clock:
-    now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from moon_vision_challenge.tests.clock import Clock
 
 
 @pytest.fixture

@@ -12,15 +12,9 @@ from moon_vision_challenge.classification.media_store import signed_urls
 from moon_vision_challenge.classification.models import Inference
 from moon_vision_challenge.classification.tests import pictures
 from moon_vision_challenge.classification.tests.posting import V1
+from moon_vision_challenge.tests.clock import Clock
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent")]
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -33,7 +27,7 @@ def clock(settings: Settings) -> Clock:
 def created(client: APIClient, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> dict[str, Any]:
     """A row. The clock stands at its creation."""
     response = client.post(V1, {"model_type": "resnet", "image": pictures.upload(jpeg)})
-    clock.now = Inference.objects.get().created_at.timestamp()
+    clock.now_s = Inference.objects.get().created_at.timestamp()
     monkeypatch.setattr(signed_urls, "clock", clock)
     body: dict[str, Any] = response.json()
     return body
@@ -59,25 +53,25 @@ def query_of(address: str) -> dict[str, str]:
 
 def test_the_address_stays_the_same_within_its_window(client: APIClient, created: dict[str, Any], clock: Clock) -> None:
     assert image_of(client, created) == created["image"]
-    clock.now += 3599
+    clock.now_s += 3599
     assert image_of(client, created) == created["image"]
-    clock.now += 1
+    clock.now_s += 1
     assert image_of(client, created) != created["image"]
 
 
 def test_an_address_is_valid_for_at_least_the_time_in_the_settings(
     client: APIClient, created: dict[str, Any], clock: Clock, jpeg: bytes
 ) -> None:
-    clock.now += 3599  # the oldest that the address is still shown
+    clock.now_s += 3599  # the oldest that the address is still shown
     shown = image_of(client, created)
-    clock.now += 3600
+    clock.now_s += 3600
     assert content(client.get(shown)) == jpeg
 
 
 def test_an_expired_address_is_403_and_the_row_has_a_new_one(
     client: APIClient, created: dict[str, Any], clock: Clock, jpeg: bytes
 ) -> None:
-    clock.now += 2 * 3600 + 2
+    clock.now_s += 2 * 3600 + 2
     response = client.get(created["image"])
     assert (response.status_code, response.json()["code"]) == (403, "media_url_expired")
     assert "no-store" in response["Cache-Control"]
@@ -90,7 +84,7 @@ def test_the_etag_changes_with_the_address(client: APIClient, created: dict[str,
     first = client.get(address)
     again = client.get(address, headers={"If-None-Match": first["ETag"]})
     assert again.status_code == 304
-    clock.now += 3600
+    clock.now_s += 3600
     later = client.get(address, headers={"If-None-Match": first["ETag"]})
     assert (later.status_code, later["ETag"] == first["ETag"]) == (200, False)
     assert later.json()["image"] != first.json()["image"]
@@ -99,7 +93,7 @@ def test_the_etag_changes_with_the_address(client: APIClient, created: dict[str,
 def test_a_row_from_a_clock_that_is_ahead_is_in_its_first_window(
     client: APIClient, created: dict[str, Any], clock: Clock
 ) -> None:
-    clock.now -= 30
+    clock.now_s -= 30
     assert image_of(client, created) == created["image"]
 
 
@@ -180,7 +174,7 @@ def test_the_headers_keep_the_image_private_and_harmless(
 
 def test_max_age_ends_with_the_address(client: APIClient, created: dict[str, Any], clock: Clock) -> None:
     first = headers_of(client, created["image"])["Cache-Control"]
-    clock.now += int(first.rpartition("=")[2]) - 10
+    clock.now_s += int(first.rpartition("=")[2]) - 10
     assert headers_of(client, created["image"])["Cache-Control"] == "private, max-age=10"
 
 

@@ -1,6 +1,5 @@
 """The bound on all uploads together."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,11 +26,9 @@ def _bound(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def _redis_is_away(settings: Settings) -> Iterator[None]:
+def _redis_is_away(settings: Settings) -> None:
     redis = {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9/0"}
     settings.CACHES = {**settings.CACHES, "default": redis}
-    yield
-    stored_bytes._breaker.close()
 
 
 def save(size: int) -> str:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -6,17 +6,15 @@ from moon_vision_challenge.accounts.caller import Scope
 from moon_vision_challenge.accounts.models import Owner
 from moon_vision_challenge.accounts.token_cache import tokens
 from moon_vision_challenge.accounts.tokens import create_token
-from moon_vision_challenge.web.tests.limited import Clock
+from moon_vision_challenge.tests.clock import Clock
 from moon_vision_challenge.web.throttling import store
-from moon_vision_challenge.web.throttling.store import _redis_breaker
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    still = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    still = Clock(1_000_000_000.0)
     monkeypatch.setattr(store, "clock", still)
-    yield still
-    _redis_breaker.close()
+    return still
 
 
 @pytest.fixture

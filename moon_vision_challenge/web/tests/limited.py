@@ -8,14 +8,6 @@ V0 = "/api/v0/inferences/"
 V1 = "/api/v1/inferences/"
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def post(client: APIClient, url: str = V0, **headers: Any) -> Any:
     """A request that the view refuses: what it costs does not depend on a model."""
     return client.post(url, {}, format="json", **headers)

@@ -9,8 +9,9 @@ from rest_framework.test import APIClient
 from moon_vision_challenge.accounts.rates import parse_rates
 from moon_vision_challenge.classification.tests import fake_model_server as fake
 from moon_vision_challenge.classification.tests import pictures
+from moon_vision_challenge.tests.clock import Clock
 from moon_vision_challenge.tests.peer import Peer, StartPeer, ok
-from moon_vision_challenge.web.tests.limited import V0, V1, Clock, fields
+from moon_vision_challenge.web.tests.limited import V0, V1, fields
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -41,7 +42,7 @@ def test_fetches_above_the_rate_are_429_and_images_in_requests_are_not(
     assert len(peer.requests) == 2
     assert client.post(V0, {"model_type": "resnet", "image": pictures.upload(jpeg)}).status_code == 200
     assert fetch(client, peer, REMOTE_ADDR="192.0.2.1").status_code == 200
-    clock.now += int(refused["Retry-After"])
+    clock.now_s += int(refused["Retry-After"])
     assert fetch(client, peer).status_code == 200
 
 

@@ -9,6 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from moon_vision_challenge.accounts.rates import parse_rates
+from moon_vision_challenge.tests.clock import Clock
 from moon_vision_challenge.web.throttling import store
 
 pytestmark = pytest.mark.django_db
@@ -17,19 +18,11 @@ LOGIN = "/admin/login/?next=/admin/accounts/"
 HOUR_S = 3600
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Clock:
     """Stops the limits' clock, and leaves them alone among the limits of a login."""
     settings.API_LOGIN_RATE = parse_rates("1000/s")
-    clock = Clock()
+    clock = Clock(1_800_000_000.0)
     monkeypatch.setattr(store, "clock", clock)
     return clock
 

@@ -12,7 +12,8 @@ from rest_framework.test import APIClient
 from moon_vision_challenge.accounts.models import ApiToken, Owner
 from moon_vision_challenge.accounts.rates import parse_rates
 from moon_vision_challenge.classification import tasks
-from moon_vision_challenge.web.tests.limited import V0, V1, Clock, fields, post
+from moon_vision_challenge.tests.clock import Clock
+from moon_vision_challenge.web.tests.limited import V0, V1, fields, post
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -71,7 +72,7 @@ def test_an_owner_stores_a_limited_number_of_images(client: APIClient, clock: Cl
     assert fields(refused, "RateLimit-Policy")["images-owner-86400s"] == {"q": "2", "qu": '"images"', "w": "86400"}
     assert int(refused["Retry-After"]) == 43_200
     assert post(client, V0).status_code == 400
-    clock.now += 43_200
+    clock.now_s += 43_200
     assert post(client, V1).status_code == 400
 
 
