@@ -5,6 +5,7 @@ after that. Each pytest-xdist worker starts its own servers, so that a test may 
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ LONGEST_NAME = 40
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    # A script's background job ignores Ctrl-C, and so would every process that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if not worker:
         subprocess.run([sys.executable, "-m", "moon_vision_challenge.model_zoo", MODEL], cwd=ROOT, check=True)
