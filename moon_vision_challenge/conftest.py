@@ -2,6 +2,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,6 +17,8 @@ from django.test import TransactionTestCase
 from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
+from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.responders import StaticFile
 
 from moon_vision_challenge.accounts.apps import create_anonymous_owner
 from moon_vision_challenge.circuit_breaker import CircuitBreaker
@@ -48,6 +51,22 @@ def _quick_teardown() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _one_look_at_static_files() -> Iterator[None]:
+    """Each test client makes its own middleware. WhiteNoise's would look at every static file each time."""
+    look = WhiteNoiseMiddleware.add_files_from_finders
+    found: dict[str, StaticFile] = {}
+
+    def look_once(middleware: WhiteNoiseMiddleware) -> None:
+        if not found:
+            look(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    with patch.object(WhiteNoiseMiddleware, "add_files_from_finders", look_once):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _patient_probe() -> Iterator[None]:
     """On a loaded machine, PostgreSQL does not answer a probe within a second."""
     with patch.object(hang, "_PROBE_TIMEOUT_S", 60):
@@ -61,12 +80,19 @@ def _breakers() -> list[CircuitBreaker]:
     return [value for value in values if isinstance(value, CircuitBreaker)]
 
 
+@pytest.fixture(scope="session")
+def _media_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for each test. Only a test that stores an image makes its folder."""
+    parent = tmp_path_factory.mktemp("media")
+    return (parent / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _fresh_service(settings: Settings, tmp_path: Path, _breakers: list[CircuitBreaker]) -> None:
+def _fresh_service(settings: Settings, _media_folders: Iterator[Path], _breakers: list[CircuitBreaker]) -> None:
     """Give each test an empty media folder, an empty model cache, its own rate limit, and neighbors that answer."""
     for breaker in _breakers:
         breaker.close()
-    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.MEDIA_ROOT = next(_media_folders)
     cache.clear()
     metadata.signatures.clear()
     metadata.statuses.clear()

@@ -138,6 +138,7 @@ def test_an_option_that_only_celery_does_not_know_is_an_error_for_the_broker() -
         celery_broker("CELERY_BROKER_URL", url)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("variable", "value"),
     [("DATABASE_URL", f"{DATABASE}?CONN_MAX_AGE=x"), ("REDIS_URL", "redis://h?x=1"), ("CELERY_BROKER_URL", "amqp://h")],

@@ -110,6 +110,7 @@ def test_the_worker_asks_a_broker_with_tls_only_if_its_certificate_is_right(
     assert broker.takes_messages()
 
 
+@pytest.mark.e2e
 def test_the_settings_make_celery_verify_certificates() -> None:
     code = "from config.settings import test; print(test.CELERY_BROKER_USE_SSL, test.CACHES['default']['LOCATION'])"
     environment = {**os.environ, "REDIS_URL": "rediss://h/0"}
@@ -119,6 +120,7 @@ def test_the_settings_make_celery_verify_certificates() -> None:
     assert result.stdout.strip() == "{'ssl_cert_reqs': 'required'} ['rediss://h/0']"
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("query", "error"),
     [

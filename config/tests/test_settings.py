@@ -55,6 +55,7 @@ def test_secrets_are_read_from_files_without_their_last_line_break(tmp_path: Pat
     assert result.stdout.strip() == "key from a file from-a-file redis://:also@h/0", result.stderr
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
 def test_a_secret_file_that_cannot_be_read_is_named_with_its_variable(content: bytes | None, tmp_path: Path) -> None:
     if content:
@@ -64,6 +65,7 @@ def test_a_secret_file_that_cannot_be_read_is_named_with_its_variable(content: b
     assert f"DJANGO_SECRET_KEY_FILE is {tmp_path}/key, which" in result.stderr
 
 
+@pytest.mark.e2e
 def test_a_secret_that_is_set_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("redis://:secret@h/0")
     twice = {"REDIS_URL": "redis://h/0", "REDIS_URL_FILE": str(tmp_path / "url")}

@@ -31,6 +31,7 @@ def test_every_program_in_javascript_is_executed() -> None:
     assert len(blocks(PAGE, "js")) == 2
 
 
+@pytest.mark.e2e
 def test_the_python_client_of_v1_prints_the_label(service: Service) -> None:
     service.start("worker")
     code = block(PAGE, "python", "Idempotency-Key").replace(BASE_URL, service.url)
@@ -42,6 +43,7 @@ def test_the_javascript_client_of_v0_prints_the_label(service: Service, tmp_path
     assert run(shutil.which("node") or "", script(service, tmp_path, "image/jpeg")) == "espresso\n"
 
 
+@pytest.mark.e2e
 @needs_node
 def test_the_javascript_client_of_v1_prints_the_label(service: Service, tmp_path: Path) -> None:
     service.start("worker")

@@ -138,6 +138,7 @@ def ask(service: Service, request: bytes) -> tuple[int, dict[str, str], bytes]:
 HEAD = b"POST /api/v0/inferences/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [

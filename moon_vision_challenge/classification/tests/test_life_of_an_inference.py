@@ -54,6 +54,7 @@ def lines_of(service: Service, *names: str) -> Iterator[dict[str, object]]:
                 yield json.loads(line)
 
 
+@pytest.mark.e2e
 def test_each_event_of_an_inference_is_a_line_with_its_ids(service: Service) -> None:
     _, token = tokens.create_token(owner=Owner.objects.create(name="alice"), name="laptop", actor="test")
     start(service)

@@ -108,6 +108,7 @@ def test_its_classificator_is_found_and_answers_on_v0_and_for_v1(app: Path) -> N
     assert server.requests[0] == ("/v1/models/birds:predict", {"instances": [[128, 128, 64]]})
 
 
+@pytest.mark.e2e
 def test_its_own_requests_errors_are_told_as_ours(app: Path) -> None:
     with fake.fake_model_server(fake.replies(200, {"predictions": [[0, 1]]})) as server:
         url = server.url
@@ -126,6 +127,7 @@ def test_its_own_requests_errors_are_told_as_ours(app: Path) -> None:
     assert (status, body["code"]) == (503, "model_server_unavailable")
 
 
+@pytest.mark.e2e
 def test_the_setting_swaps_in_a_custom_dispatcher(app: Path) -> None:
     with fake.fake_model_server(fake.replies(200, {"predictions": [[1, 0]]})) as server:
         output = run(app, server.url, CLASSIFICATION_DISPATCHER="birds.dispatchers.BirdsOnlyDispatcher")

@@ -36,6 +36,7 @@ def wait_until(created: requests.Response, status: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.e2e
 def test_a_large_archive_is_classified_to_its_end(service: Service) -> None:
     """It is above what the web server keeps in memory, and what a request for a single image may have."""
     files = {f"photos/{number}.jpg": PHOTO for number in range(40)}
@@ -78,6 +79,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_no_image(service: Service) ->
     assert list(Inference.objects.order_by("position").values_list("position", flat=True)) == list(range(400))
 
 
+@pytest.mark.e2e
 def test_a_job_is_deleted_in_the_background(service: Service) -> None:
     created = post(service, zip_of({f"{number}.jpg": PHOTO for number in range(150)}, compression=0))
     service.start("worker")

@@ -74,6 +74,7 @@ def test_a_file_whose_size_is_not_what_the_directory_states_is_damaged(file: Bin
     assert outcomes(file, with_size(zip_of({"bomb.jpg": bytes(1000)}), stated)) == {"bomb.jpg": "damaged_file"}
 
 
+@pytest.mark.e2e
 def test_zip64_is_read(file: BinaryIO) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive, archive.open("a.jpg", "w", force_zip64=True) as entry:

@@ -44,6 +44,7 @@ def as_bytes(items: np.ndarray) -> np.ndarray:
     return np.array([item.tobytes() for item in items], dtype=object)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 def test_both_runtimes_agree_on_the_real_model(tmp_path: Path, precision: Precision) -> None:
     build_model("efficientnet_lite0", tmp_path, precision)

@@ -112,6 +112,7 @@ def test_an_unknown_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
         build_model("resnet", tmp_path)
 
 
+@pytest.mark.e2e
 def test_float32_is_one_flag_away_and_is_kept_until_int8_is_asked_for(tmp_path: Path) -> None:
     def precision(*flags: str) -> str:
         assert main([LITE0, f"--models_dir={tmp_path}", *flags]) == 0
@@ -123,6 +124,7 @@ def test_float32_is_one_flag_away_and_is_kept_until_int8_is_asked_for(tmp_path: 
     assert sorted(path.name for path in (tmp_path / LITE0).iterdir()) == [".lock", "1"]
 
 
+@pytest.mark.e2e
 def test_a_model_built_by_an_earlier_version_is_built_anew(tmp_path: Path) -> None:
     """It wrote who built the model, and not from what."""
     version = tmp_path / LITE0 / "1"

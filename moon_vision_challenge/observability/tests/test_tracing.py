@@ -100,11 +100,13 @@ IMPORT += "from moon_vision_challenge.observability import tracing"
 HIDE = "import sys; sys.modules['opentelemetry'] = None; "
 
 
+@pytest.mark.e2e
 def test_while_traces_are_off_opentelemetry_need_not_be_installed() -> None:
     result = run(f"{HIDE}{IMPORT}; print(tracing.IS_ON, 'moon_vision_challenge.observability.otel' in sys.modules)")
     assert result.stdout.strip() == "False False", result.stderr
 
 
+@pytest.mark.e2e
 def test_an_endpoint_without_opentelemetry_is_an_error_that_says_what_to_install() -> None:
     result = run(HIDE + IMPORT, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318")
     assert result.returncode != 0

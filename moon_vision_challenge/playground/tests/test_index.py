@@ -1,6 +1,7 @@
 """The address `/` and the files of its page, without a browser."""
 
 import re
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -100,14 +101,14 @@ def test_the_page_with_all_its_files_is_small(client: Client) -> None:
     assert sum(files.values()) + len(get(client, CHROME).content) < MAX_PAGE_BYTES, files
 
 
+@pytest.mark.django_db  # closing a response ends a request, and Django then looks after its connection
 def test_the_files_that_the_page_names_are_served_and_kept_for_ever(client: Client) -> None:
     named = re.findall(r'(?:href|src|data-sample)="(/static/[^"]+)"', get(client, CHROME).content.decode())
     assert {f"/static/{assets.PREFIX}/{path.name}" for path in assets.FOLDER.iterdir()} == set(named)
     for path in named:
-        response = client.get(path)
-        assert response.status_code == 200
-        assert response["Cache-Control"] == "max-age=315360000, public, immutable"
-        response.close()
+        with closing(client.get(path)) as response:
+            assert response.status_code == 200
+            assert response["Cache-Control"] == "max-age=315360000, public, immutable"
 
 
 def test_another_version_of_the_files_has_another_address(client: Client) -> None:

@@ -46,6 +46,7 @@ def count_until_locked(attempt: Attempt, **who: str) -> int:
     raise AssertionError("it is never locked")
 
 
+@pytest.mark.e2e
 def test_the_lock_grows_slowly(attempt: Attempt, clock: Clock) -> None:
     tried = [count_until_locked(attempt)]
     for _ in range(48):

@@ -9,7 +9,7 @@ from moon_vision_challenge.accounts.rates import parse_rates
 from moon_vision_challenge.tests.clock import Clock
 from moon_vision_challenge.web.tests.limited import V0, V1, fields, post
 
-READ = "/api/schema/?format=json"
+READ = "/api/v1/models/"
 
 pytestmark = pytest.mark.usefixtures("clock")
 
