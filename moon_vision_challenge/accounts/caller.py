@@ -21,7 +21,7 @@ class Scope(StrEnum):
     READ = "read"
     """See the owner's inferences, and the models."""
     ADMIN_READ = "admin:read"
-    """See how the service is."""
+    """See the state of the service."""
 
 
 @dataclass(frozen=True, slots=True)

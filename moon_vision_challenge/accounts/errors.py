@@ -53,7 +53,7 @@ class MissingRuleError(AccessRefusedError):
     headers: Mapping[str, str] = {}
 
     def __init__(self, view: str) -> None:
-        super().__init__("Nobody may use this address.")
+        super().__init__("No caller may use this address.")
         self.view = view
 
 

@@ -77,7 +77,7 @@ class MetadataNotRemovableError(InvalidImageError):
 
     def __init__(self, image_format: str, others: Sequence[str]) -> None:
         *most, last = others
-        detail = f"This service stores images without metadata, and cannot remove those of the format {image_format}."
+        detail = f"This service removes the metadata of images, which it cannot do in the format {image_format}."
         super().__init__(image_format, detail=f"{detail} Send {', '.join(most)} or {last}.")
 
 

@@ -46,7 +46,9 @@ def fetch_image(url: str) -> bytes:
         except http_client.RequestFailedError as error:
             raise ImageNotFetchedError(str(error), detail=_sentence(error)) from error
     if status != 200:
-        raise ImageNotFetchedError(f"status {status}", detail=f"The URL's server answered {status}, without an image.")
+        raise ImageNotFetchedError(
+            f"status {status}", detail=f"The URL's server returned {status} instead of an image."
+        )
     return content
 
 

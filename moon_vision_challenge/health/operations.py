@@ -14,11 +14,11 @@ _REPORT = {
     "required": ["status", "missing"],
     "properties": {
         "status": {"type": "string", "enum": ["ok", "degraded", "unavailable"]},
-        "missing": {"type": "array", "items": _STRING, "description": "The names of what is missing."},
+        "missing": {"type": "array", "items": _STRING, "description": "The names of what is unavailable."},
         "checks": {
             "type": "object",
-            "description": "A sentence for each check, or `ok`. This and what follows are only for a token with the "
-            "scope `admin:read`, with `?verbose`.",
+            "description": "A sentence for each check, or `ok`. This field and those below are returned with "
+            "`?verbose`, to a token with the scope `admin:read`.",
             "additionalProperties": _STRING,
         },
         "models": {
@@ -26,7 +26,7 @@ _REPORT = {
             "description": "The state of each model.",
             "additionalProperties": {"type": "string", "enum": [state.value for state in ModelState]},
         },
-        "migrations_pending": {"type": "integer", "description": "Only if it is not 0."},
+        "migrations_pending": {"type": "integer", "description": "Left out if it is 0."},
         "media_free_bytes": _BYTES,
         "media_stored_bytes": _BYTES,
     },
@@ -39,7 +39,7 @@ _LIVENESS = {
 _VERBOSE = {
     "name": "verbose",
     "in": "query",
-    "description": "Adds the checks, for a token with the scope `admin:read`. Any value will do.",
+    "description": "Adds the checks, for a token with the scope `admin:read`. Any value works.",
     "schema": _STRING,
 }
 
@@ -51,7 +51,9 @@ def add_health(result: dict[str, Any], **_: object) -> dict[str, Any]:
     result["paths"] |= {
         "/livez": {"get": _operation("get_liveness", "Does the process answer?", alive, [])},
         "/readyz": {"get": _of_report("get_readiness", "Can the process serve requests?", "Yes.")},
-        "/status": {"get": _of_report("get_status", "Is everything there?", "`degraded`: something is missing.")},
+        "/status": {
+            "get": _of_report("get_status", "Is everything available?", "`degraded`: something is unavailable.")
+        },
     }
     return result
 

@@ -125,7 +125,7 @@ class Connection(asyncio.Protocol):
         elif now < self.deadline:
             pass
         elif self.state is State.HEAD:
-            self._refuse(too_slow("The request's head did not arrive in time."))
+            self._refuse(too_slow("The request line and the headers did not arrive in time."))
         elif self.state is State.BODY:
             self._refuse(too_slow("The body did not arrive in time."))
         elif self.state is not State.ANSWERING or self._is_write_paused:

@@ -159,7 +159,7 @@ class RequestReader:
                 case b"transfer-encoding" if value.strip().lower() != b"chunked":
                     raise RefusedError(501, "not_implemented", "The only supported Transfer-Encoding is chunked.")
                 case b"transfer-encoding" if request.version == "1.0":
-                    raise malformed("HTTP/1.0 does not have Transfer-Encoding.")
+                    raise malformed("HTTP/1.0 does not support Transfer-Encoding.")
         if hosts > 1 or (not hosts and request.version == "1.1"):
             raise malformed("Send exactly one Host header.")
 

@@ -23,7 +23,7 @@ class UnreadableArchiveError(APIException):
     default_code = "unreadable_archive"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The archive cannot be read: {reason} Send a sound zip, tar, or tar.gz file.")
+        super().__init__(f"The archive cannot be read: {reason} Send a valid zip, tar, or tar.gz file.")
 
 
 class EmptyJobError(APIException):

@@ -119,7 +119,8 @@ def _what_is_missing(declared: Declaration, forms: Forms, said: set[str]) -> tup
     """A problem and the option that solves it: no file answers it, and a default would be a guess."""
     if forms.input is not None and forms.input.dtype in FLOATS and not said & {"mean", "scale"}:
         known = ", ".join(preset_names())
-        return f"The model takes floats, and no file says which: as one of {known}, or by --mean and --scale?", "preset"
+        problem = "The model takes floats, and no file says how pixels become floats."
+        return f"{problem} Give --mean and --scale, or name a preset: {known}.", "preset"
     count = forms.output.classes_count
     labels = len(declared.labels or ())
     numbers = forms.output.dtype != "DT_STRING"

@@ -55,15 +55,15 @@ def _kinds(export: Export, properties: Mapping[str, str]) -> list[tuple[str, str
     config = export.read_json("config.json")
     found = []
     if properties.get("author") == "Ultralytics" and properties.get("task") == "classify":
-        found.append(("ultralytics-cls", "its metadata are those of Ultralytics"))
+        found.append(("ultralytics-cls", "its metadata comes from Ultralytics"))
     elif properties.get("author") == "Ultralytics":
-        raise AddError(f"This is a model of Ultralytics for the task {properties.get('task')!r}, not for `classify`.")
+        raise AddError(f"This is an Ultralytics model for the task {properties.get('task')!r}, not for `classify`.")
     if "pretrained_cfg" in config or ("architecture" in config and "crop_pct" in config):
         found.append(("timm", "its config.json is timm's"))
     elif export.find("preprocessor_config.json"):
         found.append(("huggingface-vit", "its preprocessor_config.json is Hugging Face's"))
     if export.model.name == "model.savedmodel" and export.labels_file:
-        found.append(("teachable-machine", "its files are named as Teachable Machine does"))
+        found.append(("teachable-machine", "its files have the names that Teachable Machine uses"))
     return found
 
 

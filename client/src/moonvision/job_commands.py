@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     action("list", _list, "List your newest jobs.")
     for name, run, help_text in (
         ("status", _status, "Show a job as JSON."),
-        ("cancel", _cancel, "Cancel what no worker has started."),
+        ("cancel", _cancel, "Cancel the images that no worker has started."),
         ("delete", _delete, "Delete a job with all its images."),
         ("results", _results, "Print the results, or write them to a file."),
     ):

@@ -23,13 +23,13 @@ _CACHE_CONTROL = {
     "example": "private, max-age=3600",
 }
 _CONTENT_DISPOSITION = {
-    "description": "A name for the file.",
+    "description": "A file name for the image.",
     "required": True,
     "schema": {"type": "string"},
     "example": 'inline; filename="5f0c2a7d9e1b4c68.jpg"',
 }
 _LOCATION = {
-    "description": "The address of the image on S3.",
+    "description": "The URL of the image on S3.",
     "required": True,
     "schema": {"type": "string", "format": "uri"},
 }
@@ -52,7 +52,7 @@ def add_media(result: dict[str, Any], **_: object) -> dict[str, Any]:
             "headers": {"Cache-Control": _CACHE_CONTROL, "Location": _LOCATION},
         },
         "304": {
-            "description": "The image is the one of the request's If-Modified-Since.",
+            "description": "The image has not changed since If-Modified-Since.",
             "headers": {"Cache-Control": _CACHE_CONTROL},
         },
         **error_responses(_REFUSALS),
@@ -62,7 +62,7 @@ def add_media(result: dict[str, Any], **_: object) -> dict[str, Any]:
         "get": {
             "operationId": "get_image",
             "summary": "Get an uploaded image",
-            "description": "Do not build this address. It is `image` of an inference. Its signature is the permission.",
+            "description": "Do not build this URL. It is `image` of an inference, and its signature grants access.",
             "tags": ["media"],
             "parameters": [
                 _parameter("year", "path", pattern="^[0-9]{4}$"),

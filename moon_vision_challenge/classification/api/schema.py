@@ -122,7 +122,9 @@ _PRINTABLE = {"type": "string", "pattern": '^(?!""$)([!-~]([ -~]{0,253}[!-~])?|"
 MODEL_TYPE_OF_BODY = OpenApiParameter(
     "model_type", description="Required if the body is the image itself (`image/*`, `application/octet-stream`)."
 )
-WEBHOOK_URL_OF_BODY = OpenApiParameter("webhook_url", description="As in the form, if the body is the image itself.")
+WEBHOOK_URL_OF_BODY = OpenApiParameter(
+    "webhook_url", description="The form field of the same name, for a body that is the image itself."
+)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     _PRINTABLE,
@@ -136,8 +138,8 @@ PREFER = OpenApiParameter(
 CACHE_CONTROL = OpenApiParameter(
     "Cache-Control",
     location="header",
-    description="For the result cache: `no-cache` asks the model in any case, `no-store` also keeps nothing, and "
-    "`max-age=N` accepts a result of at most N seconds.",
+    description="For the result cache: `no-cache` always runs the model, `no-store` also caches nothing, and "
+    "`max-age=N` accepts a cached result that is at most N seconds old.",
 )
 IF_NONE_MATCH_OF_CATALOGUE = OpenApiParameter(
     "If-None-Match", location="header", description="An earlier `ETag`. If it still matches, the answer is 304."
@@ -153,24 +155,26 @@ INFERENCE_ID = OpenApiParameter(
 def headers_of_row(*statuses: int) -> list[OpenApiParameter]:
     """The headers of a response that shows an inference."""
     return [
-        _header("Preference-Applied", statuses, "`wait=N`: the service waited for you, at most N seconds."),
-        _header("Retry-After", statuses, "The inference is not final. Ask again after this many seconds.", int),
-        _header("ETag", statuses, "The inference is final, and this is its version."),
+        _header("Preference-Applied", statuses, "`wait=N`: the service waited, for up to N seconds."),
+        _header("Retry-After", statuses, "The inference is not final. Request it again after this many seconds.", int),
+        _header("ETag", statuses, "The version of the inference, if it is final."),
     ]
 
 
 def headers_of_reuse(*statuses: int) -> list[OpenApiParameter]:
     """The headers of a response while the result cache is on."""
     return [
-        _header("Cache-Status", statuses, "How the result cache was involved (RFC 9211), while it is on."),
-        _header("Age", statuses, "The result is from the cache, and this many seconds old.", int),
+        _header(
+            "Cache-Status", statuses, "How the result cache handled the request (RFC 9211), while the cache is on."
+        ),
+        _header("Age", statuses, "The age of a cached result, in seconds.", int),
     ]
 
 
 def headers_of_catalogue() -> list[OpenApiParameter]:
     return [
         IF_NONE_MATCH_OF_CATALOGUE,
-        _header("ETag", (200, 304), "The version of the response. HEAD does not have it."),
+        _header("ETag", (200, 304), "The version of the response. Not sent for HEAD."),
         _header("Cache-Control", (200, 304), "How long the response may be reused.", required=True),
     ]
 
@@ -180,7 +184,7 @@ def location(*statuses: int) -> OpenApiParameter:
 
 
 def etag(*statuses: int) -> OpenApiParameter:
-    return _header("ETag", statuses, "The version of the inference, which is final.", required=True)
+    return _header("ETag", statuses, "The version of the final inference.", required=True)
 
 
 def _header(

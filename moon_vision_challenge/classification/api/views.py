@@ -126,9 +126,11 @@ class InferenceV1ViewSet(LightView, GenericViewSet[Inference]):
         ],
         responses={
             200: OpenApiResponse(
-                InferenceSerializer, "The inference that this Idempotency-Key created before.", examples.DONE
+                InferenceSerializer,
+                "The inference that an earlier request with this Idempotency-Key created.",
+                examples.DONE,
             ),
-            201: OpenApiResponse(InferenceSerializer, "The inference is created.", examples.PENDING),
+            201: OpenApiResponse(InferenceSerializer, "The inference was created.", examples.PENDING),
             **schema.CREATE_ERRORS,
         },
     )
@@ -188,7 +190,7 @@ class InferenceV1ViewSet(LightView, GenericViewSet[Inference]):
         request=None,
         parameters=[schema.INFERENCE_ID, schema.etag(200)],
         responses={
-            200: OpenApiResponse(InferenceSerializer, "The inference is canceled.", examples.CANCELED),
+            200: OpenApiResponse(InferenceSerializer, "The inference was canceled.", examples.CANCELED),
             **schema.CANCEL_ERRORS,
         },
     )
@@ -202,7 +204,7 @@ class InferenceV1ViewSet(LightView, GenericViewSet[Inference]):
         summary="Delete an inference",
         parameters=[schema.INFERENCE_ID],
         responses={
-            204: OpenApiResponse(description="The inference, its image, and its webhooks are deleted."),
+            204: OpenApiResponse(description="The inference, its image, and its webhooks were deleted."),
             **schema.DELETE_ERRORS,
         },
     )

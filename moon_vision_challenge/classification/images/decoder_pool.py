@@ -235,7 +235,7 @@ def too_much_time(log_text: str, limit_s: float) -> ImageTooExpensiveError:
     return ImageTooExpensiveError(
         log_text,
         detail=f"This image takes too much time to decode. At most {limit_s:g} s of CPU time are spent on one "
-        "(INFERENCE_MAX_DECODE_CPU_S). Send it smaller, or ask the operator to raise the limit.",
+        "(INFERENCE_MAX_DECODE_CPU_S). Send a smaller image, or ask the operator to raise the limit.",
     )
 
 
@@ -244,7 +244,7 @@ def too_much_memory(log_text: str) -> ImageTooExpensiveError:
     return ImageTooExpensiveError(
         log_text,
         detail=f"This image takes too much memory to decode. At most {limit:,} bytes are spent on one "
-        "(INFERENCE_MAX_DECODE_BYTES). Send it smaller, or ask the operator to raise the limit.",
+        "(INFERENCE_MAX_DECODE_BYTES). Send a smaller image, or ask the operator to raise the limit.",
     )
 
 

@@ -169,7 +169,9 @@ def open_image(data: bytes) -> EncodedImage:
 
 def _check_limits(image: EncodedImage) -> None:
     if max(image.size) > MAX_SIDE:
-        raise ImageTooLargeError(detail=f"This image has a side of more than {MAX_SIDE:,} pixels. Send it smaller.")
+        raise ImageTooLargeError(
+            detail=f"This image has a side of more than {MAX_SIDE:,} pixels. Send a smaller image."
+        )
     limit = settings.INFERENCE_MAX_IMAGE_PIXELS
     if math.prod(image.size) > limit:
         raise ImageTooLargeError(

@@ -69,7 +69,7 @@ def _find_meta(data: bytes, image_format: str, counter: PartCounter) -> _Box:
         if box.kind == b"moov":
             raise UnsupportedFormatError(
                 f"{image_format}: no meta box",
-                detail=f"This {image_format} holds a film, which is not accepted. Send a still image.",
+                detail=f"This {image_format} contains a video, which is not accepted. Send a still image.",
             )
     raise TruncatedImageError(f"{image_format}: no meta box")
 

@@ -108,7 +108,7 @@ def _translate(error: Exception) -> InvalidImageError:
         return UnsupportedFormatError(f"pixels: {error!r}", detail=detail)
     if "security limit" in reason:  # of libheif
         return ImageTooExpensiveError(
-            f"pixels: {error!r}", detail="This image is stored in too many parts. Save it again with a common program."
+            f"pixels: {error!r}", detail="This image is stored in too many parts. Save it again in an image editor."
         )
     return DamagedImageError(f"pixels: {error!r}")
 

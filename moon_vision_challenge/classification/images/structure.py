@@ -48,7 +48,7 @@ class PartCounter:
         if self.left < 0:
             raise ImageTooExpensiveError(
                 detail=f"This image is stored in more than {self.limit:,} parts (INFERENCE_MAX_IMAGE_PARTS). "
-                "Save it again with a common program, or ask the operator to raise the limit."
+                "Save it again in an image editor, or ask the operator to raise the limit."
             )
         if not self.left % _PARTS_IN_A_TURN:
             self.let_others_run()

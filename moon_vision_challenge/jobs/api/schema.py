@@ -50,14 +50,14 @@ RESULT_ERRORS = error_responses([_NO_JOB, DATABASE], {"after": ["A valid integer
 JSONL: dict[Any, Any] = {(200, "application/jsonl"): OpenApiTypes.STR}
 CSV: dict[Any, Any] = {(200, "text/csv"): OpenApiTypes.STR}
 DISPOSITION = OpenApiParameter(
-    "Content-Disposition", location="header", response=[200], description="The name for a file."
+    "Content-Disposition", location="header", response=[200], description="A file name for the results."
 )
 
 
 def headers_of_job(*statuses: int) -> list[OpenApiParameter]:
     """The headers of a response that shows a job."""
-    applied = "`wait=N`: the service waited for you, at most N seconds."
-    retry = "The job is not final. Ask again after this many seconds."
+    applied = "`wait=N`: the service waited, for up to N seconds."
+    retry = "The job is not final. Request it again after this many seconds."
     return [
         OpenApiParameter("Preference-Applied", location="header", response=[*statuses], description=applied),
         OpenApiParameter("Retry-After", int, "header", response=[*statuses], description=retry),

@@ -30,7 +30,7 @@ class JobOptionsSerializer(VersionQuerySerializer):
         min_value=1,
         max_value=STORED_PREDICTIONS,
         default=1,
-        help_text="How many of the most probable classes the results show.",
+        help_text="The number of most probable classes in the results.",
     )
     webhook_url = WebhookURLField()
 
@@ -68,18 +68,20 @@ class JobSerializer(serializers.Serializer[Any]):
     model_type = serializers.CharField()
     status = serializers.ChoiceField(choices=Job.STATUS.choices)
     error = InferenceErrorSerializer(allow_null=True)
-    total = serializers.IntegerField(help_text="Files in the request.")
+    total = serializers.IntegerField(help_text="The number of files in the request.")
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
 class JobProgressSerializer(JobSerializer):
-    """A job as it is now."""
+    """A job and its progress."""
 
     counts = CountsSerializer()
-    images_per_s = serializers.FloatField(allow_null=True, help_text="Since the first image was unpacked.")
-    expected_end = serializers.DateTimeField(allow_null=True, help_text="At this rate.")
+    images_per_s = serializers.FloatField(
+        allow_null=True, help_text="The mean rate since the first image was unpacked."
+    )
+    expected_end = serializers.DateTimeField(allow_null=True, help_text="When the job ends at this rate.")
     first_errors = ItemErrorSerializer(many=True)
     results = serializers.URLField(help_text="Pages of results, in JSON.")
     results_jsonl = serializers.URLField()
@@ -106,7 +108,7 @@ class JobProgressSerializer(JobSerializer):
 class ResultSerializer(serializers.Serializer[Any]):
     """One image of a job."""
 
-    index = serializers.IntegerField(source="position", help_text="Its place in the request, from 0.")
+    index = serializers.IntegerField(source="position", help_text="Its position in the request, from 0.")
     name = serializers.CharField(help_text="Its name in the request.")
     id = serializers.IntegerField(help_text="Its inference.")
     status = serializers.ChoiceField(choices=Inference.STATUS.choices)

@@ -70,8 +70,10 @@ class JobViewSet(GenericViewSet[Job]):
             *schema.headers_of_job(200, 201),
         ],
         responses={
-            200: OpenApiResponse(JobProgressSerializer, description="This Idempotency-Key created it before."),
-            201: OpenApiResponse(JobProgressSerializer, "The job is created."),
+            200: OpenApiResponse(
+                JobProgressSerializer, description="The job that an earlier request with this Idempotency-Key created."
+            ),
+            201: OpenApiResponse(JobProgressSerializer, "The job was created."),
             **schema.CREATE_ERRORS,
         },
     )

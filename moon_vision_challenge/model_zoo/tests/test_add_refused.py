@@ -140,7 +140,7 @@ REFUSED: list[tuple[Callable[[Path], None], list[str], str]] = [
     (weights_only, ["pytorch"], "holds neither an ONNX file nor a SavedModel. In Ultralytics"),
     (tarball, ["net.tar.gz"], "cannot be unpacked"),
     (sound, ["nothing.onnx"], "nothing.onnx does not exist"),
-    (sound, ["net.onnx"], "no file says which"),
+    (sound, ["net.onnx"], "no file says how"),
     (sound, ["net.onnx", "--preset", "torchvision"], "there are 0 labels. Use the option --labels"),
     (sound, ["net.onnx", "--preset", "timm"], "reads files of the export"),
     (sound, [*SOUND, "--labels", "none.txt"], "none.txt cannot be read"),

@@ -21,7 +21,7 @@ _COMPONENTS = {
         "properties": {
             "type": {"type": "string", "examples": ["string", "choice", "file upload"]},
             "required": _BOOLEAN,
-            "read_only": {"type": "boolean", "description": "Only responses have it."},
+            "read_only": {"type": "boolean", "description": "Only in responses."},
             "label": _STRING,
             "help_text": _STRING,
             "choices": {"type": "array", "items": _CHOICE},

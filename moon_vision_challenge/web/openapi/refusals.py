@@ -38,7 +38,7 @@ DESCRIPTIONS = {
     400: "The request is not valid.",
     401: "The API token is missing, unknown, expired, or revoked.",
     403: "The API token does not have the scope that this operation needs.",
-    404: "Nothing is at this address, or it belongs to another owner.",
+    404: "Nothing exists at this address, or it belongs to another owner.",
     408: "The request arrived too slowly.",
     409: "The state of the inference does not allow this.",
     413: "The image or the body is too large.",

@@ -47,7 +47,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "example": '"v0-token-1s";r=99;t=1, "v0-owner-1s";r=199;t=1',
     },
     "X-Request-ID": {
-        "description": "The id of the request in the log of the service: yours, if you send a usable one.",
+        "description": "The id of the request in the service's log. If you send a valid id, the service uses yours.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
     },
     "Retry-After": {
@@ -57,7 +57,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "example": 5,
     },
     "WWW-Authenticate": {
-        "description": "What the address needs, as in RFC 6750.",
+        "description": "What the address requires (RFC 6750).",
         "required": True,
         "schema": {"type": "string"},
         "example": 'Bearer realm="api"',

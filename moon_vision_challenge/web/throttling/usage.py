@@ -19,9 +19,11 @@ from moon_vision_challenge.web.throttling.store import BucketState, LimitsUnavai
 
 
 class LimitSerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="As in the RateLimit header: scope, whose it is, and seconds.")
+    name = serializers.CharField(
+        help_text="The name in the RateLimit header: what is counted, for whom, and the window in seconds."
+    )
     unit = serializers.CharField(help_text="`requests`, `images`, or `content-bytes`.")
-    quota = serializers.IntegerField(help_text="The most at once, and in each window.")
+    quota = serializers.IntegerField(help_text="The maximum at once, and in each window.")
     window_s = serializers.IntegerField()
     used = serializers.IntegerField()
     remaining = serializers.IntegerField()

@@ -26,7 +26,7 @@ class Command(BaseCommand):
             type=duration,
             default=duration("1h"),
             metavar="AGE",
-            help="leave rows and files alone that are younger (default: 1h)",
+            help="skip rows and files that are younger (default: 1h)",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
