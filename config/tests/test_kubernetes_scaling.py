@@ -11,6 +11,7 @@ from django.utils import timezone
 from config.tests.kubernetes import manifests
 from moon_vision_challenge.classification.models import Inference, Outage
 from moon_vision_challenge.classification.queue.turns import Lane
+from moon_vision_challenge.classification.tests.plans import empty_tables
 from moon_vision_challenge.webhooks.models import WebhookDelivery
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +116,7 @@ def test_deliveries_that_are_due_count() -> None:
 @pytest.mark.parametrize(("scaled", "trigger"), [("worker", "rows"), ("worker", "age"), ("webhooks", "due")])
 def test_a_query_reads_an_index_only(scaled: str, trigger: str) -> None:
     """Whatever the number of rows that have ended, or of those that wait."""
+    empty_tables("classification_inference", "webhooks_webhookdelivery")
     with connection.cursor() as cursor:
         cursor.execute(FILL)
         cursor.execute("ANALYZE classification_inference, webhooks_webhookdelivery")

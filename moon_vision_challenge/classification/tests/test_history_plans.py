@@ -1,8 +1,5 @@
 """Which rows PostgreSQL reads for a page of the history."""
 
-import json
-from typing import Any
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -10,6 +7,7 @@ from rest_framework.test import APIClient
 
 from moon_vision_challenge.accounts.caller import ANONYMOUS_OWNER_ID
 from moon_vision_challenge.accounts.models import Owner
+from moon_vision_challenge.classification.tests.plans import empty_tables, explain
 
 pytestmark = pytest.mark.django_db
 
@@ -32,6 +30,7 @@ FROM generate_series(0, %(count)s - 1) AS n,
 
 @pytest.fixture
 def count(request: pytest.FixtureRequest, db: None) -> int:
+    empty_tables("classification_inference")
     owners = {"old": ANONYMOUS_OWNER_ID, "new": Owner.objects.create(name="another").pk}
     with connection.cursor() as cursor:
         cursor.execute(_FILL, {"count": request.param, **owners})
@@ -43,19 +42,11 @@ def count(request: pytest.FixtureRequest, db: None) -> int:
 
 def rows_read(sql: str) -> int:
     """By all scans of the table, with those that a filter has thrown away."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
-        ((found,),) = cursor.fetchall()
-    plan = json.loads(found) if isinstance(found, str) else found
     return sum(
         node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
-        for node in nodes(plan[0]["Plan"])
+        for node in explain(sql)
         if node.get("Relation Name") == "classification_inference"
     )
-
-
-def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    return [plan, *(each for child in plan.get("Plans", []) for each in nodes(child))]
 
 
 @pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.e2e)], indirect=True)
