@@ -1,7 +1,7 @@
 """The API's resources. A collection of inferences allows POST and OPTIONS only: its viewset has no list."""
 
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from moon_vision_challenge.accounts.access import PUBLIC, access
@@ -9,6 +9,7 @@ from moon_vision_challenge.classification.api.catalogue import ModelCatalogueVie
 from moon_vision_challenge.classification.api.history import HistoryViewSet
 from moon_vision_challenge.classification.api.views import InferenceV0ViewSet, InferenceV1ViewSet
 from moon_vision_challenge.jobs.api.views import JobViewSet
+from moon_vision_challenge.web.openapi.view import SchemaView
 from moon_vision_challenge.web.throttling.usage import UsageView
 
 router = SimpleRouter()
@@ -23,6 +24,6 @@ urlpatterns = [
     path("v1/jobs/<int:pk>/results.jsonl", JobViewSet.as_view({"get": "results_jsonl"}), name="job-results-jsonl"),
     path("v1/jobs/<int:pk>/results.csv", JobViewSet.as_view({"get": "results_csv"}), name="job-results-csv"),
     path("v1/usage/", UsageView.as_view(), name="usage"),
-    path("schema/", access(PUBLIC)(SpectacularAPIView.as_view()), name="schema"),
+    path("schema/", access(PUBLIC)(SchemaView.as_view()), name="schema"),
     path("docs/", access(PUBLIC)(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="docs"),
 ]

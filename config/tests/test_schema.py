@@ -1,4 +1,6 @@
 import io
+import json
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -6,6 +8,7 @@ import pytest
 import yaml
 from django.core.management import call_command
 from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
 
 from moon_vision_challenge import __version__
 
@@ -20,6 +23,30 @@ def schema(client: Client) -> dict[str, Any]:
 
 def test_the_schema_is_valid_openapi_without_a_warning() -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", file="/dev/null", stdout=io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type", "load"),
+    [
+        ("*/*", "application/vnd.oai.openapi; charset=utf-8", yaml.safe_load),
+        ("application/json", "application/json", json.loads),
+        ("application/vnd.oai.openapi+json", "application/vnd.oai.openapi+json", json.loads),
+    ],
+)
+def test_each_format_is_generated_once(
+    client: Client,
+    schema: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    accept: str,
+    content_type: str,
+    load: Callable[[bytes], dict[str, Any]],
+) -> None:
+    first = client.get("/api/schema/", headers={"Accept": accept})
+    assert first["Content-Type"] == content_type
+    assert load(first.content) == schema
+    monkeypatch.delattr(SchemaGenerator, "get_schema")
+    second = client.get("/api/schema/?lang=de&version=2", headers={"Accept": accept})
+    assert second.content == first.content
 
 
 def test_the_schema_has_the_version_of_the_service(schema: dict[str, Any]) -> None:
