@@ -76,6 +76,8 @@ class Transport:
                 raise ServiceUnavailableError(problem)
             self._tell(problem)
             self._sleep(wait_s)
+            if self._stopped.is_set():
+                raise ServiceUnavailableError(problem)
 
     def _try(self, method: str, path: str, arguments: Mapping[str, Any]) -> tuple[httpx.Response | None, str]:
         if self._renew and self._pid != os.getpid():
