@@ -160,9 +160,9 @@ def test_the_target_of_a_redirect_is_judged_as_the_url_itself(
 @pytest.mark.parametrize(
     ("response", "words"),
     [
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "answered 404"),
-        (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "answered 302"),
-        (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 0\r\n\r\n", "answered 206"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "returned 404"),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "returned 302"),
+        (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 0\r\n\r\n", "returned 206"),
         (ok(b""), "empty"),
         (ok(b"<html>"), "HTML"),
         (ok(pictures.photo("JPEG")[:1000]), "cut short"),
