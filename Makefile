@@ -25,7 +25,7 @@ token: ## Make an API token for `make run` and print it: make token NAME=phone A
 
 ##@ Develop
 
-# The tests often wait for services: more workers than cores.
+# More workers than cores, because the tests often wait for services.
 TEST_WORKERS ?= 3
 
 test: ## Run the tests on real services: make test ARGS="-k dispatcher"; make test ARGS=--cov
@@ -123,7 +123,7 @@ chaos: ## Kill services at random while posting inferences, and check that nothi
 ##@ Models
 
 TF_VENV := .run/tf-venv
-# A SavedModel tries a photo in TensorFlow, if it is installed.
+# If TensorFlow is installed, it runs a SavedModel on the photo.
 add_model: ## Serve your own classifier: make add_model ARGS="export.onnx --labels labels.txt --photo cat.jpg"
 	@native/bootstrap.sh native && exec $(if $(wildcard $(TF_VENV)/bin/python),$(TF_VENV)/bin/python,$(PY)) \
 		-m moon_vision_challenge.model_zoo add $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME …]`: the cost of requests. The default is v0 and v1, and MEASUREMENTS has all names."""
+"""`python -m bench [NAME …]`: measures the cost of requests. The default is v0 and v1. MEASUREMENTS has all names."""
 
 import argparse
 from collections.abc import Callable

@@ -17,12 +17,12 @@ from bench.table import table
 from moon_vision_challenge.http_client import pool
 
 CLIENTS = 8
-"""Threads of two web processes."""
+"""As many as the threads of two web processes."""
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Balancer:
-    """Three servers at one address. It counts their requests."""
+    """A balancer that puts three servers behind one address and counts their requests."""
 
     def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
@@ -45,7 +45,7 @@ class Balancer:
 
 
 def run(seconds: float) -> Counter[int]:
-    """The requests of each server after the third was added."""
+    """Return the number of requests to each server after the third one was added."""
     balancer, end = Balancer(), time.monotonic() + seconds
     client = pool.Pool([])
 

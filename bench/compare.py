@@ -1,4 +1,4 @@
-"""Compares this service with FastAPI, LitServe and BentoML on the same job, in the same run."""
+"""Compares this service with FastAPI, LitServe, and BentoML on the same job, in the same run."""
 
 import statistics
 import subprocess
@@ -22,7 +22,7 @@ MODEL = ROOT / "models" / "efficientnet_lite0"
 
 @dataclass(frozen=True)
 class Contestant:
-    """A measured service: the URL that takes photos, and the processes that do the work."""
+    """A measured service: the URL that accepts photos, and the processes that do the work."""
 
     url: str
     request: bytes
@@ -30,13 +30,13 @@ class Contestant:
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> None:
-    """Prints a table for the null model and one for lite0. Creates the peers' environment on first use."""
+    """Print a table for the null model and one for lite0. Creates the peers' environment on first use."""
     _make_venv()
     for model, title in (("null", "null model"), ("lite0", "efficientnet_lite0")):
         results: dict[str, list[load.Load]] = {}
         memory: dict[str, float] = {}
         with _contestants(null=model == "null") as contestants:
-            for number in range(rounds + 1):  # they take turns; the first one fills caches and pools
+            for number in range(rounds + 1):  # they take turns, and the first turn fills caches and pools
                 for name, each in contestants.items():
                     done = load.post(
                         each.url,
@@ -133,7 +133,7 @@ def _ours(own: Services, image: bytes, *, null: bool) -> Contestant:
 
 @contextmanager
 def _ours_with_openvino(own: Services, image: bytes) -> Iterator[Contestant]:
-    """A second web server and model server beside those that are measured with onnxruntime."""
+    """Start a second web server and model server beside those that are measured with onnxruntime."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = (sys.executable, "-m", "config.web_server", "--port", str(port))
@@ -180,7 +180,7 @@ def _make_venv() -> None:
     if not VENV.exists():
         subprocess.run([*uv, "venv", "--quiet", str(VENV)], check=True)
     install = ["pip", "install", "--quiet", "--require-hashes", "-r", str(PEERS / "requirements.txt")]
-    subprocess.run([*uv, *install, "--python", str(VENV)], check=True)  # nothing to do takes 0.1 s
+    subprocess.run([*uv, *install, "--python", str(VENV)], check=True)  # takes 0.1 s if there is nothing to do
     if not MODEL.exists():
         subprocess.run(
             [sys.executable, "-m", "moon_vision_challenge.model_zoo", "efficientnet_lite0"], cwd=ROOT, check=True

@@ -1,4 +1,4 @@
-"""Jobs: how fast a job of many images is accepted and drained, and what a single image waits for meanwhile."""
+"""Measures how fast a job of many images is accepted and drained, and how long a single image waits meanwhile."""
 
 import io
 import statistics
@@ -22,7 +22,7 @@ IMAGES = 10_000
 SINGLES = 30
 DRAINED_ROWS = 2000
 SINGLES_FORGOTTEN_S = 3
-"""After single rows, a worker claims fewer rows of jobs for a while."""
+"""The time after which single rows no longer make a worker claim fewer rows of jobs."""
 MODEL = "efficientnet_lite0"
 TIMEOUT_S = 1800
 _SIDE = 320
@@ -39,7 +39,7 @@ _BULK = 2**60
 
 
 def measure(*, rounds: int = 5, seconds: float = 5) -> dict[str, float]:  # noqa: ARG001 - the same for all measurements
-    """Prints the table, returns its figures."""
+    """Print the table, and return its figures."""
     with running_services.service("model_server", "web", "worker") as own:
         url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
         image = _small_photo()
@@ -64,7 +64,7 @@ def measure(*, rounds: int = 5, seconds: float = 5) -> dict[str, float]:  # noqa
 
 
 def _latencies(url: str, image: bytes) -> list[float]:
-    """Milliseconds from the POST of a single image to its label."""
+    """Return the milliseconds from each POST of a single image to its label."""
     found = []
     for _ in range(SINGLES):
         begin = time.perf_counter()
@@ -94,7 +94,7 @@ def _post_job(url: str, image: bytes) -> int:
 
 
 def _drains(own: Services, database: psycopg2.extensions.connection, rounds: int) -> dict[str, float]:
-    """Rows per second of both kinds, in turns."""
+    """Measure the rows per second of both kinds, in turns."""
     rates: dict[str, list[float]] = {"single": [], "job": []}
     with database.cursor() as cursor:
         cursor.execute("SELECT image FROM classification_inference WHERE image <> '' LIMIT 1")

@@ -1,4 +1,4 @@
-"""The cost of a request to v0 with a phone's photo, beside the usual one."""
+"""Measures the cost of a request to v0 with a phone's photo, compared with the usual one."""
 
 import statistics
 import threading
@@ -16,7 +16,7 @@ SAMPLED_S = 0.02
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 4) -> dict[str, tuple[float, float]]:
-    """v0 with a null model server: prints the table, returns CPU ms and peak memory of each photo."""
+    """Measure v0 with a null model server. Prints the table, and returns the CPU ms and peak memory of each photo."""
     photos = {"0.2 MP": photo(), **large_photos()}
     with (
         running_services.null_model_server() as model_url,
@@ -29,7 +29,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 4) -> dict[st
             return load.post(url, request, clients=clients, seconds=seconds, services={"web": web}, check=load.is_label)
 
         peaks, loads = {}, {name: list[load.Load]() for name in photos}
-        for name, image in photos.items():  # by size, because memory that is freed may stay with the process
+        for name, image in photos.items():  # in order of size, because freed memory may stay with the process
             with peak_mb(web) as peak:
                 run(image)
             peaks[name] = peak[0]
@@ -54,7 +54,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 4) -> dict[st
 
 @contextmanager
 def peak_mb(pid: int) -> Iterator[list[float]]:
-    """Yields a list whose only item grows to the largest resident memory of the process and its descendants, in MB."""
+    """Yield a list whose only item grows to the largest resident memory of the process and its descendants, in MB."""
     peak, ended = [0.0], threading.Event()
 
     def sample() -> None:

@@ -28,11 +28,11 @@ class Load:
     p95_ms: float
     p99_ms: float
     cpu_ms: dict[str, float]
-    """CPU time per request, user and system, of each service with all its processes, in milliseconds."""
+    """The user and system CPU time per request of each service with all its processes, in milliseconds."""
 
 
 def multipart(path: str, host: str, files: Mapping[str, bytes], fields: Mapping[str, str]) -> bytes:
-    """The bytes of a whole POST request with multipart/form-data."""
+    """Return the bytes of a whole POST request with multipart/form-data."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, value in fields.items()
@@ -63,9 +63,9 @@ def post(
     therefore take little CPU from the services on the same machine.
 
     Args:
-        request: the bytes, or what makes those of each request.
-        services: name → process id of each service to measure.
-        check: whether status and body of an answer are right.
+        request: the bytes, or a function that makes those of each request.
+        services: the process id of each service to measure, by name.
+        check: whether the status and body of an answer are right.
 
     Raises RuntimeError at the first wrong answer.
     """
@@ -114,7 +114,7 @@ def post(
 
 
 def _read(connection: socket.socket) -> tuple[int, bytes]:
-    """Status and body of one answer, which must state its Content-Length."""
+    """Return the status and body of one answer, which must state its Content-Length."""
     data = connection.recv(READ_SIZE)
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += _more(connection)
@@ -135,23 +135,23 @@ def _more(connection: socket.socket) -> bytes:
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all its descendants."""
+    """Return a process and all its descendants."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time, user and system, of a process and its living descendants so far, in seconds."""
+    """Return the user and system CPU time of a process and its living descendants so far, in seconds."""
     return sum(times.user + times.system for times in (process.cpu_times() for process in tree(pid)))
 
 
 def memory_mb(pid: int) -> float:
-    """Proportional set size of a process and its descendants in MB. Counts shared pages once."""
+    """Return the proportional set size of a process and its descendants in MB. It counts shared pages once."""
     return sum(process.memory_full_info().pss for process in tree(pid)) / 1e6
 
 
 def answers(url: str) -> bool:
-    """A condition to wait for: a GET of this URL returns 200."""
+    """Return whether a GET of this URL returns 200."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
     try:
@@ -164,5 +164,5 @@ def answers(url: str) -> bool:
 
 
 def is_label(status: int, body: bytes) -> bool:
-    """Whether an answer carries a label, as ours and the peers' do."""
+    """Return whether an answer carries a label, as ours and the peers' do."""
     return status == 200 and bool(json.loads(body).get("label"))

@@ -27,11 +27,11 @@ BATCH = 8
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
 
 Run = Callable[[float], float]
-"""Works for this many seconds and returns images per second."""
+"""A function that works for this many seconds and returns images per second."""
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """Prints the table, returns images per second of each contestant. They take turns. Both models stay loaded."""
+    """Print a table, and return the images per second of each contestant. They take turns. Both models stay loaded."""
     int8, float32 = build("int8"), build("float32")
     with served(int8) as int8_url, served(float32) as float32_url:
         contestants: dict[str, Run] = {
@@ -55,7 +55,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
 
 
 def build(precision: Precision) -> Path:
-    """The models folder, with lite0 in this precision."""
+    """Build lite0 in this precision, and return its models folder."""
     directory = running_services.BENCH_DIR / f"models-{precision}"
     build_model(NAME, directory, precision)
     return directory
@@ -63,14 +63,14 @@ def build(precision: Precision) -> Path:
 
 @contextmanager
 def served(models_dir: Path) -> Iterator[str]:
-    """The native model server with these models; yields the URL of lite0."""
+    """Start the native model server with these models. Yields the URL of lite0."""
     with started(models_dir) as (url, _):
         yield url
 
 
 @contextmanager
 def started(models_dir: Path, *more_flags: str) -> Iterator[tuple[str, int]]:
-    """The same; yields also its process id."""
+    """Start the same server, and yield its process id as well."""
     port = free_port()
     flags = (f"--rest_api_port={port}", f"--model_root={models_dir}", f"--inference_threads={CORES}", *more_flags)
     command = ("-m", "moon_vision_challenge.model_server", f"--model_config_file={ROOT / 'models.config'}", *flags)
@@ -90,7 +90,7 @@ def _rest(url: str, *, images: int, clients: int) -> Run:
 
 
 def _binary(url: str, *, images: int, clients: int) -> Run:
-    """Through the Open Inference Protocol with binary data, as the service asks in `make run`."""
+    """Post through the Open Inference Protocol with binary data, as the service does in `make run`."""
     pixels = _pixels(images)
     size = {"binary_data_size": pixels.nbytes}
     tensor = {"name": "images", "datatype": "UINT8", "shape": pixels.shape, "parameters": size}
@@ -120,7 +120,7 @@ def _posts(url: str, body: bytes, headers: str, *, images: int, clients: int) ->
 
 
 def in_process(models_dir: Path, *, images: int) -> Run:
-    """onnxruntime alone: CORES threads, each running one batch after the other."""
+    """Run onnxruntime alone, with CORES threads that each run one batch after the other."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     model = models_dir / NAME / "1" / "model.onnx"

@@ -30,7 +30,7 @@ SCORES_MEMORY = np.array(json.loads(SCORES), "<f4").tobytes()
 
 
 async def application(scope: Any, protocol: Any) -> None:
-    """Answers every POST as a `:predict` in row format, every GET as a status or metadata; an RSGI application.
+    """Answer every POST as a `:predict` in row format, and every GET as a status or metadata, as an RSGI application.
 
     Below /v2, it does the same in the Open Inference Protocol, with binary data.
     """

@@ -1,4 +1,4 @@
-"""Persistent clients: they retry until they get 201, whatever happens to the services."""
+"""Clients that retry until they get 201, whatever happens to the services."""
 
 import io
 import random
@@ -23,7 +23,7 @@ class Posted:
     """What the clients observed."""
 
     accepted: dict[int, bytes] = field(default_factory=dict)
-    """Id of each inference that was answered with 201 → the picture posted."""
+    """The posted image of each inference that was answered with 201, by id."""
     latencies_s: list[float] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     given_up: int = 0
@@ -31,12 +31,12 @@ class Posted:
 
     @property
     def interrupted(self) -> int:
-        """Requests of which the client cannot know whether they made a row."""
+        """The number of requests for which the client cannot know whether they created a row."""
         return sum(count for answer, count in self.answers.items() if answer not in {"201", "refused"})
 
 
 def pictures() -> list[bytes]:
-    """Pictures with different labels."""
+    """Return images with different labels."""
     coffee = Image.open(ROOT / "samples" / "coffee.jpg").convert("RGB")
     width, height = coffee.size
     side = min(width, height) // 3
@@ -62,7 +62,7 @@ def post(url: str, version: str, data: bytes) -> requests.Response:
 
 
 def post_until_accepted(url: str, data: bytes, rng: random.Random, deadline: float, posted: Posted) -> None:
-    """One persistent client: it retries until it gets 201."""
+    """Run one persistent client, which retries until it gets 201."""
     while time.monotonic() < deadline and not posted.stop.is_set():
         start = time.perf_counter()
         try:

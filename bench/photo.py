@@ -6,16 +6,16 @@ import numpy as np
 from PIL import Image
 
 SIZE = (375, 500)
-"""Height and width in pixels: the most frequent size of ImageNet's photos."""
+"""The height and width in pixels: the most common size of ImageNet's photos."""
 
 
 def photo() -> bytes:
-    """A JPEG of 87 kB, quality 93, 4:4:4, the same in every run."""
+    """Return a JPEG of 87 kB, quality 93, 4:4:4, the same in every run."""
     return _encoded(_pixels(SIZE), quality=93, subsampling="4:4:4")
 
 
 def large_photos() -> dict[str, bytes]:
-    """JPEGs as phones take them, 4:2:0: 12 MP of 2.5 MB, and 48 MP that show the same scene four times."""
+    """Return JPEGs like those of phones, 4:2:0: 12 MP of 2.5 MB, and 48 MP that show the same scene four times."""
     scene = _pixels((3024, 4032))
     four = np.block([[[scene], [scene[:, ::-1]]], [[scene[::-1]], [scene[::-1, ::-1]]]])
     return {
@@ -24,9 +24,9 @@ def large_photos() -> dict[str, bytes]:
 
 
 def _pixels(size: tuple[int, int]) -> np.ndarray:
-    """Amplitudes fall off with frequency as 1/f**1.4, about as in photos of nature (1/f, and a lens in front).
+    """Return noise whose amplitudes fall off as 1/f**1.4, about as in photos of nature (1/f, and a lens in front).
 
-    The decoder therefore has about as much to do as with a photo. Field (1987), https://doi.org/10.1364/JOSAA.4.002379
+    The decoder therefore has about as much work as with a photo. Field (1987), https://doi.org/10.1364/JOSAA.4.002379
     """
     height, width = size
     random = np.random.default_rng(seed=1)

@@ -15,32 +15,32 @@ from bench.queueing import Costs, percentile, simulate
 from bench.table import table
 
 USED = 0.6
-"""Of each core, on average. The rest is for peaks, and for the loss of a zone."""
+"""The part of each core that is used, on average. The rest is for peaks, and for the loss of a zone."""
 BUSY = 0.85
-"""Of a worker process's time. Above it, a short simulation would not show how the queue grows."""
+"""The part of a worker process's time that is busy. Above it, a short simulation would not show how the queue grows."""
 CORES_PER_POD = 2
 PROCESSES_PER_POD = 2
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Of docs/performance.md, for a photo of 87 kB and EfficientNet-Lite0 in int8, on cores with AVX-512 VNNI."""
+    """The figures of docs/performance.md for 87 kB photos and EfficientNet-Lite0 in int8 on cores with AVX-512 VNNI."""
 
     web_cpu_ms: float = 2.6
     worker_cpu_ms: float = 1.7
     model_cpu_ms: float = 2.6
     request_s: float = 0.004
-    """A request of a worker to the model, without its images."""
+    """The time of a worker's request to the model, without its images."""
     image_s: float = 0.0045
-    """Each image: 1.7 ms in the worker, and 2.6 on a core of the model server."""
+    """The time of each image: 1.7 ms in the worker, and 2.6 on a core of the model server."""
     rows_per_s: float = 3000
-    """Of one PostgreSQL. An assumption: measure yours."""
+    """The rate of one PostgreSQL. This is an assumption: measure yours."""
     commands_per_s: float = 50_000
-    """Of one Redis. An assumption, too. An image takes about one command."""
+    """The rate of one Redis. This is an assumption, too. An image takes about one command."""
     image_bytes: int = 87_000
     core_hour_usd: float = 0.04
     put_usd: float = 5e-6
-    """Of an object store that charges for requests."""
+    """The price of a PUT in an object store that charges for requests."""
     month_of_gb_usd: float = 0.023
     retention_days: float = 30
 
@@ -58,7 +58,7 @@ class Plan:
     p95_s: float
 
     def usd_per_million(self, figures: Figures) -> tuple[float, float]:
-        """For cores, and for the images on S3."""
+        """Return the cost of the cores, and that of the images on S3."""
         cores = CORES_PER_POD * (self.web + self.workers + self.model_servers)
         compute = cores * figures.core_hour_usd / (self.rate * 3600) * 1e6
         months = figures.retention_days / 30
@@ -83,7 +83,7 @@ def _pods(cpu_ms_per_s: float) -> int:
 
 
 def _processes(rate: float, figures: Figures, latency_s: float) -> tuple[int, float]:
-    """The fewest processes, and their 95th percentile."""
+    """Return the fewest processes that suffice, and their 95th percentile."""
     costs = Costs(figures.request_s, figures.image_s, pause_s=0.003)
     arrivals = list(_arrivals(rate))
     processes = max(1, math.ceil(rate / costs.rate / BUSY))
@@ -93,7 +93,7 @@ def _processes(rate: float, figures: Figures, latency_s: float) -> tuple[int, fl
 
 
 def _arrivals(rate: float, count: int = 200_000) -> Iterator[float]:
-    """At random, for ten minutes or so many."""
+    """Yield random times of arrival, for ten minutes or up to `count`."""
     times, now = random.Random(1), 0.0
     for _ in range(min(count, int(600 * rate))):
         now += times.expovariate(rate)

@@ -24,9 +24,9 @@ class Batch:
 
     images: int
     seconds: float
-    """From the claim to the stored result."""
+    """The time from the claim to the stored result."""
     pause_s: float
-    """From the end of the batch before, while rows waited. Negative or long pauses belong to an idle worker."""
+    """The time since the previous batch ended, while rows waited. Negative or long pauses belong to an idle worker."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,23 @@ class Costs:
     """What a claim costs a worker process, in seconds."""
 
     request_s: float
-    """Each request to the model."""
+    """The cost of each request to the model."""
     image_s: float
-    """Each image, on top of its request."""
+    """The cost of each image, on top of its request."""
     pause_s: float
-    """Between two claims."""
+    """The pause between two claims."""
 
     def of(self, images: int) -> float:
         return self.request_s * math.ceil(images / BATCH) + self.image_s * images
 
     @property
     def rate(self) -> float:
-        """The most images per second of one process."""
+        """The highest rate of one process in images per second."""
         return LARGEST / (self.of(LARGEST) + self.pause_s)
 
 
 def fit(batches: Sequence[Batch]) -> Costs:
-    """Least squares over the batches. They must have several sizes."""
+    """Fit the costs to the batches by least squares. The batches must have several sizes."""
     sizes = np.array([[math.ceil(each.images / BATCH), each.images] for each in batches], dtype=float)
     (request_s, image_s), *_ = np.linalg.lstsq(sizes, np.array([each.seconds for each in batches]), rcond=None)
     pauses = sorted(each.pause_s for each in batches if 0 <= each.pause_s < TURN_S)
@@ -58,11 +58,11 @@ def fit(batches: Sequence[Batch]) -> Costs:
 
 
 def simulate(arrivals: Iterable[float], *, processes: int, costs: Costs) -> list[float]:
-    """The seconds from the arrival of each inference to its result, in the order of arrival.
+    """Return the seconds from the arrival of each inference to its result, in the order of arrival.
 
     Args:
         arrivals: seconds, in ascending order.
-        processes: of all workers together.
+        processes: the processes of all workers together.
     """
     times, done = list(arrivals), []
     # When each process is free, the end of its turn, and how many rows it claims then.

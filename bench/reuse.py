@@ -1,4 +1,4 @@
-"""v0 and v1 without the result cache, with it and new photos, and with it and the same photo again."""
+"""Measures v0 and v1 without the result cache, with it and new photos, and with it and the same photo again."""
 
 import itertools
 import statistics
@@ -15,14 +15,14 @@ from .photo import photo
 from .table import table
 
 _PLACE = b"0123456789abcdef"
-"""What follows the image in the file. Each new photo has another number there, and the same pixels."""
+"""The bytes after the image in the file. Each new photo has another number there, but the same pixels."""
 STATES = ("off", "on, miss", "on, hit")
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """With lite0 in int8: prints a table, returns the CPU ms of each kind of request.
+    """Measure with lite0 in int8. Prints a table, and returns the CPU ms of each kind of request.
 
-    The web server and the worker start anew for each state, because the cache is on or off for a whole process.
+    The web server and the worker restart for each state, because the cache is on or off for a whole process.
     """
     models_dir = model_server.build("int8")
     found: dict[str, list[load.Load]] = {}
@@ -38,7 +38,8 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
                 own.wait_until_ready("web", "worker")
                 for path in (v0.PATH, v1.PATH):
                     request = _requests(own, path, is_new=state != "on, hit")
-                    _post(own, path, request, model_pid, seconds=1, clients=clients)  # fills caches, also the results'
+                    # The first second fills caches, including the result cache.
+                    _post(own, path, request, model_pid, seconds=1, clients=clients)
                     done = _post(own, path, request, model_pid, seconds=seconds, clients=clients)
                     found.setdefault(f"{path.split('/')[2]}, {state}", []).append(done)
                 own.stop("web", "worker")
@@ -57,7 +58,7 @@ def _requests(own: Services, path: str, *, is_new: bool) -> Callable[[], bytes]:
 def _post(
     own: Services, path: str, request: Callable[[], bytes], model_pid: int, *, seconds: float, clients: int
 ) -> load.Load:
-    """The rate and the CPU time of v1 include the worker, until all rows are done."""
+    """Post requests. The rate and the CPU time of v1 include the worker, until all rows are done."""
     services = {"web": own.pid("web"), "worker": own.pid("worker"), "model server": model_pid}
     before, begin = {name: load.cpu_s(pid) for name, pid in services.items()}, time.perf_counter()
     url, status = f"http://127.0.0.1:{own.env['WEB_PORT']}", 200 if path == v0.PATH else 201

@@ -23,13 +23,13 @@ BENCH_DIR = RUN_DIR / "bench"
 
 @contextmanager
 def service(*names: str, env: Mapping[str, str] | None = None, run_dir: Path = BENCH_DIR) -> Iterator[Services]:
-    """PostgreSQL (migrated), Redis and the named services. Servers that the user's environment names are not used."""
+    """Start PostgreSQL (migrated), Redis, and the named services. Ignores servers that the user's environment names."""
     own = {
         "DATABASE_URL": "",
         "REDIS_URL": "",
         "TF_SERVING_URL": "",
         "WEB_PORT": str(free_port()),
-        "API_ANON_RATE": "1000000/s",  # high enough to refuse nothing; requests are still counted
+        "API_ANON_RATE": "1000000/s",  # high enough to refuse nothing, but requests are still counted
         "API_ANON_READ_RATE": "1000000/s",
         **(env or {}),
     }
@@ -43,7 +43,7 @@ def service(*names: str, env: Mapping[str, str] | None = None, run_dir: Path = B
 
 @contextmanager
 def process(*command: str, ready: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Iterator[int]:
-    """A process that is not in the Procfile: yields its id when GET `ready` is answered."""
+    """Start a process that is not in the Procfile. Yields its id once GET `ready` is answered."""
     started = subprocess.Popen(command, cwd=cwd, env=os.environ | dict(env or {}), stdout=subprocess.DEVNULL)
     try:
         if not poll(lambda: started.poll() is not None or load.answers(ready), START_TIMEOUT_S):
@@ -62,7 +62,7 @@ def process(*command: str, ready: str, cwd: Path = ROOT, env: Mapping[str, str] 
 
 @contextmanager
 def null_model_server() -> Iterator[str]:
-    """Yields the URL of a model server that answers immediately."""
+    """Yield the URL of a model server that answers immediately."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = ("-m", "granian", "--interface", "rsgi", "--no-ws", "--log-level", "error", "--port", str(port))
@@ -71,6 +71,6 @@ def null_model_server() -> Iterator[str]:
 
 
 def photo_request(url: str, path: str, image: bytes) -> bytes:
-    """A POST of the photo to the API at `url`."""
+    """Return a POST of the photo to the API at `url`."""
     fields = {"model_type": "efficientnet_lite0"}
     return load.multipart(path, urlsplit(url).netloc, {"image": image}, fields)

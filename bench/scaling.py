@@ -27,7 +27,7 @@ from native.environment import free_port
 from native.process import poll
 
 RATE = 2.7
-"""Inferences per second and process: six tenths of what the model lets one do."""
+"""Inferences per second and process: six tenths of what the model allows one process."""
 WARM_UP_S = 10.0
 """Each process imports and connects at its first claim, which takes a second or two on a busy machine."""
 _ROWS = """
@@ -68,12 +68,12 @@ def run(processes: int, *, seconds: float) -> list[Row]:
 
 
 def _post(url: str, *, rate: float, seconds: float) -> None:
-    """Post photos at random times, whatever the answers take."""
+    """Post photos at random times, however long the answers take."""
     times, body = random.Random(1), _small_photo()
 
     def send() -> None:
         fields, files = {"model_type": "efficientnet_lite0"}, {"image": ("photo.jpg", body)}
-        requests.post(url, data=fields, files=files, timeout=60)  # one that is refused is not a row, and counts nowhere
+        requests.post(url, data=fields, files=files, timeout=60)  # a refused one creates no row and counts nowhere
 
     with ThreadPoolExecutor(32) as pool:
         end, due = time.monotonic() + seconds, time.monotonic()
@@ -84,14 +84,14 @@ def _post(url: str, *, rate: float, seconds: float) -> None:
 
 
 def _small_photo() -> bytes:
-    """It costs web and workers next to nothing."""
+    """Return a photo that costs web and workers next to nothing."""
     file = io.BytesIO()
     Image.new("RGB", (64, 64), "grey").save(file, "JPEG")
     return file.getvalue()
 
 
 def batches(rows: Sequence[Row]) -> list[Batch]:
-    """The claims of one process: the rows of a claim have the same time of start."""
+    """Return the claims of one process. The rows of a claim have the same start time."""
     claims: dict[float, list[Row]] = {}
     for row in rows:
         claims.setdefault(row[1], []).append(row)

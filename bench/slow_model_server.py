@@ -1,7 +1,7 @@
-"""A model server that takes its time and no CPU: `granian --interface rsgi bench.slow_model_server:application`
+"""A model server that takes time but no CPU: `granian --interface rsgi bench.slow_model_server:application`
 
-It answers a request after REQUEST_S and IMAGE_S for each image, whatever else it does. So a machine with few cores can
-try many worker processes.
+It answers a request after REQUEST_S plus IMAGE_S for each image, whatever else it does. A machine with few cores can
+therefore try many worker processes.
 """
 
 import asyncio

@@ -28,14 +28,14 @@ from .table import table
 
 V0_CLIENTS, V1_CLIENTS = 4, 2
 AHEAD = 16
-"""Rows that a client of v1 has posted and not read yet."""
+"""The number of rows that a client of v1 posts before it reads them."""
 DONE_TIMEOUT_S = 60
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 SERVICES = ("web", "worker", "redis", "postgres")
 
 
 class Clients:
-    """Threads that post until the context ends, or an answer is not as it should be."""
+    """Threads that post until the context ends or an answer is wrong."""
 
     def __init__(self, url: str) -> None:
         self.requests = 0
@@ -86,7 +86,7 @@ class Clients:
         return bool(self._ask(connection, "GET", path)["status"] == "done")
 
     def _post(self, connection: http.client.HTTPConnection, path: str, status: int) -> Any:
-        """What it answers about a photo, None about another file."""
+        """Post the next file. Returns the answer to a photo, and None for another file."""
         with self._lock:
             body, is_photo = next(self._bodies)
         answer = self._ask(connection, "POST", path, status if is_photo else 400, body)
@@ -107,7 +107,7 @@ class Clients:
 
 
 def bodies() -> list[tuple[bytes, bool]]:
-    """Bodies of requests, and whether they hold a photo."""
+    """Return the bodies of requests, and whether each holds a photo."""
     first = photo()
     with Image.open(io.BytesIO(first)) as image:
         files = [
@@ -126,7 +126,7 @@ def _saved(image: Image.Image, form: str) -> bytes:
 
 
 def soak(*, requests: int, minutes: float) -> None:
-    """Prints the memory at each tenth of the requests, and its slope over the second half."""
+    """Print the memory at each tenth of the requests, and its slope over the second half."""
     models_dir = model_server.build("int8")
     with (
         model_server.started(models_dir) as (model_url, model_pid),

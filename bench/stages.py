@@ -1,10 +1,10 @@
-"""`python -m bench.stages`: CPU time of the stages of a v0 request, in one process.
+"""`python -m bench.stages`: measures the CPU time of the stages of a v0 request, in one process.
 
-Whole requests go through the WSGI application, as from the web server, and a clock of the thread's CPU time runs around
-the functions of each stage. A stage that is repeated alone looks cheaper than it is: its code and data never leave the
-processor's caches.
+Whole requests go through the WSGI application, as from the web server. A clock measures the thread's CPU time in the
+functions of each stage. A stage that is repeated alone looks cheaper than it is, because its code and data never leave
+the processor's caches.
 
-Needs the environment of a web process. Prints JSON: stage → milliseconds per request. "whole" is the total.
+Needs the environment of a web process. Prints JSON: the milliseconds per request of each stage. "whole" is the total.
 """
 
 import io
@@ -50,7 +50,7 @@ def clock(owner: Any, function: str, stage: str) -> None:
 
 
 def main() -> None:
-    clock(throttling, "_take", "throttle")  # not process_view, which Django has bound already
+    clock(throttling, "_take", "throttle")  # not process_view, which Django has already bound
     clock(FormDataParser, "parse", "multipart parser")
     clock(images, "open_image", "decode JPEG")
     clock(images.pixels, "decode", "decode JPEG")
@@ -67,8 +67,8 @@ def main() -> None:
         for _ in range(REQUESTS):
             classify(body)
         spent_s["whole"] = time.thread_time() - start
-        spent_s["base64, JSON, HTTP to the model server"] -= spent_s["parse the reply"]  # which is called by it
-        if number:  # the first one fills caches and pools
+        spent_s["base64, JSON, HTTP to the model server"] -= spent_s["parse the reply"]  # this stage includes it
+        if number:  # the first round fills caches and pools
             rounds.append({stage: seconds / REQUESTS * 1e3 for stage, seconds in spent_s.items()})
     print(json.dumps({stage: statistics.median(each[stage] for each in rounds) for stage in rounds[0]}))
 
@@ -78,7 +78,7 @@ def _start_response(*_: Any) -> Callable[[bytes], object]:
 
 
 def classify(body: bytes) -> None:
-    """One whole request, as from a WSGI server."""
+    """Make one whole request, as a WSGI server does."""
     environ = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": PATH,

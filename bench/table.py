@@ -3,12 +3,12 @@ from collections.abc import Mapping, Sequence
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of the ratios of each round, because a disturbance of the machine affects both sides of a round."""
+    """Return the median of the rounds' ratios, because a disturbance of the machine affects both sides of a round."""
     return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
 
 
 def rates_table(rates: Mapping[str, Sequence[float]]) -> str:
-    """The medians of images per second by contestant, and the ratio of the first one to each."""
+    """Return a table of the median images per second of each contestant, and the ratio of the first one to each."""
     first = next(iter(rates.values()))
     rows = [
         [name, f"{statistics.median(each):.0f}", f"{median_ratio(first, each):.2f}"] for name, each in rates.items()
@@ -17,7 +17,7 @@ def rates_table(rates: Mapping[str, Sequence[float]]) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """An aligned Markdown table, with numbers on the right."""
+    """Return an aligned Markdown table, with numbers on the right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
 
     def line(cells: list[str]) -> str:

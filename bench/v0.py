@@ -1,4 +1,4 @@
-"""The cost of a request to v0, by stage."""
+"""Measures the cost of a request to v0, by stage."""
 
 import json
 import statistics
@@ -15,7 +15,7 @@ PATH = "/api/v0/inferences/"
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """v0 with a null model server: prints the tables, returns their figures (milliseconds, requests per second)."""
+    """Measure v0 with a null model server. Prints tables, and returns their figures in ms and requests per second."""
     with (
         running_services.null_model_server() as model_url,
         running_services.service("web", env={"TF_SERVING_URL": f"{model_url}/v2"}) as own,
@@ -27,7 +27,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
         def run(clients: int, seconds: float) -> load.Load:
             return load.post(url, request, clients=clients, seconds=seconds, services=web, check=load.is_label)
 
-        run(clients, min(seconds, 2))  # imports, pools, caches
+        run(clients, min(seconds, 2))  # for imports, pools, and caches
         alone, together, split = [], [], []
         for _ in range(rounds):
             alone.append(run(1, seconds))
@@ -64,7 +64,7 @@ STAGES = (
 
 
 def split_of(stages: dict[str, float], cpu_ms: float) -> dict[str, float]:
-    """The parts of `cpu_ms`: the measured stages, and the rest of the two totals that include them."""
+    """Return the parts of `cpu_ms`: the measured stages, and the rest of the two totals that include them."""
     clocked = {name: stages[name] for name in STAGES if name in stages}
     return {
         "HTTP and WSGI server": cpu_ms - stages["whole"],

@@ -1,4 +1,4 @@
-"""The cost of a request to v1: the POST that stores it, and the worker that classifies it."""
+"""Measures the cost of a request to v1: the POST that stores it, and the worker that classifies it."""
 
 import io
 import statistics
@@ -25,7 +25,7 @@ DRAINED, WITH_DECODING = "the queue, drained", "the faster of these, and each im
 
 
 def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """v1 with a null model server: prints the table, returns its figures (milliseconds, requests per second)."""
+    """Measure v1 with a null model server. Prints a table, and returns its figures in ms and requests per second."""
     with (
         running_services.null_model_server() as model_url,
         running_services.service("web", "worker", env={"TF_SERVING_URL": f"{model_url}/v2"}) as own,
@@ -48,7 +48,7 @@ def measure(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[st
 
 
 def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> dict[str, float]:
-    """How fast a full queue drains with lite0, compared with onnxruntime alone on the same cores, in turns."""
+    """Measure how fast a full queue drains with lite0, compared with onnxruntime alone on the same cores, in turns."""
     figures: dict[str, float] = {}
     for precision in model_server.PRECISIONS:
         models_dir = model_server.build(precision)
@@ -69,7 +69,7 @@ def measure_drain(*, rounds: int = 5, seconds: float = 5, clients: int = 8) -> d
                 rates[DRAINED].append(turn.drained)
                 for name, run in alone.items():
                     rates[name].append(run(seconds))
-                # As if each image were decoded, cropped and resized by the same two cores, and nothing else were done.
+                # As if each image were decoded, cropped, and resized by the same two cores, and nothing else were done.
                 rate = max(rates[name][-1] for name in alone)
                 rates[WITH_DECODING].append(1 / (1 / rate + _decoding_s() / model_server.CORES))
         print(f"\nv1, {model_server.NAME}, {precision}, {rounds} rounds, medians")
@@ -99,7 +99,7 @@ def _turns(
 
 
 def _fill_and_drain(own: Services, services: Mapping[str, int], *, seconds: float, clients: int) -> _Turn:
-    """Stop the worker with a signal while requests are accepted, so that each half has the whole machine."""
+    """Stop the worker with a signal while requests are accepted, so that each phase has the whole machine."""
     url = f"http://127.0.0.1:{own.env['WEB_PORT']}"
     halted = load.tree(own.pid("worker"))
     for process in halted:
@@ -125,7 +125,7 @@ def _fill_and_drain(own: Services, services: Mapping[str, int], *, seconds: floa
 
 
 def _decoding_s(repeat: int = 50) -> float:
-    """CPU time to decode, crop and resize the photo."""
+    """Return the CPU time to decode, crop, and resize the photo."""
     data = photo()
     start = time.thread_time()
     for _ in range(repeat):
@@ -135,7 +135,7 @@ def _decoding_s(repeat: int = 50) -> float:
 
 
 def wait_until_drained(own: Services, database: psycopg2.extensions.connection) -> None:
-    """Raises RuntimeError."""
+    """Wait until every row is final. Raises RuntimeError after DRAIN_TIMEOUT_S."""
     if not poll(lambda: _is_drained(database), DRAIN_TIMEOUT_S):
         raise RuntimeError(f"the queue is not empty after {DRAIN_TIMEOUT_S} s; see {own.log('worker')}")
 

@@ -1,7 +1,7 @@
-"""`python -m chaos`: posts inferences while it kills every service. None may be lost.
+"""`python -m chaos`: posts inferences while it kills every service. No inference may be lost.
 
-All services run as in `make run`, with separate data in .run/chaos. The seed decides which faults happen and when, but
-not the state that they hit, so you may need several runs to reproduce a failure.
+All services run as in `make run`, with separate data in .run/chaos. The seed determines which faults happen and when,
+but not the state that they hit, so you may need several runs to reproduce a failure.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from native.services import Services, running
 
 NAMES = ("postgres", "redis", "model_server", "web", "worker", "webhook_worker", "beat", "flower")
 CLIENTS = 8
-ACCEPT_TIMEOUT_S = 60  # from the last fault, until every inference must have been accepted
-FINISH_TIMEOUT_S = 150  # and from then, until every row must be final; more than the longest backoff and a lease
+ACCEPT_TIMEOUT_S = 60  # after the last fault, every inference must be accepted within this time
+FINISH_TIMEOUT_S = 150  # after that, every row must be final in this time, more than the longest backoff and a lease
 
 ROWS = """
 SELECT id, status, label, image, attempts, (SELECT count(*) FROM chaos_finish WHERE inference_id = id)
@@ -41,7 +41,7 @@ FROM classification_inference
 
 
 def run(services: Services, *, inferences: int, seed: int, rounds: int) -> dict[str, bool]:
-    """Returns each check → whether it holds."""
+    """Run the faults and the clients. Returns each check and whether it holds."""
     rng = random.Random(seed)
     url = f"http://127.0.0.1:{services.env['WEB_PORT']}"
     labels = {data: post(url, "v0", data).json()["label"] for data in pictures()}
@@ -55,7 +55,7 @@ def run(services: Services, *, inferences: int, seed: int, rounds: int) -> dict[
         deadline = begin + end_s + ACCEPT_TIMEOUT_S
         post_until_accepted(url, data, random.Random(f"{seed} {number}"), deadline, posted)
 
-    # Half of them at any time, and half right before a fault, so that it hits work in progress.
+    # Half of the inferences come at a random time, and half right before a fault, so that it hits work in progress.
     at = [
         rng.uniform(0, end_s) if number % 2 else rng.choice(plan).at_s - rng.uniform(0, 0.3)
         for number in range(inferences)
@@ -125,15 +125,15 @@ def check(url: str, services: Services, posted: Posted, labels: dict[bytes, str]
 
 
 def fetch_image(url: str, inference_id: int) -> bytes:
-    """The image of a row, by the signed URL that the API gives. No bytes if either is not found."""
+    """Return the image of a row, from the signed URL that the API gives, or no bytes if either is not found."""
     row = fetch(f"{url}/api/v1/inferences/{inference_id}/")
     return fetch(json.loads(row)["image"]) if row else b""
 
 
 def fetch(url: str) -> bytes:
-    """Use a new connection, so that every web process must answer. Returns no bytes unless the status is 200.
+    """Fetch over a new connection, so that every web process must answer. Returns no bytes for an error.
 
-    Close it at once: a web server process takes at most 500 idle connections.
+    The connection closes at once: a web server process accepts at most 500 idle connections.
     """
     with requests.get(url, timeout=TIMEOUT_S) as response:
         return response.content if response.ok else b""
@@ -182,7 +182,7 @@ def main() -> int:
         "INFERENCE_SWEEP_S": str(faults.SWEEP_S),
         "TF_SERVING_TIMEOUT_S": "2",  # well below the lease
         # A fault costs a row at most one attempt when it strikes, and one for each second until it is healed (the
-        # backoff is never shorter): these are more than all faults together can use up.
+        # backoff is never shorter). This limit is more than all faults together can use up.
         "INFERENCE_MAX_ATTEMPTS": "1000",
     }
     if not list((ROOT / "models" / MODEL).glob("*/model.onnx")):

@@ -31,9 +31,9 @@ class Kind:
     strike: Callable[[Services, str], None]
     heal: Callable[[Services, str], None]
     pause_s: tuple[float, float] = (0.3, 3.0)
-    """The shortest and the longest time until it is healed."""
+    """The shortest and the longest time until the fault is healed."""
     when_ready: bool = False
-    """Wait until the service has started."""
+    """Whether the fault waits until the service is ready."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Fault:
 
 
 def kill(services: Services, name: str) -> None:
-    """Like killing its container: kill -9 to all its processes (PostgreSQL's are not in its process group)."""
+    """Kill -9 all processes of a service, as if its container died. PostgreSQL's are not in its process group."""
     family = load.tree(services.pid(name))
     services.kill(name)
     _kill_all(family)
@@ -65,7 +65,7 @@ def _kill_all(processes: Sequence[psutil.Process]) -> None:
 
 
 def halt(services: Services, name: str) -> None:
-    """Make it hang: its connections stay open, and it answers nothing."""
+    """Make a service hang: its connections stay open, but it does not answer."""
     for process in load.tree(services.pid(name)):
         process.suspend()
 
@@ -80,7 +80,7 @@ def _stop(services: Services, name: str) -> None:
 
 
 def _stop_immediately(services: Services, name: str) -> None:
-    """PostgreSQL's "immediate" shutdown: without a checkpoint, so it recovers from its log at the next start."""
+    """Shut PostgreSQL down in "immediate" mode: without a checkpoint, so it recovers from its log at the next start."""
     pid = services.pid(name)
     os.kill(pid, signal.SIGQUIT)
     poll(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, STOP_TIMEOUT_S)
@@ -97,7 +97,7 @@ def start(services: Services, name: str) -> None:
 
 
 def _nothing(_services: Services, _name: str) -> None:
-    """It heals by itself."""
+    """Do nothing, because the fault heals by itself."""
 
 
 KINDS = (
@@ -119,7 +119,7 @@ KINDS = (
 
 
 def plan(rng: random.Random, *, rounds: int) -> list[Fault]:
-    """Every kind `rounds` times, in random order. Faults of different services overlap."""
+    """Schedule every kind of fault `rounds` times, in random order. Faults of different services overlap."""
     faults: list[Fault] = []
     at_s = 0.0
     up_since_s: dict[str, float] = {}
@@ -136,7 +136,7 @@ def plan(rng: random.Random, *, rounds: int) -> list[Fault]:
 def inflict(faults: Sequence[Fault], services: Services) -> list[tuple[Fault, float]]:
     """Make all faults strike and heal at their times.
 
-    Returns each with the seconds until it was healed: restarted or resumed, perhaps not ready yet.
+    Returns each fault with the seconds until its service was restarted or resumed. The service may not be ready yet.
     Raises ServiceDiedError if a service ends without a fault.
     """
     begin = time.monotonic()

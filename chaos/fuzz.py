@@ -1,7 +1,8 @@
-"""`python -m chaos.fuzz`: coverage-guided fuzzing of the code that reads the structure of images, for hours.
+"""`python -m chaos.fuzz`: runs coverage-guided fuzzing for hours on the code that reads the structure of images.
 
 It needs atheris, which is not among the requirements: `.venv/bin/uv pip install atheris`. All options are libFuzzer's,
-such as `-max_total_time=600`. What it finds is in .run/fuzz, together with the seeds.
+such as `-max_total_time=600`. Inputs that reach new code are kept in .run/fuzz, beside the seeds. Those that crash
+are written to the working directory.
 """
 
 import os
@@ -20,11 +21,11 @@ _ENVIRONMENT = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "TF_SERVING_URL": "http://127.0.0.1:1",
 }
-"""The settings must be readable. Nothing connects to these addresses."""
+"""The variables that the settings require. Nothing connects to these addresses."""
 
 
 def write_seeds() -> None:
-    """The small pictures of the corpus."""
+    """Write small images of the corpus."""
     from chaos.corpus import CASES  # noqa: PLC0415  # after django.setup
 
     _FOLDER.mkdir(parents=True, exist_ok=True)
@@ -36,7 +37,7 @@ def write_seeds() -> None:
 def main() -> None:
     os.environ.update(_ENVIRONMENT)
     with atheris.instrument_imports(include=["moon_vision_challenge.classification.images"]):
-        django.setup()  # here: it imports that package, which would not be instrumented later
+        django.setup()  # here, because it imports that package, which would not be instrumented later
         from moon_vision_challenge.classification.exceptions import InvalidImageError  # noqa: PLC0415
         from moon_vision_challenge.classification.images import open_image  # noqa: PLC0415
 

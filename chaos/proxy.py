@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a neighbour, which makes it hang, slow or wrong while it runs. One process, threads only."""
+"""A TCP proxy that can make a neighbour hang, slow down, or answer wrongly while it runs. It uses only threads."""
 
 import contextlib
 import socket
@@ -9,15 +9,15 @@ from typing import Self
 
 
 class Manner(Enum):
-    """How the neighbour behaves towards clients of the proxy."""
+    """How the neighbour behaves toward clients of the proxy."""
 
     SOUND = "sound"
     HANGS = "hangs"
-    """Connections are accepted and stay open, and nothing comes through, as from a process that is stopped."""
+    """Connections are accepted and stay open, but nothing comes through, as with a stopped process."""
     SLOW = "slow"
-    """Everything is `delay_s` late."""
+    """All data is delayed by `delay_s`."""
     DRIPS = "drips"
-    """Its answers come byte by byte, one each `drip_s`."""
+    """It answers byte by byte, one every `drip_s`."""
     WRONG = "wrong"
     """It answers with bytes that are not part of the protocol."""
 
@@ -48,7 +48,7 @@ class Proxy:
         self.cut()
 
     def set(self, manner: Manner) -> None:
-        """From now on, for open connections too."""
+        """Change the behaviour, also of open connections."""
         self._manner = manner
         if manner is Manner.HANGS:
             self._flows.clear()
@@ -56,7 +56,7 @@ class Proxy:
             self._flows.set()
 
     def lead_to(self, port: int) -> None:
-        """Where new connections go from now on."""
+        """Send new connections to this port."""
         self._target = (self._target[0], port)
 
     def cut(self) -> None:
@@ -95,7 +95,7 @@ class Proxy:
                 else:
                     sink.sendall(_GARBAGE if is_answer and self._manner is Manner.WRONG else data)
         except OSError:
-            pass  # one side has hung up, so that the other one is told
+            pass  # one side has hung up, so the connection to the other one is closed too
         for each in (source, sink):
             _shut(each)
             self._open.discard(each)
@@ -110,6 +110,6 @@ class Proxy:
 
 
 def _shut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it is shut already
+    with contextlib.suppress(OSError):  # already shut
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()

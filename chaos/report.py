@@ -1,10 +1,10 @@
-"""How the runners end."""
+"""Reports which promises a run kept."""
 
 from collections.abc import Mapping
 
 
 def report(promises: Mapping[str, bool]) -> int:
-    """Print them, and return the exit code."""
+    """Print the promises, and return the exit code."""
     print()
     for what, holds in promises.items():
         print(f"{'passed' if holds else 'FAILED'}  {what}")

@@ -1,4 +1,4 @@
-"""What the runners see of the rows, in the database itself."""
+"""Reads the rows for the runners, in the database itself."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import psycopg2
 
 CONNECT_TIMEOUT_S = 20
 
-# Finishing a row sets its status, even when a row is finished again with the same status.
+# Finishing a row sets its status, even when it is finished again with the same status.
 COUNT_FINISHES = """
 CREATE TABLE IF NOT EXISTS chaos_finish (inference_id bigint);
 TRUNCATE chaos_finish;

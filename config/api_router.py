@@ -1,4 +1,4 @@
-"""The API's resources. A collection of inferences allows POST and OPTIONS only: its viewset has no list."""
+"""The routes of the API. A collection of inferences accepts only POST and OPTIONS, because its viewset has no list."""
 
 from django.urls import path
 from drf_spectacular.views import SpectacularSwaggerSplitView

@@ -31,7 +31,7 @@ _sightings = sightings.Sightings()
 
 @heartbeat_sent.connect
 def note_this_worker(**_: object) -> None:
-    """A heartbeat is sent every two seconds, as long as the worker has its connection to Redis."""
+    """Record that this worker is alive. It sends a heartbeat every two seconds while it is connected to Redis."""
     _sightings.note(sightings.queue(name) for name in app.amqp.queues.consume_from)
     if settings.WORKER_HEARTBEAT_FILE:
         Path(settings.WORKER_HEARTBEAT_FILE).touch()
@@ -48,8 +48,8 @@ def _note_a_sent_task(**_: object) -> None:
 
 @celeryd_after_setup.connect
 def stand_by(**_: object) -> None:
-    """Let a worker process the queue from the database alone while Redis accepts no messages."""
-    # Only a worker needs them.
+    """Let a worker process the queue straight from the database while Redis accepts no messages."""
+    # Only workers need these modules.
     from moon_vision_challenge.classification.queue.routing import inference_queues
     from moon_vision_challenge.classification.queue.standby import Standby
 
@@ -64,7 +64,7 @@ def stand_by(**_: object) -> None:
 
 @celeryd_after_setup.connect
 def show_that_a_worker_is_alive(**_: object) -> None:
-    """It is below stand_by, which forks before threads start."""
+    """Start the liveness checks. This is defined after stand_by, which must fork before any thread starts."""
     _show_that_this_process_is_alive(heartbeat_sent)
 
 
@@ -74,7 +74,7 @@ def show_that_beat_is_alive(**_: object) -> None:
 
 
 def _show_that_this_process_is_alive(sent: Signal) -> None:
-    """For liveness probes, which must not fail because Redis is down."""
+    """Touch LIVENESS_FILE for liveness probes, which must not fail because Redis is down."""
     if settings.LIVENESS_FILE:
         from moon_vision_challenge.health.process_liveness import ProcessLiveness  # only workers and beat need it
 
@@ -85,7 +85,7 @@ def _show_that_this_process_is_alive(sent: Signal) -> None:
 
 @worker_process_shutdown.connect
 def send_traces(**_: object) -> None:
-    """Celery's processes end without exit handlers."""
+    """Send the remaining traces, because Celery's processes end without running exit handlers."""
     from moon_vision_challenge.observability import tracing  # reads the settings
 
     tracing.flush()
@@ -100,7 +100,7 @@ def survive_the_loss_of_redis(**_: object) -> None:
     https://github.com/celery/kombu/issues/582. This patch skips the requeueing and turns the rest into a connection
     error, which Celery logs. A redelivered message finds nothing to do. The sweep makes up for a lost message.
     """
-    # Only a worker needs this. Importing kombu's Redis transport would slow every other process's start by 0.4 s.
+    # Only workers need this. Importing kombu's Redis transport would slow down the start of other processes by 0.4 s.
     from kombu.transport import redis as transport
     from redis.exceptions import ConnectionError as RedisConnectionError
 

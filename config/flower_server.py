@@ -1,6 +1,7 @@
 """`python -m config.flower_server`: runs Flower behind a login.
 
-It shows tasks and workers, and cannot control them unless FLOWER_READ_ONLY is false. Takes Flower's own options.
+Flower shows tasks and workers. It can control them only if FLOWER_READ_ONLY is false. The command accepts Flower's own
+options.
 """
 
 import os
@@ -19,7 +20,7 @@ Set FLOWER_BASIC_AUTH=USER:PASSWORD, or FLOWER_AUTH and FLOWER_AUTH_PROVIDER for
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until SIGTERM or SIGINT. Return the exit code."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.local")
     if not settings.FLOWER_BASIC_AUTH and not os.environ.get("FLOWER_AUTH"):
         sys.stderr.write(NO_LOGIN)
@@ -30,12 +31,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def protect() -> None:
-    """Set what Flower reads from the environment, and add the login that its /metrics lacks."""
+    """Set the environment variables that Flower reads, and add the login that its /metrics lacks."""
     if settings.FLOWER_BASIC_AUTH:
         os.environ["FLOWER_BASIC_AUTH"] = settings.FLOWER_BASIC_AUTH
     os.environ["FLOWER_READ_ONLY"] = str(settings.FLOWER_READ_ONLY).lower()
     os.environ.pop("FLOWER_UNAUTHENTICATED_API", None)
-    # Its client of Sentinels is asynchronous, and needs another kind of retry.
+    # Flower's Sentinel client is asynchronous, and needs a different kind of retry.
     settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("sentinel_kwargs", {}).pop("retry", None)
     Metrics.get = authenticated(Metrics.get)
 

@@ -24,7 +24,7 @@ MAX_CONNECTIONS = 50
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until SIGTERM or SIGINT. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m config.metrics_server", description=__doc__.partition("\n")[0])
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=9000, help="(default: %(default)s)")
@@ -39,7 +39,7 @@ def load_counts(folder: Path) -> Service:
 
 
 def load_everything() -> Service:
-    import django  # noqa: PLC0415 - in the process that serves: a failure is then logged, and tried again
+    import django  # noqa: PLC0415 - in the serving process, so that a failure is logged and retried
     from django.conf import settings  # noqa: PLC0415
 
     django.setup()

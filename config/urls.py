@@ -8,7 +8,7 @@ from moon_vision_challenge.web import error_views
 
 urlpatterns = [
     path("livez", health.livez),
-    # Without a rate limit: their reports are cached, and a load balancer must never get 429.
+    # These have no rate limit: their reports are cached, and a load balancer must never get 429.
     path("readyz", health.readyz),
     path("status", health.status),
     path("api/", include("config.api_router")),

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LONG_WAIT_S = 0.2
-"""A thread that waits longer for a neighbour may get a spare one beside it."""
+"""If a thread waits longer than this for a neighbour, a spare thread may run beside it."""
 SPARE_THREADS = 32
-"""Four times the requests that may wait for one model server that stops answering."""
+"""Four times the number of requests that may wait for one model server that has stopped answering."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until SIGTERM or SIGINT. Return the exit code."""
     options = parse(argv)
     return serve(
         lambda: load(threads=options.threads),
@@ -49,7 +49,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def load(*, threads: int) -> Service:
     """Import the application, and with it the settings."""
-    # With autoreload, only the processes that serve import the code.
+    # With autoreload, only the serving processes import the code.
     from django.conf import settings
     from django.db import connections
     from django.http import HttpRequest
@@ -62,7 +62,7 @@ def load(*, threads: int) -> Service:
     from moon_vision_challenge.observability import tracing
 
     logging.captureWarnings(capture=True)
-    # Imports all views before the processes fork. Otherwise, the first request of each takes half a second of CPU time.
+    # Import all views before the processes fork. Otherwise, the first request to each costs half a second of CPU time.
     resolve("/livez")
     media_store.prepare()
     probe = HttpRequest()
@@ -101,8 +101,9 @@ def load(*, threads: int) -> Service:
 
 
 def allow_origins(origins: Sequence[str], exposed: Sequence[str]) -> Callable[[Request], bytes]:
-    """What django-cors-headers adds to the application's answers, for those of the server: to a page, they are opaque
-    without it.
+    """Return a function that makes the CORS headers of the server's own responses.
+
+    django-cors-headers adds them only to the responses of the application. Without them, a page cannot read a response.
     """
     allowed = {origin.encode() for origin in origins}
     more = f"Access-Control-Expose-Headers: {', '.join(exposed)}\r\nVary: Origin\r\n".encode()
@@ -117,7 +118,7 @@ def allow_origins(origins: Sequence[str], exposed: Sequence[str]) -> Callable[[R
 
 
 def json_answer(body: bytes) -> "WSGIApplication":
-    """An application that always returns the same response."""
+    """Return an application that always sends the same response."""
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
 
     def application(_: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

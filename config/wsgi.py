@@ -1,4 +1,4 @@
-"""The WSGI application: config/web_server.py serves it, and any other WSGI server can."""
+"""The WSGI application. config/web_server.py serves it, and so can any other WSGI server."""
 
 import os
 

@@ -10,19 +10,19 @@ logger = logging.getLogger(__name__)
 
 
 class CircuitOpenError(Exception):
-    """The neighbour has failed, and the time to try again has not come, or another caller is trying."""
+    """The neighbour has failed, and either it is too early to try again or a probe is in progress."""
 
 
 class CircuitBreaker:
-    """One per neighbour and process. Threads share it.
+    """A breaker for one neighbour in one process. Threads share it.
 
-    It is closed at first: every call goes through. A failure opens it for `open_s`. Then it is half-open: one probe at
-    a time finds out whether the neighbour answers, and closes the breaker or opens it again.
+    It is closed at first, and every call goes through. A failure opens it for `open_s`. Then it is half-open: one probe
+    at a time finds out whether the neighbour answers, and closes the breaker or opens it again.
 
     Args:
         open_s: how long, in seconds, it stays open after a failure.
-        probe: asks the neighbour, in a thread. Whatever it raises is a failure. Without it, the next call is the probe.
-        clock: tells the time, in seconds.
+        probe: queries the neighbour in a thread. Any exception is a failure. Without it, the next call is the probe.
+        clock: returns the time, in seconds.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CircuitBreaker:
     def call(self, *failures: type[Exception]) -> Iterator[None]:
         """Wrap a call to the neighbour.
 
-        `failures` are the exceptions that mean that it does not answer. Any other exception is an answer.
+        `failures` are the exceptions that mean that it does not answer. Any other exception counts as an answer.
 
         Raises CircuitOpenError at once if the neighbour should not be called.
         """
@@ -81,7 +81,7 @@ class CircuitBreaker:
                 self._is_tripped = False
 
     def _admit(self) -> bool:
-        """Returns whether this call finds out for the others."""
+        """Return whether this call is the probe."""
         if not self._is_tripped:
             return False
         with self._lock:

@@ -11,7 +11,7 @@ class ConcurrencyLimit:
     """Gives out places while any are free. Callers never wait for one.
 
     Args:
-        limit: returns the number of places. It is called each time.
+        limit: returns the number of places. It is called for each place.
     """
 
     def __init__(self, limit: Callable[[], int]) -> None:
@@ -21,7 +21,7 @@ class ConcurrencyLimit:
 
     @contextmanager
     def place(self) -> Iterator[bool]:
-        """Hold a place inside the block. False if all of them are taken."""
+        """Hold a place inside the block. Yields False if all places are taken."""
         with self._lock:
             has_place = self._taken < self._limit()
             self._taken += has_place

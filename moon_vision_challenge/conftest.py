@@ -37,7 +37,10 @@ StartFake = Callable[[Answer], FakeModelServer]
 
 @pytest.fixture(autouse=True, scope="session")
 def _quick_teardown() -> Iterator[None]:
-    """Django truncates tables after a test with transactions, and then makes all permissions anew: 40 times slower."""
+    """Delete the rows after a test with transactions.
+
+    Django truncates the tables and recreates all permissions, which is 40 times slower.
+    """
 
     def empty_the_tables(_: TransactionTestCase) -> None:
         kept = {"django_content_type", "auth_permission"}
@@ -68,7 +71,7 @@ def _one_look_at_static_files() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _patient_probe() -> Iterator[None]:
-    """On a loaded machine, PostgreSQL does not answer a probe within a second."""
+    """Give the probe more time. On a loaded machine, PostgreSQL does not answer it within a second."""
     with patch.object(hang, "_PROBE_TIMEOUT_S", 60):
         yield
 
@@ -101,7 +104,7 @@ def _fresh_service(settings: Settings, _media_folders: Iterator[Path], _breakers
 
 @pytest.fixture(autouse=True, scope="session")
 def _contract_problems(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Where the application of the tests and the running service note responses that are not in the schema."""
+    """Set the file where the tests' application and the running service note responses that are not in the schema."""
     os.environ[contract.PROBLEMS_FILE] = str(tmp_path_factory.mktemp("contract") / "problems.txt")
 
 
@@ -118,7 +121,7 @@ def client() -> APIClient:
 
 @pytest.fixture
 def start_fake(settings: Settings) -> Iterator[StartFake]:
-    """Start a model server that answers as told, and make the service use it."""
+    """Start a model server that answers as configured, and make the service use it."""
     with ExitStack() as stack:
 
         def start(answer: Answer) -> FakeModelServer:
@@ -146,7 +149,7 @@ def _web(services: Services, tmp_path_factory: pytest.TempPathFactory, django_db
 
 @pytest.fixture
 def service(_web: Service, services: Services, transactional_db: None) -> Iterator[Service]:
-    """The running web server, with an empty queue. A test starts a worker if it needs one.
+    """Yield the running web server, with an empty queue. A test starts a worker if it needs one.
 
     The server commits rows, so the database is emptied after each test that uses it.
     """
@@ -164,7 +167,7 @@ def jpeg() -> bytes:
 
 @pytest.fixture
 def ca(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
-    """The only certificate authority that the HTTP client trusts in this test."""
+    """Return the only certificate authority that the HTTP client trusts in this test."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "ca.pem"))

@@ -5,10 +5,10 @@ from typing import BinaryIO
 
 GZIP = zlib.MAX_WBITS | 16
 DEFLATE = zlib.MAX_WBITS
-"""With zlib's header, as a body in HTTP has it (RFC 9110, 8.4.1.2)."""
+"""With zlib's header, as in the body of an HTTP message (RFC 9110, 8.4.1.2)."""
 
 _CHUNK_BYTES = 16 * 1024
-"""What zlib gets at once. After each member and each read, it copies the rest."""
+"""The size of the input that zlib gets at once. After each member and each read, it copies the rest."""
 
 
 class TooManyMembersError(Exception):
@@ -16,7 +16,7 @@ class TooManyMembersError(Exception):
 
 
 class Inflate:
-    """Reads what a stream holds compressed. Members may follow one another, with zeros between them.
+    """Decompresses a stream. It may hold several members, with zeros between them.
 
     Args:
         wbits: GZIP or DEFLATE.
@@ -30,7 +30,7 @@ class Inflate:
         self._inflater = zlib.decompressobj(wbits)
 
     def read(self, size: int) -> bytes:
-        """Fewer bytes only at the end. Raises zlib.error, EOFError, TooManyMembersError."""
+        """Return `size` bytes, or fewer only at the end. Raises zlib.error, EOFError, TooManyMembersError."""
         parts = []
         while size and (not self._inflater.eof or self._begin_member()):
             parts.append(self._inflater.decompress(self._input, size))
@@ -44,7 +44,7 @@ class Inflate:
         return b"".join(parts)
 
     def _begin_member(self) -> bool:
-        """False at the end of the stream."""
+        """Begin the next member. Returns False at the end of the stream."""
         while not (rest := self._input.lstrip(b"\0")):
             self._input = self._stream.read(_CHUNK_BYTES)
             if not self._input:

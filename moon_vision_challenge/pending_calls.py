@@ -1,4 +1,4 @@
-"""Counts the calls of this process that have waited too long for their answer."""
+"""Counts the calls of this process that have waited too long for an answer."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ class PendingCalls:
     """The calls to one neighbour that have no answer yet. Threads share it."""
 
     def __init__(self) -> None:
-        self._late_at: list[float] = []  # when each of them is late; time.monotonic()
+        self._late_at: list[float] = []  # when each becomes late, as time.monotonic()
 
     @contextmanager
     def call(self, late_after_s: float) -> Iterator[None]:
@@ -23,6 +23,6 @@ class PendingCalls:
 
     @property
     def late(self) -> int:
-        """How many of them are late."""
+        """The number of late calls."""
         now = time.monotonic()
         return sum(late_at < now for late_at in list(self._late_at))

@@ -1,7 +1,7 @@
-"""Which IP addresses are public, so that this service may connect to them for a client.
+"""Decides which IP addresses are public, so that this service may connect to them for a client.
 
-An allow-list: global unicast, less every block of IANA's two special-purpose registries. Python's `is_global` is not
-enough: its result differs among the 3.11 releases, and it calls tunnels into private networks global.
+The allowlist is global unicast without the blocks of IANA's two special-purpose registries. Python's `is_global` is not
+enough: its result differs among the 3.11 releases, and it treats tunnels into private networks as global.
 
 https://www.iana.org/assignments/iana-ipv4-special-registry
 https://www.iana.org/assignments/iana-ipv6-special-registry
@@ -16,7 +16,7 @@ _IPV4_SPECIAL = [
         "10.0.0.0/8",  # private use (RFC 1918)
         "100.64.0.0/10",  # shared by a provider's customers (RFC 6598)
         "127.0.0.0/8",  # loopback (RFC 1122)
-        "169.254.0.0/16",  # link-local, also the metadata of clouds (RFC 3927)
+        "169.254.0.0/16",  # link-local, also cloud metadata services (RFC 3927)
         "172.16.0.0/12",  # private use (RFC 1918)
         "192.0.0.0/24",  # protocol assignments (RFC 6890)
         "192.0.2.0/24",  # documentation (RFC 5737)
@@ -29,12 +29,12 @@ _IPV4_SPECIAL = [
         "198.51.100.0/24",  # documentation (RFC 5737)
         "203.0.113.0/24",  # documentation (RFC 5737)
         "224.0.0.0/4",  # multicast (RFC 5771)
-        "240.0.0.0/4",  # reserved, and the limited broadcast (RFC 1112, RFC 919)
+        "240.0.0.0/4",  # reserved, and limited broadcast (RFC 1112, RFC 919)
     )
 ]
 
-# RFC 4291. Outside lie loopback, unique local (fc00::/7), link-local, site-local (fec0::/10) and multicast addresses,
-# IPv4-compatible and -translated ones (::/96, ::ffff:0:0:0/96), 100::/64, 5f00::/16 and 64:ff9b:1::/48.
+# RFC 4291. It excludes loopback, unique local (fc00::/7), link-local, site-local (fec0::/10), and multicast addresses,
+# IPv4-compatible and IPv4-translated ones (::/96, ::ffff:0:0:0/96), 100::/64, 5f00::/16, and 64:ff9b:1::/48.
 _IPV6_GLOBAL_UNICAST = IPv6Network("2000::/3")
 _IPV6_SPECIAL = [
     IPv6Network(block)
@@ -51,11 +51,11 @@ _IPV6_OF_IPV4 = [
     IPv6Network("::ffff:0:0/96"),  # IPv4-mapped (RFC 4291)
     IPv6Network("64:ff9b::/96"),  # NAT64 (RFC 6052)
 ]
-_ISATAP_IDENTIFIERS = (0x0000_5EFE, 0x0200_5EFE)  # before an IPv4 address, under any prefix (RFC 5214)
+_ISATAP_IDENTIFIERS = (0x0000_5EFE, 0x0200_5EFE)  # precede an IPv4 address, under any prefix (RFC 5214)
 
 
 def is_public(address: str) -> bool:
-    """Whether this is a public IPv4 or IPv6 address. Raises ValueError if it is not an IP address."""
+    """Return whether this is a public IPv4 or IPv6 address. Raises ValueError if it is not an IP address."""
     parsed = ip_address(address)
     if isinstance(parsed, IPv4Address):
         return _is_public_ipv4(parsed)
@@ -67,7 +67,7 @@ def _is_public_ipv4(address: IPv4Address) -> bool:
 
 
 def _is_public_ipv6(address: IPv6Address) -> bool:
-    if address.scope_id is not None:  # an interface of this machine
+    if address.scope_id is not None:  # it names an interface of this machine
         return False
     if any(address in block for block in _IPV6_OF_IPV4):
         return _is_public_ipv4(IPv4Address(int(address) & 0xFFFF_FFFF))

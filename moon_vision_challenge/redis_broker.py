@@ -1,4 +1,4 @@
-"""Translates the URL of Redis for Celery, which has another form for Sentinels, and other names for options."""
+"""Translates the Redis URL for Celery, which uses a different form for Sentinels and different names for options."""
 
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
@@ -19,7 +19,7 @@ class CeleryBroker(NamedTuple):
 
 
 def celery_broker(variable: str, url: str) -> CeleryBroker:
-    """Raises ImproperlyConfigured as `checked_redis_url` does, and for options that only Celery does not know."""
+    """Raises ImproperlyConfigured as `checked_redis_url` does, and for options that Celery alone does not know."""
     checked_redis_url(variable, url)
     for name, _ in parse_qsl(split_redis_url(url).query, keep_blank_values=True):
         if not name.startswith(_KNOWN_TO_CELERY):
@@ -36,7 +36,7 @@ def celery_broker(variable: str, url: str) -> CeleryBroker:
 
 
 def _sentinel_url(target: RedisTarget, host: str, port: int) -> str:
-    """Login and database are the server's."""
+    """Return the URL of a Sentinel, with the login and database of the server."""
     user, password = (quote(target.options.get(name, ""), safe="") for name in ("username", "password"))
     login = f"{user}:{password}@" if user or password else ""
     address = f"[{host}]" if ":" in host else host

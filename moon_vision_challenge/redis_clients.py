@@ -1,4 +1,4 @@
-"""Connects to what REDIS_URL names: a server, or the one that Sentinels call the master."""
+"""Connects to the server that REDIS_URL names, or to the one that its Sentinels call the master."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ from moon_vision_challenge.redis_url import RedisTarget, read_redis_url
 
 
 def connect(url: str, *, timeout_s: float) -> Redis:
-    """A client with connections that are closed with it."""
+    """Return a client whose connections close with it."""
     return Redis.from_pool(pool(url, socket_connect_timeout=timeout_s, socket_timeout=timeout_s))
 
 
 def pool(url: str, **options: Any) -> ConnectionPool:
-    """Make a pool. `options` are those of redis-py's connections; what the URL says wins."""
+    """Make a pool. `options` are those of redis-py's connections. The URL overrides them."""
     target = read_redis_url(url)
     if not target.sentinels:
         return ConnectionPool.from_url(url, **options)
@@ -28,7 +28,7 @@ def pool(url: str, **options: Any) -> ConnectionPool:
 
 
 class CachePool:
-    """The class of the pools of Django's cache, which makes them with `from_url`."""
+    """The pool class for Django's cache, which creates pools with `from_url`."""
 
     from_url = staticmethod(pool)
 

@@ -1,4 +1,4 @@
-"""Reads the URLs of Redis when the service starts, instead of when it first connects.
+"""Reads Redis URLs when the service starts, instead of when it first connects.
 
 In addition to the URLs of redis-py, `sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?master_name=NAME` names
 Sentinels, which know the server that accepts writes. `sentinels://` is the same over TLS.
@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 _SERVERS = {"redis", "rediss", "unix"}
 _SENTINELS = {"sentinel": "redis", "sentinels": "rediss"}
-"""Scheme → the one with the same options for a server."""
+"""The scheme with the same options for a server, by Sentinel scheme."""
 _MASTER_NAME = "master_name"
 _SENTINEL_OPTIONS = {"sentinel_username": "username", "sentinel_password": "password"}
 _SENTINEL_PORT = 26379
@@ -24,13 +24,13 @@ _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 class RedisTarget(NamedTuple):
-    """Where Redis is, and how to log in there."""
+    """Where Redis is, and how to log in."""
 
     options: dict[str, Any]
-    """What redis-py's connections take."""
+    """The options of redis-py's connections."""
     sentinels: tuple[tuple[str, int], ...] = ()
-    """Their hosts and ports; empty if the options name a server."""
-    sentinel_options: dict[str, Any] = {}  # nobody writes to it
+    """Their hosts and ports. Empty if the options name a server."""
+    sentinel_options: dict[str, Any] = {}  # never modified
     master_name: str = ""
 
     @property
@@ -39,15 +39,15 @@ class RedisTarget(NamedTuple):
 
 
 class _UnusableError(Exception):
-    """Its text completes a sentence that begins with the name of the variable."""
+    """The URL cannot be used. The message completes a sentence that begins with the name of the variable."""
 
 
 def checked_redis_url(variable: str, url: str) -> str:
     """Return the URL.
 
     Raises:
-        ImproperlyConfigured: the URL cannot be used, for example because an option is unknown. The message holds no
-            password.
+        ImproperlyConfigured: the URL cannot be used, for example because an option is unknown. The message contains
+            no password.
     """
     try:
         target = _read(url)
@@ -64,12 +64,12 @@ def checked_redis_url(variable: str, url: str) -> str:
 
 
 def read_redis_url(url: str) -> RedisTarget:
-    """What a URL says that has been checked."""
+    """Return the target that a checked URL names."""
     return _read(url)
 
 
 def split_redis_url(url: str) -> SplitResult:
-    """As urlsplit, which refuses a list of hosts with an IPv6 address in it. Raises ValueError."""
+    """Split like urlsplit, which rejects a list of hosts that contains an IPv6 address. Raises ValueError."""
     scheme, separator, rest = url.partition("://")
     if scheme.lower() not in _SENTINELS:
         return urlsplit(url)
@@ -95,7 +95,7 @@ def _read_sentinels(parts: SplitResult) -> RedisTarget:
     if not ours.get(_MASTER_NAME):
         raise _UnusableError("names Sentinels, but not which server. Add ?master_name=NAME, as sentinel.conf calls it.")
     login, _, hosts = parts.netloc.rpartition("@")
-    # The rest is what redis-py reads from the URL of a server.
+    # redis-py reads the rest from the URL of a server.
     others = urlencode([(name, value) for name, value in query if name not in ours])
     server = parts._replace(scheme=_SENTINELS[parts.scheme], netloc=f"{login}@host", query=others).geturl()
     options = parse_url(server)  # type: ignore[no-untyped-call]
@@ -119,7 +119,7 @@ def _read_host(text: str) -> tuple[str, int]:
 
 
 def _sentinel_options(options: dict[str, Any], ours: dict[str, str]) -> dict[str, Any]:
-    """A Sentinel has a login that differs from the server's, and the same TLS. One that does not answer is left out."""
+    """Return the options of Sentinels: their own login, and the server's TLS. One that does not answer is skipped."""
     login = {_SENTINEL_OPTIONS[name]: value for name, value in ours.items() if name in _SENTINEL_OPTIONS}
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
     has_tls = {"ssl": True} if options.get("connection_class") is SSLConnection else {}

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol, as JSON and as binary data. The gateway and the model server share them.
+"""Reads and writes tensors of the Open Inference Protocol, as JSON and as binary data, for gateway and model server.
 
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol/binary-tensor-data-extension
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 BINARY_EXTENSION = "binary_tensor_data"
-"""The extension's name in a server's metadata."""
+"""The name of the extension in a server's metadata."""
 
 JSON_LENGTH_HEADER = "inference-header-content-length"
-"""How many bytes of the body are JSON. The binary data follow it."""
+"""The header that states how many bytes of the body are JSON. The binary data follows."""
 
 DATATYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -25,7 +25,7 @@ DATATYPES: dict[str, np.dtype[Any]] = {
     "FP16": np.dtype("<f2"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
-    "BYTES": np.dtype(object),  # of bytes
+    "BYTES": np.dtype(object),  # holds bytes
 }
 
 _TENSORFLOW_NAMES = {"FP16": "DT_HALF", "FP32": "DT_FLOAT", "FP64": "DT_DOUBLE", "BYTES": "DT_STRING"}
@@ -36,16 +36,16 @@ _MAX_SIZE = 2**31 - 1
 
 
 class TensorError(ValueError):
-    """The data are not a tensor of the stated type and shape."""
+    """The data is not a tensor of the stated type and shape."""
 
 
 def tensorflow_type(datatype: str) -> str:
-    """FP32 → DT_FLOAT. A type that is not known here keeps its name."""
+    """Convert FP32 to DT_FLOAT. A type that is not known here keeps its name, with the prefix DT_."""
     return _TENSORFLOW_NAMES.get(datatype, f"DT_{datatype}")
 
 
 def datatype_of(tensorflow_name: str) -> str:
-    """DT_FLOAT → FP32. Raises TensorError."""
+    """Convert DT_FLOAT to FP32. Raises TensorError."""
     try:
         return _DATATYPES_OF_TENSORFLOW[tensorflow_name]
     except KeyError:
@@ -53,7 +53,7 @@ def datatype_of(tensorflow_name: str) -> str:
 
 
 def check_shape(shape: Any) -> tuple[int, ...]:
-    """Raises TensorError unless the shape is a list of sizes."""
+    """Return the shape as a tuple. Raises TensorError unless it is a list of sizes."""
     if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS:
         raise TensorError(f"a shape is a list of at most {_MAX_DIMENSIONS} sizes, not {shape!r:.100}")
     items = 1
@@ -75,7 +75,7 @@ def dtype_of(datatype: Any) -> "np.dtype[Any]":
 
 
 def to_binary(array: "np.ndarray[Any, Any]", datatype: str) -> bytes | memoryview:
-    """The memory of an array in row-major order, without a copy if it has that order. BYTES items have their length."""
+    """Return an array's memory in row-major order, uncopied if it has that order. BYTES items follow their length."""
     if datatype == "BYTES":
         items = [_encoded(item) for item in array.flat]
         return b"".join(chain.from_iterable((struct.pack("<I", len(item)), item) for item in items))
@@ -84,7 +84,7 @@ def to_binary(array: "np.ndarray[Any, Any]", datatype: str) -> bytes | memoryvie
 
 
 def from_binary(data: memoryview, datatype: str, shape: Sequence[int]) -> "np.ndarray[Any, Any]":
-    """An array over the memory of the data; BYTES items are copied. Raises TensorError."""
+    """Return an array over the memory of the data. BYTES and BOOL items are copied. Raises TensorError."""
     dtype, count = dtype_of(datatype), math.prod(shape)
     if datatype == "BYTES":
         return _strings(_split(data, count)).reshape(shape)
@@ -113,7 +113,7 @@ def _split(data: memoryview, count: int) -> list[bytes]:
 
 
 def from_json(data: Any, datatype: str, shape: Sequence[int]) -> "np.ndarray[Any, Any]":
-    """An array of a tensor's `data`, flat or nested. Raises TensorError."""
+    """Return the array of a tensor's `data`, flat or nested. Raises TensorError."""
     dtype, items = dtype_of(datatype), _flat(data)
     if len(items) != math.prod(shape):
         raise TensorError(f"{len(items)} items; {math.prod(shape)} are needed: {list(shape)}")
@@ -125,7 +125,7 @@ def from_json(data: Any, datatype: str, shape: Sequence[int]) -> "np.ndarray[Any
 
 
 def _flat(data: Any) -> list[Any]:
-    """Checks each level as a whole, so that the work per number is done in C."""
+    """Flatten lists, and check each level as a whole, so that the work per number is done in C."""
     if not isinstance(data, list):
         raise TensorError(f"'data' is a list, not {data!r:.100}")
     items = data
@@ -155,7 +155,7 @@ def _numbers(items: list[Any], datatype: str, dtype: "np.dtype[Any]") -> "np.nda
 
 
 def to_json(array: "np.ndarray[Any, Any]", datatype: str) -> Any:
-    """A tensor's `data`, flat, in a form that orjson writes. Raises TensorError for bytes that are not text."""
+    """Return a tensor's `data`, flat, in a form for orjson. Raises TensorError for bytes that are not text."""
     if datatype != "BYTES":
         return np.ascontiguousarray(array, DATATYPES[datatype]).reshape(-1)
     try:

@@ -1,4 +1,4 @@
-"""Parses protocol-buffer text format, as far as configuration files use it.
+"""Parses the part of the protocol-buffer text format that configuration files use.
 
 https://protobuf.dev/reference/protobuf/textformat-spec/
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class ConfigError(ValueError):
-    """The file contains a mistake. The message says where and what."""
+    """The file contains a mistake. The message says what it is and where."""
 
 
 class Scalar(NamedTuple):
@@ -42,7 +42,7 @@ _TOKEN = re.compile(
 )
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
 _CLOSING = {"{": "}", "<": ">"}
-_MAX_DEPTH = 100  # as in the parser of the Protocol Buffers library
+_MAX_DEPTH = 100  # same as the parser of the Protocol Buffers library
 
 
 def _unquote(token: _Token) -> str:
@@ -90,7 +90,7 @@ class _Parser:
         return ConfigError(f"line {self._next.line}: expected {expected}, found {self._next.text}")
 
     def fields(self, closing: str = "") -> list[Field]:
-        """Everything up to the closing bracket or the end of the file."""
+        """Parse the fields up to the closing bracket or the end of the file."""
         fields: list[Field] = []
         while not (self._take(closing) if closing else self._next.kind == "end"):
             if self._next.kind != "word":
@@ -142,7 +142,7 @@ class _Parser:
 
 
 def parse_text_format(text: str) -> list[Field]:
-    """The fields of the outermost message, in order. A repeated field occurs once for each value.
+    """Return the fields of the outermost message, in order. A repeated field occurs once for each value.
 
     Raises ConfigError.
     """

@@ -10,7 +10,7 @@ _since: dict[int, float] = {}  # thread → time.monotonic()
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Wrap what may wait. Nested blocks count once."""
+    """Wrap code that may wait. Nested blocks count once."""
     thread = threading.get_ident()
     if thread in _since:
         yield
@@ -23,6 +23,6 @@ def waiting() -> Iterator[None]:
 
 
 def count(longer_than_s: float) -> int:
-    """The number of threads that have waited longer than this."""
+    """Return the number of threads that have waited longer than this."""
     begin = time.monotonic() - longer_than_s
     return sum(since < begin for since in list(_since.values()))

@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def run(run_dir: Path, *, demo: bool) -> int:
-    """Returns the exit code. A stop signal raises SystemExit. Stops everything that it started before it returns."""
+    """Run the services, and return the exit code. A stop signal raises SystemExit. Stops all it started before that."""
     begin = time.monotonic()
     at_terminal = sys.stdout.isatty()
 
@@ -105,7 +105,7 @@ def run(run_dir: Path, *, demo: bool) -> int:
 
 
 def build_model(services: Services, own: list[str], step: Callable[[str], None]) -> None:
-    """Build the model if it is missing or outdated. The model zoo finds this out at once.
+    """Build the model if it is missing or outdated. The model zoo checks this immediately.
 
     Raises CannotRunError if the model cannot be built.
     """
@@ -120,7 +120,7 @@ def build_model(services: Services, own: list[str], step: Callable[[str], None])
 
 
 def start(services: Services, own: list[str], step: Callable[[str], None]) -> None:
-    """Returns when requests can be answered. Beat and Flower start later: they answer no request and slow the start."""
+    """Start what requests need, and wait for it. Beat and Flower start later: they answer none and slow the start."""
     # The worker may start before the migrations: a row that it cannot process yet stays, and the sweep finds it again.
     for name in [name for name in own if name in {*FOUNDATIONS, "web", "worker"}]:
         services.start(name)
@@ -133,7 +133,7 @@ def start(services: Services, own: list[str], step: Callable[[str], None]) -> No
 
 
 def migrate(services: Services) -> None:
-    """Raises CannotRunError with Django's output. Skips Django's slower checks, which `make lint` runs."""
+    """Migrate without Django's slower checks, which `make lint` runs. Raises CannotRunError with Django's output."""
     done = subprocess.run(
         [sys.executable, "manage.py", "migrate", "--noinput", "--skip-checks"],
         cwd=ROOT,
@@ -148,12 +148,12 @@ def migrate(services: Services) -> None:
 
 
 def allows_anonymous(env: Mapping[str, str]) -> bool:
-    """As Django reads it."""
+    """Return whether callers need no token. Reads the variable as Django does."""
     return env["DJANGO_API_ALLOW_ANONYMOUS"].lower() in {"true", "on", "ok", "y", "yes", "1"}
 
 
 def make_token(services: Services) -> str:
-    """A token for the sample photo. Raises CannotRunError with Django's output."""
+    """Return a token for the sample photo. Raises CannotRunError with Django's output."""
     command = ["create_api_token", f"run-{time.time_ns()}", "--owner=make-run", "--expires=10m"]
     done = subprocess.run(
         [sys.executable, "manage.py", *command, "--skip-checks"],
@@ -178,7 +178,7 @@ def root_mode_note(run_dir: Path) -> str:
 
 
 def verdict(answers: list[sample.Answer]) -> int:
-    """The exit code: 0 only if every label is the right one."""
+    """Print how many labels are right, and return the exit code: 0 only if all are."""
     passed = sum(answer.is_right for answer in answers)
     say(f"\n{passed} passed, {len(answers) - passed} failed")
     return 0 if passed == len(answers) else 1

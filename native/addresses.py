@@ -1,4 +1,4 @@
-"""Where the web server listens, how this machine reaches it, and which host names it accepts."""
+"""Determines where the web server listens, how this machine reaches it, and which host names it accepts."""
 
 import socket
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a user 
 
 
 def web_url(env: Mapping[str, str]) -> str:
-    """The address of the web server, as seen from this machine."""
+    """Return the address of the web server as seen from this machine."""
     host = LOOPBACK_OF.get(env["WEB_HOST"], env["WEB_HOST"])
     return f"http://{_in_url(host)}:{env['WEB_PORT']}"
 
 
 def allowed_hosts(web_host: str, given: str) -> str:
-    """The value of DJANGO_ALLOWED_HOSTS: the user's names and those that the runner needs.
+    """Return the value of DJANGO_ALLOWED_HOSTS: the user's names and those that the runner needs.
 
     If the user gives none and the server listens on all addresses, this includes the machine's name and addresses.
     """

@@ -1,4 +1,4 @@
-"""The environment of the services: where they store their data, their ports and their passwords."""
+"""The environment of the services: where they store their data, their ports, and their passwords."""
 
 import errno
 import itertools
@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = ROOT / ".run"
 SETTINGS = ROOT / "config" / "settings"
 
-# The runner uses a server that the user names, and does not start its own.
+# If the user names a server, the runner uses it and does not start its own.
 REPLACED_BY = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "model_server": "TF_SERVING_URL"}
-# Ports that people open are fixed. The others (None) take a free port in each run.
+# Ports that people open are fixed. The others (None) get a free port in each run.
 PORTS = {
     "postgres": ("POSTGRES_PORT", None),
     "redis": ("REDIS_PORT", None),
@@ -39,21 +39,21 @@ RELOAD = "--reload --reload-paths=config --reload-paths=moon_vision_challenge"
 
 
 class CannotRunError(Exception):
-    """Its message says what is wrong and what the user can do."""
+    """An error whose message says what is wrong and what the user can do."""
 
 
 def own_services(names: Iterable[str], given: Mapping[str, str]) -> list[str]:
-    """The services of `names` that no server in the environment `given` replaces."""
+    """Return the services of `names` that no server in the environment `given` replaces."""
     return [name for name in names if name not in REPLACED_BY or not given.get(REPLACED_BY[name])]
 
 
 def is_debug(given: Mapping[str, str]) -> bool:
-    """Whether DEBUG=1 (for `make`) or DJANGO_DEBUG=1 is set."""
+    """Return whether DEBUG=1 (for `make`) or DJANGO_DEBUG=1 is set."""
     return given.get("DJANGO_DEBUG", given.get("DEBUG", "")) not in {"", "0"}
 
 
 def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of services with their data in `run_dir`. What is `given` overrides the defaults.
+    """Return the whole environment of services with their data in `run_dir`. Values in `given` override the defaults.
 
     Creates the passwords on first use and chooses free ports. Writes `run_dir`/env, which a shell can read.
     Raises CannotRunError for an invalid port.
@@ -100,7 +100,7 @@ def service_environment(run_dir: Path, given: Mapping[str, str]) -> dict[str, st
 
 
 def _settings(given: Mapping[str, str]) -> dict[str, str]:
-    """The user's variables that change what a Django command does."""
+    """Return the user's variables that change what a Django command does."""
     read = {name for file in SETTINGS.glob("*.py") for name in re.findall(r'env\.\w+\(\s*"(\w+)"', file.read_text())}
     return {name: value for name, value in given.items() if name in read | {"PYTHONPATH"} or name.startswith("AWS_")}
 
@@ -125,7 +125,7 @@ def check_ports(services: Iterable[str], env: Mapping[str, str]) -> None:
         host = env["WEB_HOST"] if service == "web" else "127.0.0.1"
         try:
             with socket.socket(family(host)) as probe:
-                # As servers do, so that a lingering connection of the last run does not count as taken.
+                # As servers do, so that a lingering connection of the last run does not make the port count as taken.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, int(env[variable])))
         except socket.gaierror as error:
@@ -139,7 +139,7 @@ def check_ports(services: Iterable[str], env: Mapping[str, str]) -> None:
 
 
 def shuffled(ports: Sequence[int]) -> Iterator[int]:
-    """All ports in a random order, again and again."""
+    """Repeat all ports endlessly, in a random order."""
     return itertools.cycle(random.sample(ports, len(ports)))
 
 
@@ -147,15 +147,15 @@ port_candidates = shuffled(FREE_PORTS)
 
 
 def free_public_ports() -> dict[str, str]:
-    """Free values for the variables of the fixed ports: another run may use the usual ones."""
+    """Return free values for the variables of the fixed ports, because another run may use the usual ones."""
     return {variable: str(free_port()) for variable, port in PORTS.values() if port}
 
 
 def free_port(besides: Collection[str] = ()) -> int:
-    """A free port for a server on 127.0.0.1, except those in `besides`.
+    """Return a free port for a server on 127.0.0.1, except those in `besides`.
 
     The kernel does not use this range for outgoing connections, so the port is still free when the server restarts.
-    A process does not choose the same port twice: the server that it is for may not have started yet.
+    A process does not choose the same port twice, because the server for that port may not have started yet.
     """
     for port in itertools.islice(port_candidates, 100):
         if str(port) in besides:

@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def end_with_parent(stop_signal: int) -> None:
-    """Makes the kernel send `stop_signal` to this process when its parent ends for any reason (Linux only)."""
+    """Make the kernel send `stop_signal` to this process when its parent ends for any reason (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, stop_signal)
 

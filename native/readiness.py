@@ -1,4 +1,4 @@
-"""Whether a service can do its work: one check per service, which asks the service itself and never raises."""
+"""One check per service of whether it can do its work. A check queries the service itself and never raises."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ TIMEOUT_S = 5
 
 
 def is_ready(service: str, env: Mapping[str, str], log: Path) -> bool:
-    """True also for a service without a check, such as beat."""
+    """Return whether a service is ready. A service without a check, such as beat, always is."""
     return _QUESTIONS[service](env, log) if service in _QUESTIONS else True
 
 
@@ -28,7 +28,7 @@ def _postgres(env: Mapping[str, str], _log: Path) -> bool:
 
 def _redis(env: Mapping[str, str], _log: Path) -> bool:
     if env["REDIS_URL"].startswith("sentinel"):
-        return True  # not started here, and /status tells whether it accepts writes
+        return True  # not started here, and /status reports whether it accepts writes
     try:
         with redis.Redis.from_url(
             env["REDIS_URL"], socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
@@ -57,7 +57,7 @@ def _model_server(env: Mapping[str, str], _log: Path) -> bool:
 
 
 def _worker(_env: Mapping[str, str], log: Path) -> bool:
-    # Celery's own message. Asking over the queue takes a second of imports, and the log is just as early.
+    # Celery's own message. A query over the queue takes a second of imports, and the log is just as early.
     return " ready." in log.read_text(errors="replace")
 
 

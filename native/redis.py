@@ -16,7 +16,8 @@ from .process import hold_folder
 
 OLDEST = (6, 2)
 # A broker that evicts keys loses messages. The append-only file survives a kill of the server, whereas a snapshot
-# would lose minutes. A power cut may cost the last second. Rows whose message is lost are requeued from the database.
+# would lose minutes. A power failure may cost the last second. Rows whose message is lost are requeued from the
+# database.
 CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def find_server() -> str:
-    """The PATH's redis-server if it is new enough, else the wheel's. Raises CannotRunError if neither exists."""
+    """Return the PATH's redis-server if it is new enough, else the wheel's. Raises CannotRunError if neither exists."""
     ours = str(Path(sys.executable).parent)  # where the wheel puts its server
     path = [entry for entry in os.environ.get("PATH", os.defpath).split(os.pathsep) if entry != ours]
     installed = shutil.which("redis-server", path=os.pathsep.join(path))

@@ -53,7 +53,7 @@ def classify_through_queue(base_url: str, token: str = "") -> Answer:
 
 
 def curl(base_url: str, *, with_token: bool = False) -> str:
-    """A command for a user to try."""
+    """Return a command for a user to try."""
     header = '-H "Authorization: Bearer $(make token)" ' if with_token else ""
     return f"curl {header}-F model_type={MODEL} -F image=@{PHOTO.relative_to(ROOT)} {base_url}/api/v0/inferences/"
 

@@ -1,4 +1,4 @@
-"""Starts, watches and stops the services of the Procfile as real processes."""
+"""Starts, watches, and stops the services of the Procfile as real processes."""
 
 import os
 import signal
@@ -18,21 +18,21 @@ from .environment import ROOT, CannotRunError, check_ports, own_services, servic
 from .logs import Logs
 from .process import STOP_TIMEOUT_S, ProcessGroups, family, kill_family, only_one, poll, stop_signals_held
 
-# They are stopped last: a worker that finishes its batch still needs them.
+# These are stopped last, because a worker that finishes its batch still needs them.
 FOUNDATIONS = ("postgres", "redis", "model_server")
 # PostgreSQL's "fast" shutdown does not wait for clients to leave. On SIGTERM, the others finish their work.
 STOP_SIGNAL = {"postgres": signal.SIGINT}
 
 
 class ServiceDiedError(CannotRunError):
-    """A service ended without being stopped."""
+    """A service has ended without being stopped."""
 
 
 class Services:
     """The services of one run directory.
 
     honcho reads the Procfile and prints the lines. Its Manager is not used: it starts everything at once, cannot
-    restart one service, kills all of them after the same five seconds, and does not know SIGHUP.
+    restart one service, kills all of them after the same five seconds, and does not handle SIGHUP.
     """
 
     def __init__(self, env: Mapping[str, str], *, procfile: Path = ROOT / "Procfile", echo: bool = False) -> None:
@@ -56,14 +56,14 @@ class Services:
         return self.logs.path(name)
 
     def is_running(self, name: str) -> bool:
-        """False once it has been stopped. True also if it has ended by itself since."""
+        """Return whether the service has been started and not stopped. It may have ended by itself since."""
         return name in self._running
 
     def pid(self, name: str) -> int:
         return self._running[name].pid
 
     def start(self, name: str, env: Mapping[str, str] | None = None) -> None:
-        """Starts the service in a new process group, with `env` added to its environment.
+        """Start the service in a new process group, with `env` added to its environment.
 
         Its output goes to a new log file. The log of the previous run stays as `<name>.log.1`.
         """
@@ -83,18 +83,18 @@ class Services:
             self._groups.add(process.pid)
 
     def stop(self, *names: str) -> None:
-        """Asks all of them to end at the same time, and kills those that are still running after STOP_TIMEOUT_S."""
+        """Ask all of them to end at the same time, and kill those that are still running after STOP_TIMEOUT_S."""
         processes = {name: self._running[name] for name in names if name in self._running}
         families = {name: family(process.pid) for name, process in processes.items()}
         for name, process in processes.items():
-            # Only the leader: it knows how to end its children, and lets them finish their work.
+            # Signal only the leader, which knows how to end its children and lets them finish their work.
             if process.poll() is None:
                 process.send_signal(STOP_SIGNAL.get(name, signal.SIGTERM))
         poll(lambda: all(process.poll() is not None for process in processes.values()), STOP_TIMEOUT_S)
         self._end(families)
 
     def kill(self, name: str) -> None:
-        """Ends the service with all its children at once, as a crash would. Returns when none is left."""
+        """End the service and all its children immediately, as a crash would. Returns when no process is left."""
         self._end({name: family(self._running[name].pid)})
 
     def _end(self, families: Mapping[str, Set[psutil.Process]]) -> None:
@@ -110,7 +110,7 @@ class Services:
         self.start(name, env)
 
     def dead(self) -> list[str]:
-        """The services that have ended by themselves."""
+        """Return the services that have ended by themselves."""
         return [name for name, process in self._running.items() if process.poll() is not None]
 
     def how_it_ended(self, name: str) -> str:
@@ -118,7 +118,7 @@ class Services:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
     def died(self, name: str) -> ServiceDiedError:
-        """Describes how the service ended, with its last lines."""
+        """Return an error that describes how the service ended, with its last lines."""
         return ServiceDiedError(
             f"The service {name} {self.how_it_ended(name)}. Its last lines:\n{self.logs.last_lines(name)}"
             f"The whole log: {self.log(name)}"
@@ -131,7 +131,7 @@ class Services:
             raise self.died(name)
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
-        """Raises ServiceDiedError if a service ends in the meantime, CannotRunError after the timeout."""
+        """Raises ServiceDiedError if a service ends in the meantime, and CannotRunError after the timeout."""
 
         def met() -> bool:
             self.check()
@@ -151,7 +151,7 @@ class Services:
 def prepared(
     run_dir: Path, given: Mapping[str, str], *, procfile: Path = ROOT / "Procfile", echo: bool = False
 ) -> Iterator[Services]:
-    """Yields the services of `run_dir`, without starting them. At the end, stops those that were started.
+    """Yield the services of `run_dir` without starting them. At the end, stop those that were started.
 
     `given` is the environment of the user. Raises CannotRunError if another process runs the services of `run_dir`.
     """
@@ -163,11 +163,11 @@ def prepared(
 def running(
     names: Sequence[str], *, run_dir: Path, env: Mapping[str, str] | None = None, procfile: Path = ROOT / "Procfile"
 ) -> Iterator[Services]:
-    """Runs the named services of the Procfile, for tests and experiments, and yields them when they are ready.
+    """Run the named services of the Procfile, for tests and experiments, and yield them when they are ready.
 
-    `env` is added to the environment of all. Servers that DATABASE_URL, REDIS_URL or TF_SERVING_URL name are not
-    started. You can start more on the yielded object, from the main thread. Its `env` says how to reach them. The data
-    stay there.
+    `env` is added to the environment of all services. Servers that DATABASE_URL, REDIS_URL, or TF_SERVING_URL name are
+    not started. You can start more services on the yielded object, from the main thread. Its `env` says how to reach
+    them. The data is kept.
     """
     given = os.environ | dict(env or {})
     with prepared(run_dir, given, procfile=procfile) as services:

@@ -21,7 +21,7 @@ class Supervisor:
         self._due: dict[str, float] = {}
 
     def look_after(self) -> None:
-        """Call this several times per second.
+        """Restart the services that have died. Call this several times per second.
 
         Raises ServiceDiedError when a service has died MAX_DEATHS times within PERIOD_S.
         """

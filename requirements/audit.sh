@@ -1,7 +1,7 @@
 #!/bin/bash
 # audit.sh [LOCK...]: looks up known vulnerabilities of the packages in these locks, or in all. `make audit` runs it.
-# Exits 0 if there are none, 1 if there are some, and 3 if that is not known: without a network, or behind a mirror that leaves
-# vulnerabilities out.
+# Exits 0 if there are none, 1 if there are some, and 3 if that is unknown: without a network, or behind a mirror that omits
+# vulnerabilities.
 set -euo pipefail
 cd "$(dirname "$0")"
 locks=("$@")

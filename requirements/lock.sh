@@ -1,11 +1,11 @@
 #!/bin/sh
-# Writes the locked, hashed requirements/*.txt from the *.in files. `make lock` runs it; add --upgrade to take new releases.
+# Writes the locked, hashed requirements/*.txt from the *.in files. `make lock` runs it; add --upgrade to get new releases.
 # Renovate repeats the command in the header of each lock, so each names all its sources, and uses only options that
 # Renovate knows. pyproject.toml holds one more option.
 set -eu
 cd "$(dirname "$0")"
 compile() { uv pip compile --quiet --universal --python-version=3.11 --generate-hashes "$@"; }
-# local first: it holds everything, and the others are cut from it, so that no two environments disagree about a version.
+# local first: it holds everything, and the others are derived from it, so that no two environments disagree about a version.
 compile local.in native.in base.in tracing.in model_server.in openvino.in model_zoo.in --output-file=local.txt "$@"
 derive() {
   name=$1

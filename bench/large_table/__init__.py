@@ -1,1 +1,1 @@
-"""What the queue and its table cost with millions of rows: generated rows, and claims without a model."""
+"""What the queue and its table cost with millions of rows, measured with generated rows and claims without a model."""

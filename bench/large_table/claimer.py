@@ -1,4 +1,4 @@
-"""`python -m bench.large_table.claimer SECONDS LIMIT`: claims rows and ends them, as a worker without a model does.
+"""`python -m bench.large_table.claimer SECONDS LIMIT`: claims rows and ends them, like a worker without a model.
 
 Needs the environment of a worker. Prints JSON: the rows, and the milliseconds of each claim and of each end.
 """

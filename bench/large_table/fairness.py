@@ -19,7 +19,7 @@ _WAITS = """
 SELECT coalesce(wait_event_type, 'none') FROM pg_stat_activity
 WHERE state = 'active' AND query LIKE '%classification_inference%' AND pid <> pg_backend_pid()
 """
-# Owners have the same number of rows, so the number of finished ones differs by the rows in progress at most.
+# Owners have the same number of rows, so the number of finished ones differs at most by the rows in progress.
 _SHARES = """
 SELECT min(done), max(done) FROM (
     SELECT count(*) FILTER (WHERE status = 'done') AS done FROM classification_inference GROUP BY owner_id

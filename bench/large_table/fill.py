@@ -1,4 +1,4 @@
-"""Generates rows. Indexes are built after that, which takes a third of the time."""
+"""Generates rows, and builds the indexes after that, which is faster."""
 
 import time
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import psycopg2
 
 CHUNK = 1_000_000
 OWNERS_OF_GROWTH = 10
-"""Each has more rows than a page of its history, in the smallest table, too."""
+"""Each owner has more rows than fit on a page of its history, even in the smallest table."""
 
 _OWNERS = """
 INSERT INTO accounts_owner (id, name, is_active, rate, images_rate, bytes_rate, created_at)
@@ -45,10 +45,10 @@ def connect(url: str) -> Any:
 
 
 def fill(url: str, statement: str, *, rows: int, owners: int, indexes: Sequence[str] | None = None) -> float:
-    """Empty the table, and insert the rows. Returns how long it took, with the indexes, in seconds.
+    """Empty the table, and insert the rows. Returns how long it took, including the indexes, in seconds.
 
     Args:
-        indexes: the definitions of indexes that the table lacks. By default, it has its indexes.
+        indexes: the definitions of the indexes that the table lacks. By default, it has all its indexes.
     """
     begin_s = time.monotonic()
     with connect(url).cursor() as cursor:
@@ -66,7 +66,7 @@ def fill(url: str, statement: str, *, rows: int, owners: int, indexes: Sequence[
 
 
 def _drop_indexes(cursor: Any) -> Sequence[str]:
-    """All but the primary key's. Returns their definitions."""
+    """Drop all indexes except the primary key's and the one that finds the rows of a job. Returns their definitions."""
     cursor.execute(
         "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'classification_inference' "
         "AND indexname NOT LIKE '%_pkey' AND indexname <> 'inference_of_job'"

@@ -1,4 +1,4 @@
-"""What the statements of a request and of a worker cost while the table grows."""
+"""Measures what the statements of a request and of a worker cost while the table grows."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ ENV = {
 
 
 def measure(*, rows: int, owners: int, seconds: float) -> None:  # noqa: ARG001 - as the other measurements
-    """Prints what each step costs at each size up to `rows`."""
+    """Print what each step costs at each size up to `rows`."""
     found = measure_sizes([size for size in SIZES if size <= rows])
     last = found[max(found)]
     head = ["ms (pages) with … rows", *(f"{size:,}" for size in found), "indexes"]
@@ -29,7 +29,7 @@ def measure(*, rows: int, owners: int, seconds: float) -> None:  # noqa: ARG001 
 
 
 def measure_sizes(sizes: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """For each number of rows that are done, what statements.py finds. The number of waiting rows is the same."""
+    """Return what statements.py finds for each number of rows that are done. The number of waiting rows is the same."""
     found: dict[int, dict[str, Any]] = {}
     with service(env=ENV) as services:
         url = services.env["DATABASE_URL"]

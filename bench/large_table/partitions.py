@@ -1,4 +1,4 @@
-"""The table as it is, and the same rows in native partitions by ranges of the id: what each statement costs."""
+"""Compares what statements cost on the table as it is and with the same rows in native partitions by id ranges."""
 
 import json
 import random
@@ -18,7 +18,7 @@ REPEATED = 500
 BATCHES = 100
 _RENAMED = "classification_inference_as_it_is"
 
-# As RowsOfOwner asks. The claim is the worker's own.
+# The same queries as RowsOfOwner makes. The claim is the worker's own.
 _GET = "SELECT * FROM classification_inference WHERE id = %(id)s"
 _HISTORY = """
 SELECT * FROM classification_inference WHERE owner_id >= %(owner)s AND owner_id <= %(owner)s
@@ -113,7 +113,7 @@ def _time_ms(url: str, statement: str) -> float:
 
 
 def _size(rows: int) -> int:
-    """Rows of a partition."""
+    """Return the number of rows in a partition."""
     return max(1, rows // 10)
 
 
@@ -126,9 +126,9 @@ def _name(number: int) -> str:
 
 
 def _partition(url: str, rows: int) -> list[str]:
-    """Put an empty, partitioned table in the place of the table. Returns the definitions of its indexes.
+    """Replace the table with an empty, partitioned one. Returns the definitions of its indexes.
 
-    The unique index of the rows of a job is left out: PostgreSQL allows only unique indexes with the id.
+    The unique index of the rows of a job is left out, because PostgreSQL allows only unique indexes that include it.
     """
     with connect(url).cursor() as cursor:
         cursor.execute("TRUNCATE classification_inference CASCADE")

@@ -1,4 +1,4 @@
-"""`python -m bench.large_table.plans`: what the statements of the queue read. Prints JSON: statement → rows and ms."""
+"""`python -m bench.large_table.plans`: what the queue's statements read. Prints JSON: the rows and ms of each."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
 
 
 def read(sql: str, parameters: Any) -> dict[str, float]:
-    """The rows that scans of the table have read, and the milliseconds. Nothing is changed."""
+    """Return the rows that scans of the table have read, and the milliseconds. Nothing changes."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", parameters)
         ((found,),) = cursor.fetchall()

@@ -34,7 +34,7 @@ _PREDICTIONS = [Prediction("espresso", 0.9, 967), Prediction("cup", 0.05, 968)]
 
 
 class Steps:
-    """Each call of a step is the same work on other rows."""
+    """Steps, each call of which does the same work on other rows."""
 
     def __init__(self) -> None:
         self._random = random.Random(1)
@@ -80,7 +80,7 @@ class Steps:
         retention.delete_old_inferences(limit=DELETED)
 
     def _owner_of(self, number: int) -> int:
-        """As fill.py numbers rows and owners."""
+        """Return the owner of a row, as fill.py numbers rows and owners."""
         return 1 + number % OWNERS_OF_GROWTH
 
     def _page(self, filters: dict[str, str]) -> None:
@@ -121,7 +121,7 @@ def _median_ms(step: Callable[[], None]) -> float:
 
 @contextmanager
 def explained() -> Iterator[list[dict[str, Any]]]:
-    """The plans of the statements on the table, each run once more and rolled back, before it takes effect."""
+    """Yield the plans of the statements on the table. Each runs once more and is rolled back before it takes effect."""
     plans: list[dict[str, Any]] = []
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -137,12 +137,12 @@ def explained() -> Iterator[list[dict[str, Any]]]:
 
 
 def _pages(plan: dict[str, Any]) -> int:
-    """Of 8 kB, of tables and indexes, in memory or not."""
+    """Return the pages of 8 kB that a plan reads, of tables and indexes, in memory or not."""
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 def _scans(node: dict[str, Any]) -> set[str]:
-    """The indexes that a plan reads, and the tables that it reads as a whole."""
+    """Return the indexes that a plan reads, and the tables that it reads as a whole."""
     found = {node["Index Name"]} if "Index Name" in node else set()
     if node["Node Type"] == "Seq Scan":
         found = {f"all of {node['Relation Name']}"}

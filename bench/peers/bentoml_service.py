@@ -1,4 +1,4 @@
-"""`bentoml serve bentoml_service:Classify`: BentoML with two workers, its own defaults otherwise."""
+"""`bentoml serve bentoml_service:Classify`: BentoML with two workers, and its defaults otherwise."""
 
 from pathlib import Path
 

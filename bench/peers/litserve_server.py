@@ -1,4 +1,4 @@
-"""`python litserve_server.py PORT`: LitServe with two workers of the model, its own defaults otherwise."""
+"""`python litserve_server.py PORT`: LitServe with two workers of the model, and its defaults otherwise."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What all peers do with a photo: the pixels, the model and the label of our service, in one process."""
+"""The work that all peers do for a photo: the pixels, the model, and the label of our service, in one process."""
 
 import io
 import json
@@ -19,9 +19,9 @@ SIZE = 224
 
 
 class Classifier:
-    """lite0 on one thread. With NULL_MODEL=1 in the environment, the answer is a constant and nothing is computed.
+    """lite0 on one thread. With NULL_MODEL=1 in the environment, no model runs, and the answer is a constant.
 
-    With PILLOW=1, Pillow resizes, as in most services that use these frameworks. Otherwise the library of our service
+    With PILLOW=1, Pillow resizes, as in most services that use these frameworks. Otherwise, the library of our service
     does, so that the comparison is between the frameworks alone. With OPENVINO=1, OpenVINO runs the model.
     """
 
@@ -55,7 +55,7 @@ def in_onnxruntime():
 
 
 def in_openvino():
-    """One request at a time in each process: several threads that call `infer` have crashed it."""
+    """Run one request at a time in each process, because several threads that call `infer` have crashed it."""
     sys.modules["openvino.tools.ovc"] = None  # it reports to Google Analytics
     import openvino  # noqa: PLC0415 - the other peers do not load it
 

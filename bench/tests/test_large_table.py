@@ -3,7 +3,7 @@ import pytest
 from bench.large_table import growth
 
 FEW = 300
-"""Pages. A row of a page of the history may be in a page of its own, and the whole table has thousands."""
+"""Pages. Each row of a history page may be in a separate page, and the whole table has thousands."""
 
 
 @pytest.mark.e2e

@@ -1,4 +1,4 @@
-"""The simulation of the queue, where the answer is known without it."""
+"""Tests the simulation of the queue where the answer is known without it."""
 
 import random
 from itertools import count, islice

@@ -1,4 +1,4 @@
-"""Pictures that harm a service that decodes uploads, and sound ones of every kind. They are generated on demand.
+"""Images that harm a service that decodes uploads, and valid ones of every kind. They are generated on demand.
 
 This package imports nothing from the service: a verdict is what a client sees.
 """

@@ -22,7 +22,7 @@ def bitmap(
 
 
 def core(width: int, height: int) -> bytes:
-    """OS/2's header."""
+    """Return a BMP with OS/2's header."""
     rows = bytes((width * 3 + 3) // 4 * 4 * height)
     return (
         struct.pack("<2sIHHI", b"BM", 26 + len(rows), 0, 0, 26) + struct.pack("<IHHHH", 12, width, height, 1, 24) + rows
@@ -30,7 +30,7 @@ def core(width: int, height: int) -> bytes:
 
 
 def runs(width: int, height: int) -> bytes:
-    """RLE8 rows of one colour each."""
+    """Return RLE8 rows of one colour each."""
     row = b"\xff\x40" * (width // 255) + bytes([width % 255, 0x40]) + b"\0\0"
     return row * height + b"\0\1"
 

@@ -1,4 +1,4 @@
-"""BMPs of run lengths, palettes and headers that are unusual, and icons that claim to be BMPs."""
+"""BMPs with unusual run lengths, palettes, and headers, and icons that claim to be BMPs."""
 
 import struct
 from collections.abc import Callable
@@ -17,19 +17,19 @@ def rows(width: int, height: int, bits: int, row: bytes) -> bytes:
 
 
 def dithered(width: int, height: int) -> bytes:
-    """Runs of one pixel: the dearest sound way to write a picture."""
+    """Return runs of one pixel, the most expensive valid encoding of an image."""
     return rows(width, height, 8, b"".join(bytes([1, level & 255]) for level in range(width)))
 
 
 def absolute(width: int, height: int, bits: int) -> bytes:
-    """Pixels that are not in runs, 254 at a time."""
+    """Return pixels that are not in runs, 254 at a time."""
     size = 254 * bits // 8
     piece = b"\0\xfe" + bytes(level & 255 for level in range(size)) + b"\0" * (size & 1)
     return rows(width, height, bits, piece * (width // 254))
 
 
 def early_ends(width: int, height: int) -> bytes:
-    """One pixel of each row: the decoder fills the rest."""
+    """Return one pixel of each row. The decoder fills in the rest."""
     return rows(width, height, 8, b"\1\1")
 
 
@@ -39,7 +39,7 @@ def deltas(width: int, height: int, *, right: int, up: int, count: int) -> bytes
 
 
 def compact(width: int, height: int, *, offset: int = 0) -> bytes:
-    """OS/2's header of 16 bytes."""
+    """Return a BMP with OS/2's header of 16 bytes."""
     pixels = bytes((width * 3 + 3) // 4 * 4 * height)
     start = offset or 30
     info = struct.pack("<IIIHH", 16, width, height, 1, 24)
@@ -51,7 +51,7 @@ def array_of_bitmaps() -> bytes:
 
 
 def icon_in_bitmap() -> bytes:
-    """A Windows icon's picture: twice as high as it is, and a mask."""
+    """Return the image of a Windows icon, which declares twice its height and contains a mask."""
     return bitmap(32, 64, 32, 0, bytes(32 * 32 * 4 + 32 * 4))
 
 

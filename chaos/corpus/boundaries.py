@@ -1,4 +1,4 @@
-"""Sound pictures that end where one part of them ends, and one byte before and after."""
+"""Valid images that are cut where one of their parts ends, and one byte before and after."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ _STEPS = (-1, 0, 1)
 
 
 def jpeg_segments(data: bytes) -> Iterator[int]:
-    """Where the segments end, up to the first scan's."""
+    """Yield where each segment ends, up to the header of the first scan."""
     position = 2
     while True:
         yield position
@@ -23,7 +23,7 @@ def jpeg_segments(data: bytes) -> Iterator[int]:
 
 def png_chunks(data: bytes) -> Iterator[int]:
     position = 8
-    while not data.startswith(b"IEND", position + 4):  # a PNG without it is whole
+    while not data.startswith(b"IEND", position + 4):  # a PNG without IEND counts as complete
         yield position
         position += 12 + int(struct.unpack_from(">I", data, position)[0])
 
@@ -73,7 +73,7 @@ def cut(image_format: str, options: tuple[tuple[str, object], ...], end: int) ->
 def _cases(image_format: str, find: Callable[[bytes], Iterator[int]], **options: object) -> Iterator[Case]:
     given = tuple(options.items())
     data = _made(image_format, given)
-    shortest = {"AVIF": 13, "WEBP": 12}.get(image_format, 9)  # enough to know the format
+    shortest = {"AVIF": 13, "WEBP": 12}.get(image_format, 9)  # enough to recognize the format
     ends = sorted({at + step for at in find(data) for step in _STEPS if shortest <= at + step < len(data)})
     kind = f"{image_format}, {', '.join(options)}" if options else image_format
     for end in ends:

@@ -1,4 +1,4 @@
-"""A case, and the pictures that cases are made from."""
+"""A case, and the images that cases are made from."""
 
 import io
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 class Verdict(StrEnum):
-    """The service's verdict on a picture, with the default settings."""
+    """The service's verdict on an image, with the default settings."""
 
     ACCEPTED = "accepted"
     UNSUPPORTED = "unsupported"
@@ -27,7 +27,7 @@ class Case(NamedTuple):
 
 
 def photo(width: int = 320, height: int = 240, mode: str = "RGB") -> Image.Image:
-    """Left to right from black to red, top to bottom from black to green; the blue of every pixel is 64."""
+    """Return a gradient: black to red from left to right, black to green from top to bottom, and blue 64 everywhere."""
     red = Image.linear_gradient("L").rotate(90).resize((width, height))
     green = Image.linear_gradient("L").resize((width, height))
     return Image.merge("RGB", (red, green, Image.new("L", (width, height), 64))).convert(mode)
@@ -44,7 +44,7 @@ def shorten(data: bytes, eighths: int) -> bytes:
 
 
 def cut_short(name: str, data: bytes) -> list[Case]:
-    """The file, cut at each eighth of its length."""
+    """Return the file cut at each eighth of its length."""
     return [
         Case(f"{name}, cut at {part} of 8", partial(shorten, data, part), Verdict.CUT_SHORT) for part in range(1, 8)
     ]

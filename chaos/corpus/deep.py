@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits: the same photo, in different parts of the range."""
+"""Images with more than 8 bits per sample: the same photo in different parts of the range."""
 
 import struct
 import zlib
@@ -16,7 +16,7 @@ _SIGNED = (339, 3, [2])
 
 
 def scaled(mode: str, low: float, high: float, image_format: str = "TIFF") -> bytes:
-    """The grey photo, with `low` for black and `high` for white."""
+    """Return the grey photo, with `low` for black and `high` for white."""
     factor = (high - low) / 255
     grey = photo(mode="L")
     if mode == "I;16":
@@ -30,7 +30,7 @@ def scaled(mode: str, low: float, high: float, image_format: str = "TIFF") -> by
 
 
 def rgb16(bits: int) -> bytes:
-    """The photo in colour, `bits` of 16 used."""
+    """Return the photo in colour, with `bits` of 16 bits in use."""
     raw = b"".join(struct.pack("<H", level << bits - 8) for level in photo().tobytes())
     return strips(320, 240, (258, 3, [16] * 3), (262, 3, [2]), (277, 3, [3]), pixels=raw)
 

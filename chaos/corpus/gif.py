@@ -51,7 +51,7 @@ def animation(frames: int) -> bytes:
 
 
 def _codes(pixels: int) -> bytes:
-    """LZW codes of 9 bits: one pixel each, and a clear code before the table is full."""
+    """Return LZW codes of 9 bits: one for each pixel, and a clear code before the table is full."""
     codes: list[int] = []
     for at in range(0, pixels, 200):
         codes += [256, *range(min(200, pixels - at))]
@@ -61,7 +61,7 @@ def _codes(pixels: int) -> bytes:
 
 
 def clear_codes(count: int) -> bytes:
-    """A picture whose codes clear the table again and again."""
+    """Return an image whose codes clear the table again and again."""
     clear = sum(256 << (9 * index) for index in range(8)).to_bytes(9, "little")
     return screen(64, 64) + image(0, 0, 64, 64, clear * (count // 8) + _codes(64 * 64)) + b";"
 

@@ -1,4 +1,4 @@
-"""GIFs with unusual frames, extensions and codes: https://www.w3.org/Graphics/GIF/spec-gif89a.txt."""
+"""GIFs with unusual frames, extensions, and codes: https://www.w3.org/Graphics/GIF/spec-gif89a.txt."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ def packed(codes: Sequence[int], bits: int) -> bytes:
 
 
 def coded(width: int, height: int, code_bits: int, codes: bytes, *, flags: int = 0) -> bytes:
-    """A picture of one frame with the code size of its LZW data."""
+    """Return an image of one frame whose LZW data declares this code size."""
     frame = b"," + struct.pack("<HHHHB", 0, 0, width, height, flags) + bytes([code_bits]) + sub_blocks(codes)
     return screen(width, height) + frame + b";"
 
 
 def long_strings(width: int, height: int, *, flags: int = 0) -> bytes:
-    """The shortest code for one colour: each string is one pixel longer than the last."""
+    """Return one colour in its shortest encoding: each string is one pixel longer than the previous one."""
     codes: list[tuple[int, int]] = [(256, 9), (0, 9)]
     done, following, bits = 1, 258, 9
     while done < width * height:

@@ -1,4 +1,4 @@
-"""AVIF and HEIC whose items, grids and coded pictures are not what the file says: ISO/IEC 14496-12 and 23008-12."""
+"""AVIF and HEIC whose items, grids, and coded images are not what the file says: ISO/IEC 14496-12 and 23008-12."""
 
 import struct
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _HEIC_SIZE = struct.pack(">III", 0, 64, 64)
 
 
 def enlarged(data: bytes, kind: bytes, inserted: bytes) -> bytes:
-    """The file with more in the first box of a kind. The boxes around it grow, and all offsets of items."""
+    """Return the file with more data in the first box of a kind. The boxes around it and the item offsets grow."""
     at = data.index(kind) - 4
     (size,) = struct.unpack_from(">I", data, at)
     end, added = at + size, len(inserted)
@@ -23,7 +23,7 @@ def enlarged(data: bytes, kind: bytes, inserted: bytes) -> bytes:
 
 
 def _around(data: bytes, at: int) -> list[int]:
-    """Where the boxes start that contain the box at `at`, itself among them."""
+    """Return where the box at `at` and the boxes that contain it start."""
     starts = []
     for kind in (b"meta", b"iprp", b"ipco", b"iinf", b"iref"):
         start = data.find(kind) - 4
@@ -33,7 +33,7 @@ def _around(data: bytes, at: int) -> list[int]:
 
 
 def _move_items(data: bytearray, from_: int, by: int) -> None:
-    """Versions 0 of `iloc` with offsets of 4 bytes in one extent, as libavif and libheif write them."""
+    """Move the items of an `iloc` of version 0, with one extent and 4-byte offsets, as libavif and libheif write it."""
     at = data.index(b"iloc") + 4
     sizes, count = data[at + 4] << 8 | data[at + 5], data[at + 6] << 8 | data[at + 7]
     base_bytes = sizes >> 4 & 15
@@ -53,7 +53,7 @@ def extent_beyond(data: bytes) -> bytes:
 
 
 def extents_in_no_bytes(data: bytes) -> bytes:
-    """65,535 extents of the first item, with offsets and lengths of no bytes."""
+    """Give the first item 65,535 extents whose offset and length fields are zero bytes wide."""
     copy = bytearray(data)
     at = copy.index(b"iloc") + 4
     copy[at + 4 : at + 6] = bytes(2)
@@ -62,13 +62,13 @@ def extents_in_no_bytes(data: bytes) -> bytes:
 
 
 def references(count: int) -> bytes:
-    """An `iref` of the picture to itself, again and again."""
+    """Return an `iref` in which the image refers to itself again and again."""
     one = box(b"dimg", struct.pack(">HHH", 1, 1, 1))
     return box(b"iref", bytes(4) + one * count)
 
 
 def grid_of_itself(rows: int, columns: int, width: int, height: int) -> bytes:
-    """A grid, all tiles of which are the same item: HEIC's primary item, derived from item 2."""
+    """Return a HEIC whose primary item is a grid of tiles that are all the same item, number 2."""
     grid = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, width, height)
     hevc = HEIC[HEIC.index(b"mdat") + 4 :]
     config = HEIC[HEIC.index(b"hvcC") - 4 :][: struct.unpack_from(">I", HEIC, HEIC.index(b"hvcC") - 4)[0]]

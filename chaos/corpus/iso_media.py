@@ -12,7 +12,7 @@ def box(kind: bytes, content: bytes = b"") -> bytes:
 
 
 def meta(width: int, height: int, brand: bytes) -> bytes:
-    """A file that declares its size, and does not have an image."""
+    """Return a file that declares a size but has no image."""
     size = box(b"ispe", struct.pack(">III", 0, width, height))
     properties = box(b"iprp", box(b"ipco", size))
     return box(b"ftyp", brand + bytes(4) + brand) + box(b"meta", bytes(4) + properties) + box(b"mdat", bytes(100))
@@ -23,20 +23,20 @@ def avif(width: int = 320, height: int = 240) -> bytes:
 
 
 def claiming(width: int, height: int) -> bytes:
-    """A sound AVIF that declares another size."""
+    """Return a valid AVIF that declares another size."""
     data = avif()
     start = data.index(b"ispe") + 8
     return data[:start] + struct.pack(">II", width, height) + data[start + 8 :]
 
 
 def moved() -> bytes:
-    """A box before the others, so that no offset leads to the picture."""
+    """Insert a box after the first one, so that no offset leads to the image."""
     data = avif()
     end_of_type = int.from_bytes(data[:4], "big")
     return data[:end_of_type] + box(b"free", bytes(8)) + data[end_of_type:]
 
 
-# A red square of 64 x 64 by libx265: Pillow cannot write HEIC.
+# A red square of 64 x 64, written by libx265 because Pillow cannot write HEIC.
 HEIC = base64.b64decode(
     "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAVZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
     "ACJpbG9jAAAAAERAAAEAAQAAAAABegABAAAAAAAAAB0AAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRt"

@@ -20,7 +20,7 @@ def sound(**options: object) -> bytes:
 
 
 def after_start(inserted: bytes, **options: object) -> bytes:
-    """A sound JPEG with something before its first segment."""
+    """Return a valid JPEG with something before its first segment."""
     data = sound(**options)
     return data[:_HEADER_BYTES] + inserted + data[_HEADER_BYTES:]
 
@@ -31,14 +31,14 @@ def before_end(inserted: bytes, **options: object) -> bytes:
 
 
 def repeated(content: bytes, marker: int, count: int) -> bytes:
-    """A sound JPEG with equal segments before its first one."""
+    """Return a valid JPEG with equal segments before its first one."""
     return after_start(segment(marker, content) * count)
 
 
 def with_frame(
     *, marker: int | None = None, precision: int | None = None, size: tuple[int, int] | None = None
 ) -> bytes:
-    """A sound JPEG with a wrong frame header. `size`: width and height."""
+    """Return a JPEG that is valid except for its frame header. `size` is the width and height."""
     data = bytearray(sound())
     start = data.index(b"\xff\xc0")
     if marker is not None:
@@ -65,9 +65,9 @@ def two_frames() -> bytes:
 
 
 def empty_scans(count: int, width: int, height: int) -> bytes:
-    """A progressive JPEG with empty scans: each one is a walk over all blocks."""
+    """Return a progressive JPEG with empty scans, each of which makes the decoder walk over all blocks."""
     tables = segment(0xDB, b"\0" + b"\1" * 64)
-    # one code each, of one bit: for DC a difference of 0, for AC "the rest of the block is zero"
+    # each table has one code of one bit: a difference of 0 for DC, "the rest of the block is zero" for AC
     tables += segment(0xC4, b"\0" + b"\1" + bytes(15) + b"\0") + segment(0xC4, b"\x10" + b"\1" + bytes(15) + b"\0")
     frame = segment(_SOF2, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")
     first = segment(_SOS, b"\1\1\0\0\0\0")
@@ -84,18 +84,18 @@ def exif_in_many_segments(count: int) -> bytes:
 
 
 def exif_of_rationals(count: int) -> bytes:
-    """Entries that all point to the same 60 kB of rationals."""
+    """Return a JPEG with EXIF entries that all point to the same 60 kB of rationals."""
     entry = struct.pack("<HHII", 0x829A, 5, 7000, 2048)
     return after_start(segment(0xE1, (exif(entry * count, count)).ljust(65_000, b"\1")))
 
 
 def markers_before_a_segment(marker: int, count: int = 9_000_000) -> bytes:
-    """They have no length, and readers skip them."""
+    """Insert markers that have no length and that readers skip."""
     return after_start(bytes([0xFF, marker]) * count)
 
 
 def exif_loop() -> bytes:
-    """A directory that is its own next directory."""
+    """Return a JPEG with an EXIF directory that is its own next directory."""
     return after_start(segment(0xE1, exif(b"", 0) + b"\x08\0\0\0"))
 
 

@@ -1,4 +1,4 @@
-"""JPEGs with unusual segments, restart markers and scans: ITU-T T.81, annex B."""
+"""JPEGs with unusual segments, restart markers, and scans: ITU-T T.81, annex B."""
 
 import struct
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def before_second_scan(inserted: bytes) -> bytes:
 
 
 def thumbnail(picture: bytes) -> bytes:
-    """An EXIF block whose second directory is a thumbnail."""
+    """Return a JPEG with an EXIF block whose second directory is a thumbnail."""
     tags = struct.pack("<HHII", 0x0201, 4, 1, 44) + struct.pack("<HHII", 0x0202, 4, 1, len(picture))
     first = struct.pack("<HI", 0, 14)
     second = struct.pack("<H", 2) + tags + bytes(4)
@@ -41,7 +41,7 @@ def restarts(interval: int, **options: object) -> bytes:
 
 
 def without_restarts() -> bytes:
-    """The interval is declared, and the scan has no restart marker."""
+    """Declare a restart interval for a scan that has no restart marker."""
     return before(_SOS, segment(_DRI, b"\0\1"))
 
 
@@ -54,19 +54,19 @@ def restarts_out_of_order() -> bytes:
 
 
 def only_restarts(count: int) -> bytes:
-    """A scan of nothing but restart markers."""
+    """Return a JPEG with a scan of nothing but restart markers."""
     data = sound()
     end = start_of(_SOS, data) + 14
     return data[:end] + b"\xff\xd0" * count + b"\xff\xd9"
 
 
 def dc_only(width: int, height: int) -> bytes:
-    """A progressive JPEG of one scan: libjpeg smooths the blocks."""
+    """Return a progressive JPEG of one scan, whose blocks libjpeg smooths."""
     return empty_scans(1, width, height)
 
 
 def scans_of_parts(count: int) -> bytes:
-    """Scans of one component each, after a sound picture of three."""
+    """Add scans of one component each to a valid image of three components."""
     extra = segment(_SOS, b"\1\1\0\1\x3f\0") * count
     return before_end(extra, progressive=True)
 

@@ -1,4 +1,4 @@
-"""Files of formats that are known but not accepted, and files without a format."""
+"""Files in formats that are known but not accepted, and files without a format."""
 
 from functools import partial
 

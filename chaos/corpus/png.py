@@ -35,7 +35,7 @@ def before_end(inserted: bytes) -> bytes:
 
 
 def bomb(width: int, height: int, depth: int = 8, colour: int = 0, interlace: int = 0) -> bytes:
-    """One level everywhere: a few kB in the file."""
+    """Return a PNG of one colour, which is much smaller in the file than decoded."""
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     packer = zlib.compressobj(9)
     left = height * (1 + (width * bits + 7) // 8)
@@ -49,7 +49,7 @@ def bomb(width: int, height: int, depth: int = 8, colour: int = 0, interlace: in
 
 
 def from_rows(width: int, height: int, depth: int, colour: int, rows: NDArray[np.uint8]) -> bytes:
-    """A PNG of rows of bytes, each with Paeth's filter, as most encoders choose for photos."""
+    """Return a PNG of rows of bytes, each with Paeth's filter, which most encoders choose for photos."""
     packer = zlib.compressobj(1)
     above = np.zeros_like(rows[0])
     pixels = b""
@@ -60,7 +60,7 @@ def from_rows(width: int, height: int, depth: int, colour: int, rows: NDArray[np
 
 
 def _paeth(row: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -> NDArray[np.uint8]:
-    """PNG, section 9.4."""
+    """Apply Paeth's filter to a row: PNG, section 9.4."""
     a, b, c = (line.astype(np.int16) for line in (np.roll(row, pixel_bytes), above, np.roll(above, pixel_bytes)))
     a[:pixel_bytes] = c[:pixel_bytes] = 0
     to_a, to_b, to_c = abs(b - c), abs(a - c), abs(a + b - 2 * c)
@@ -69,7 +69,7 @@ def _paeth(row: NDArray[np.uint8], above: NDArray[np.uint8], pixel_bytes: int) -
 
 
 def tiny_chunks(size: int) -> bytes:
-    """A picture whose pixels are in chunks of a few bytes."""
+    """Return an image whose pixels are in chunks of a few bytes."""
     noise = Image.effect_noise((400, 400), 60).tobytes()
     pixels = zlib.compress(b"".join(b"\0" + noise[at : at + 400] for at in range(0, len(noise), 400)))
     pieces = [chunk(b"IDAT", pixels[at : at + size]) for at in range(0, len(pixels), size)]
@@ -77,21 +77,21 @@ def tiny_chunks(size: int) -> bytes:
 
 
 def interlaced(side: int) -> bytes:
-    """Adam7, black: rows of seven pictures, one after the other."""
+    """Return a black image in Adam7: the rows of seven images, one after the other."""
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     size = sum(len(range(y, side, down)) * (1 + len(range(x, side, across))) for x, y, across, down in passes)
     return header(side, side, 8, 0, 1) + chunk(b"IDAT", zlib.compress(bytes(size))) + chunk(b"IEND")
 
 
 def empty_deflate_blocks(count: int) -> bytes:
-    """Pixels that begin with empty blocks, each of which makes the decoder rebuild its tables."""
+    """Return a PNG whose compressed pixels begin with empty stored blocks, of five bytes each."""
     raw = zlib.compress(bytes(241 * 320))
     # a stored block of length 0
     return header(320, 240) + chunk(b"IDAT", raw[:2] + b"\0\0\0\xff\xff" * count + raw[2:]) + chunk(b"IEND")
 
 
 def text(kind: bytes, size: int, *, keyword: bytes = b"workflow") -> bytes:
-    """A chunk of text that holds `size` bytes when it is inflated."""
+    """Return a chunk of text that holds `size` bytes when inflated."""
     content = b'{"node": 1}' * (size // 11)
     if kind == b"tEXt":
         return chunk(kind, keyword + b"\0" + content)

@@ -17,7 +17,7 @@ _ZEROS = 1 << 20
 def filtered(
     width: int, height: int, depth: int, colour: int, *, row_filter: int = 4, is_interlaced: bool = False
 ) -> bytes:
-    """All zero, each row with the same filter: 4 is Paeth's, the slowest."""
+    """Return an image of zeros, with the same filter for each row. 4 is Paeth's, the slowest."""
     packer = zlib.compressobj(9)
     pixels = b""
     for x, y, across, down in _PASSES if is_interlaced else ((0, 0, 1, 1),):
@@ -33,7 +33,7 @@ def filtered(
 
 
 def empty_pixel_chunks(count: int, *, where: int) -> bytes:
-    """Empty IDATs before (0), amid (1) or behind (2) the pixels."""
+    """Put empty IDATs before (0), amid (1), or after (2) the pixels."""
     pixels = zlib.compress(bytes(241 * 320))
     cut = (0, len(pixels) // 2, len(pixels))[where]
     parts = chunk(b"IDAT", pixels[:cut]), chunk(b"IDAT") * count, chunk(b"IDAT", pixels[cut:])
@@ -41,19 +41,19 @@ def empty_pixel_chunks(count: int, *, where: int) -> bytes:
 
 
 def extra_pixels(size: int) -> bytes:
-    """Compressed data that go on after the last row."""
+    """Return an image whose compressed data continues after the last row."""
     return header(320, 240) + chunk(b"IDAT", zlib.compress(bytes(241 * 320 + size), 9)) + chunk(b"IEND")
 
 
 def dynamic_blocks(size: int) -> bytes:
-    """Empty blocks that each bring Huffman codes of up to 15 bits: the decoder rebuilds its tables for 28 bytes."""
+    """Add empty blocks of 28 bytes. Each defines Huffman codes of up to 15 bits: the decoder rebuilds its tables."""
     raw = zlib.compress(bytes(241 * 320))
     blocks = _EIGHT_DYNAMIC_BLOCKS * (size // len(_EIGHT_DYNAMIC_BLOCKS))
     return header(320, 240) + chunk(b"IDAT", raw[:2] + blocks + raw[2:]) + chunk(b"IEND")
 
 
 def _codes(lengths: list[int]) -> dict[int, str]:
-    """RFC 1951, section 3.2.2: symbol → its code, as bits."""
+    """Return the code of each symbol as bits: RFC 1951, section 3.2.2."""
     codes, code = {}, 0
     for length in range(1, 16):
         for symbol in (symbol for symbol, its in enumerate(lengths) if its == length):
@@ -64,7 +64,7 @@ def _codes(lengths: list[int]) -> dict[int, str]:
 
 
 def _dynamic_block() -> str:
-    literals = [*range(2, 16), 15, *[0] * 241, 1]  # the last is the end of the block, 1 bit
+    literals = [*range(2, 16), 15, *[0] * 241, 1]  # the last one is the end of the block, with 1 bit
     distances = [*range(1, 16), 15]
     of_lengths = [int(symbol not in (0, 16, 17)) * 4 for symbol in range(19)]
     codes = _codes(of_lengths)
@@ -89,7 +89,7 @@ def frame_control(number: int, width: int, height: int) -> bytes:
 
 
 def animated(frames: int, size: tuple[int, int]) -> bytes:
-    """A still image, and frames that each inflate to a lot."""
+    """Return a still image with frames that each inflate to a lot of data."""
     rows = zlib.compress(bytes((1 + size[0]) * size[1]), 9)
     count = chunk(b"acTL", struct.pack(">II", frames, 0))
     each = b"".join(
@@ -105,7 +105,7 @@ def profile(size: int) -> bytes:
 
 
 def compressed_profile() -> bytes:
-    """A text of 123 bytes that inflates to 32,768 words, where readers look for an orientation."""
+    """Return a text of 123 bytes that inflates to 32,768 words, where readers look for an orientation."""
     return chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"a " * 32_768, 9))
 
 

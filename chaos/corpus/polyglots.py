@@ -1,4 +1,4 @@
-"""Files that are two things at once, and pictures behind other content."""
+"""Files that are two things at once, and images that follow other content."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Sound pictures: what Pillow's encoders can write in the accepted formats."""
+"""Valid images: what Pillow's encoders can write in the accepted formats."""
 
 from functools import partial
 

@@ -15,7 +15,7 @@ Tag = tuple[int, int, Sequence[int]]
 
 
 def tiff(tags: Sequence[Tag], pixels: bytes = b"", *, following: int = 0) -> bytes:
-    """Little-endian: the pixels, what is too long for the directory, and the directory."""
+    """Return a little-endian TIFF: the pixels, the values that are too long for the directory, and the directory."""
     body = b"II*\0" + bytes(4) + pixels
     entries = b""
     for number, kind, values in sorted(tags):
@@ -42,7 +42,7 @@ def grey(width: int, height: int, *more: Tag, compression: int = 1, bits: int = 
 
 
 def strips(width: int, height: int, *more: Tag, pixels: bytes | None = None, **options: int) -> bytes:
-    """One strip, unless `more` overrides it."""
+    """Return a TIFF of one strip, unless `more` overrides it."""
     pixels = bytes(range(256)) * (width * height // 256 + 1) if pixels is None else pixels
     usual: list[Tag] = [(273, _LONG, [_PIXELS_AT]), (278, _LONG, [height]), (279, _LONG, [len(pixels)])]
     given = {number for number, _, _ in more}
@@ -67,7 +67,7 @@ def directory_loop() -> bytes:
 
 
 def directory_chain(count: int) -> bytes:
-    """Empty directories after the picture."""
+    """Add empty directories after the image."""
     data = strips(64, 64)
     base = len(data)
     chain = b"".join(struct.pack("<HI", 0, base + 6 * (index + 1)) for index in range(count - 1)) + bytes(6)
@@ -75,7 +75,7 @@ def directory_chain(count: int) -> bytes:
 
 
 def overlapping_tags(count: int) -> bytes:
-    """Tags that each claim the same 10 MB."""
+    """Return a TIFF with tags that each claim the same 10 MB."""
     many: list[Tag] = [(1000 + index, 7, range(0)) for index in range(count)]
     data = bytearray(strips(64, 64, *many, pixels=bytes(10_000_000)))
     (start,) = struct.unpack_from("<I", data, 4)

@@ -1,4 +1,4 @@
-"""TIFFs whose strips, directories and compressed data cost: TIFF 6, BigTIFF and libtiff's extensions."""
+"""TIFFs with expensive strips, directories, and compressed data: TIFF 6, BigTIFF, and libtiff's extensions."""
 
 import struct
 import zlib
@@ -16,7 +16,7 @@ _JPEG, _DEFLATE, _LZW, _PACKBITS, _LZMA, _ZSTD, _WEBP = 7, 8, 5, 32773, 34925, 5
 
 
 def overlapping(count: int, size: int, compression: int) -> bytes:
-    """Strips of one row that are all the same bytes."""
+    """Return a TIFF whose strips of one row all consist of the same bytes."""
     pixels = zlib.compress(bytes(64)) if compression == _DEFLATE else bytes(64)
     pixels = pixels.ljust(size, b"\0")
     layout: list[Tag] = [(278, _LONG, [1]), (273, _LONG, [_PIXELS_AT] * count), (279, _LONG, [size] * count)]
@@ -28,13 +28,13 @@ def jpeg_strip(data: bytes, width: int, height: int, *more: Tag) -> bytes:
 
 
 def jpeg_strips(data: bytes, width: int, height: int, count: int) -> bytes:
-    """All strips are the same JPEG."""
+    """Return a TIFF whose strips are all the same JPEG."""
     layout: list[Tag] = [(278, _LONG, [height]), (273, _LONG, [_PIXELS_AT] * count), (279, _LONG, [len(data)] * count)]
     return tiff(grey(width, height * count, *layout, compression=_JPEG), data)
 
 
 def overlapping_jpegs(count: int, size: int) -> bytes:
-    """All strips are the same JPEG, and most of the file behind it."""
+    """Return a TIFF whose strips all consist of the same JPEG and most of the file after it."""
     layout: list[Tag] = [(278, _LONG, [8]), (273, _LONG, [_PIXELS_AT] * count), (279, _LONG, [size] * count)]
     data = encode(photo(16, 8, "L"), "JPEG").ljust(size, b"\0")
     return tiff(grey(16, 8 * count, *layout, compression=_JPEG), data)
@@ -45,7 +45,7 @@ def deflate_bomb(width: int, height: int, *more: Tag) -> bytes:
 
 
 def lzw_bomb(width: int, height: int) -> bytes:
-    """Codes for ever longer strings of zeros, and a clear code when the table is full."""
+    """Return codes for longer and longer strings of zeros, with a clear code when the table is full."""
     digits, done = [], 0
     while done < width * height:
         digits.append(f"{256:09b}{0:09b}")
@@ -62,14 +62,14 @@ def lzw_bomb(width: int, height: int) -> bytes:
 
 
 def planes(samples: int, side: int = 64) -> bytes:
-    """Stores each sample in separate strips."""
+    """Return a TIFF that stores each sample in separate strips."""
     more: list[Tag] = [(258, _SHORT, [8] * samples), (277, _SHORT, [samples]), (284, _SHORT, [2])]
     more += [(273, _LONG, [_PIXELS_AT] * samples), (279, _LONG, [side * side] * samples)]
     return strips(side, side, *more, (262, _SHORT, [2 if samples >= 3 else 1]), pixels=bytes(side * side))
 
 
 def lzma_of_dictionary(size: int) -> bytes:
-    """LZMA data that say how large their dictionary is."""
+    """Return LZMA data that declares the size of its dictionary."""
     data = b"\xfd7zXZ\0\0\4" + struct.pack("<I", zlib.crc32(b"\0\4"))
     header = bytes([2, 0, 0x21, 1, size]) + bytes(3)
     return strips(64, 64, pixels=data + header + struct.pack("<I", zlib.crc32(header)) + bytes(500), compression=_LZMA)
@@ -81,12 +81,12 @@ def zstd_of_window(code: int) -> bytes:
 
 
 def big(count: int, *, entries: int = 0) -> bytes:
-    """A BigTIFF that says how many entries its directory has."""
+    """Return a BigTIFF that declares how many entries its directory has."""
     return b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, count) + bytes(20 * entries)
 
 
 def directories(count: int) -> bytes:
-    """Pages: each a whole picture."""
+    """Return a TIFF of several pages, each of which is a complete image."""
     pages = [photo(32, 32, "L").rotate(index) for index in range(count)]
     return encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
 

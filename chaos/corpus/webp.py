@@ -33,12 +33,12 @@ def image_chunk(width: int = 320, height: int = 240, **options: object) -> bytes
 
 
 def flat(width: int, height: int) -> bytes:
-    """One colour, which takes a few dozen bytes in the file."""
+    """Return an image of one colour, which takes a few dozen bytes in the file."""
     return encode(Image.new("RGB", (width, height)), "WEBP", lossless=True, quality=0, method=0)
 
 
 def claims(width: int, height: int) -> bytes:
-    """A lossless header that declares a size, without the data to fill it."""
+    """Return a lossless header that declares a size, without the data to fill it."""
     bits = (width - 1) | (height - 1) << 14
     return riff(chunk(b"VP8L", b"\x2f" + struct.pack("<I", bits) + bytes(20)))
 

@@ -1,4 +1,4 @@
-"""WebPs whose headers lie, with alpha, frames and Huffman codes that cost: RFC 9649."""
+"""WebPs with false headers, and with expensive alpha, frames, and Huffman codes: RFC 9649."""
 
 import struct
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _ALPHA, _ANIMATION = 0x10, 0x02
 
 
 class _Bits:
-    """Bits, the lowest first, as in a lossless WebP."""
+    """A sequence of bits, lowest first, as in a lossless WebP."""
 
     def __init__(self) -> None:
         self._digits: list[str] = []
@@ -38,7 +38,7 @@ def _simple_code(bits: _Bits, symbol: int) -> None:
 
 
 def _code_of_eight_bits(bits: _Bits) -> None:
-    """All of the 256 values have codes of 8 bits; the 24 lengths of copies have none."""
+    """Add codes of 8 bits for all 256 values, and no codes for the 24 lengths of copies."""
     bits.add(0, 1)
     bits.add(12 - 4, 4)  # in the order 17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8: only 0 and 8 are used
     for symbol in (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8):
@@ -48,20 +48,20 @@ def _code_of_eight_bits(bits: _Bits) -> None:
 
 
 def _code_of_many_symbols(bits: _Bits) -> None:
-    """256 values of green, 24 lengths of copies, and a cache of 2,048 colours: 1,768 codes of 11 bits, 560 of 12."""
+    """Code 256 values of green, 24 lengths of copies, and 2,048 cached colours: 1,768 codes of 11 bits, 560 of 12."""
     bits.add(0, 1)
     bits.add(15, 4)
     for symbol in (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15):
         bits.add({16: 1, 11: 2, 12: 2}.get(symbol, 0), 3)
     bits.add(0, 1)  # all symbols
-    six_more = "011"  # code 16: the length before, six times
+    six_more = "011"  # code 16: the previous length, six times
     bits.code("10" + six_more * 294 + "10" * 3 + "11" + six_more * 93 + "11")
 
 
 def many_code_groups(side: int, *, are_large: bool = False) -> bytes:
-    """A lossless picture with a group of Huffman codes for each 4 x 4 pixels, up to 65,536.
+    """Return a lossless image with a group of Huffman codes for each 4 x 4 pixels, up to 65,536 groups.
 
-    The codes have one symbol. If they `are_large`, those of green have 2,328.
+    Each code has one symbol. If they `are_large`, those of green have 2,328.
     """
     bits = _Bits()
     bits.add(0x2F, 8)
@@ -74,7 +74,7 @@ def many_code_groups(side: int, *, are_large: bool = False) -> bytes:
         bits.add(11, 4)
     bits.add(1, 1)  # several groups
     bits.add(0, 3)  # of 4 x 4 pixels
-    bits.add(0, 1)  # the picture of groups has no cache
+    bits.add(0, 1)  # the image of groups has no cache
     _code_of_eight_bits(bits)  # the low byte of a group's number
     _code_of_eight_bits_short(bits)
     _simple_code(bits, 0)
@@ -94,7 +94,7 @@ def many_code_groups(side: int, *, are_large: bool = False) -> bytes:
 
 
 def _code_of_eight_bits_short(bits: _Bits) -> None:
-    """As `_code_of_eight_bits`, for the 256 values of red."""
+    """Do the same as `_code_of_eight_bits`, for the 256 values of red."""
     bits.add(0, 1)
     bits.add(12 - 4, 4)
     for symbol in (17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7, 8):
@@ -104,7 +104,7 @@ def _code_of_eight_bits_short(bits: _Bits) -> None:
 
 
 def lying(flags: int, width: int, height: int) -> bytes:
-    """An extended header that says another size than the picture has, 320 x 240."""
+    """Return an image of 320 x 240 with an extended header that declares another size."""
     return riff(extended(flags, width, height), image_chunk())
 
 
@@ -113,13 +113,13 @@ def with_alpha(alpha: bytes, *, width: int = 320, height: int = 240) -> bytes:
 
 
 def nested(count: int) -> bytes:
-    """An animation whose first frame begins with unknown chunks."""
+    """An animation whose first frame ends with unknown chunks."""
     inner = image_chunk() + chunk(b"teSt", b"") * count
     return riff(extended(_ANIMATION, 320, 240), chunk(b"ANIM", bytes(6)), frame(320, 240, inner))
 
 
 def frame_that_lies(width: int, height: int) -> bytes:
-    """A frame that says another size than the picture in it."""
+    """Return a frame that declares another size than the image in it."""
     return riff(extended(_ANIMATION, 2000, 2000), chunk(b"ANIM", bytes(6)), frame(width, height, image_chunk()))
 
 
@@ -169,5 +169,5 @@ CASES = (
 
 
 def _cut_chunk(size: int) -> bytes:
-    """A whole file whose picture ends after `size` bytes."""
+    """Return a complete file whose image ends after `size` bytes."""
     return riff(chunk(b"VP8 ", image_chunk()[8 : 8 + size]))

@@ -1,4 +1,4 @@
-"""CPU time and memory of a service with all its processes, the decoders among them."""
+"""Measures the CPU time and memory of all processes of a service, including the decoders."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,19 +7,19 @@ from pathlib import Path
 import psutil
 
 _RESET_PEAK = "5"
-"""For clear_refs: proc(5)."""
+"""The value for clear_refs: proc(5)."""
 _DECODER = "images.decoder"
-"""In the command of a process that decodes images for another one."""
+"""A part of the command of a process that decodes images for another one."""
 
 
 class Meter:
-    """Linux only: it reads /proc."""
+    """A meter that works only on Linux, because it reads /proc."""
 
     def __init__(self, pid: int) -> None:
         self._leader = psutil.Process(pid)
 
     def cpu_s(self) -> float:
-        """User and system time since the start, that of processes that have ended included."""
+        """Return the user and system time since the start, including that of processes that have ended."""
         return sum(sum(process.cpu_times()[:4]) for process in self._processes())
 
     def reset_peak(self) -> None:
@@ -28,11 +28,11 @@ class Meter:
                 Path(f"/proc/{process.pid}/clear_refs").write_text(_RESET_PEAK)
 
     def peak_bytes(self) -> int:
-        """The most memory that one process has had since `reset_peak`. A process that has ended does not count."""
+        """Return the most memory of a single process since `reset_peak`. Processes that have ended do not count."""
         return max(map(_peak_bytes, self._processes()))
 
     def bytes(self) -> dict[str, int]:
-        """The memory of each process now, decoders apart. A page that n processes share counts as an nth in each."""
+        """Return the memory of each process, labeled by kind. A page shared by n processes counts as 1/n in each."""
         found = {}
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):

@@ -1,7 +1,8 @@
-"""`python -m chaos.hostile`: what each picture of the corpus costs a running service, and what it costs its neighbours.
+"""`python -m chaos.hostile`: measures what each image of the corpus costs a running service and its other clients.
 
-All services run as in `make run`, with separate data in .run/hostile. Each picture goes through v0 and v1. Then
-clients post the pictures beside one that posts sound photos. At the end, memory is compared with the start.
+All services run as in `make run`, with separate data in .run/hostile. Each image goes through v0 and v1. Then
+clients post the images beside one that posts valid photos. At the end, memory is compared with that after the first
+round.
 """
 
 import argparse
@@ -24,14 +25,14 @@ FOUNDATIONS = ["postgres", "redis", "model_server"]
 NAMES = ("web", "worker", "beat")
 HOSTILE_CLIENTS = 2
 ROUNDS = 3
-"""Quiet and hostile times in turn, so that a disturbance of the machine affects both."""
+"""How often quiet and hostile periods alternate, so that a disturbance of the machine affects both."""
 MAX_CPU_RATIO, MAX_MEMORY_RATIO = 1.5, 1.2
-"""To the dearest sound picture."""
+"""The limits relative to the most expensive valid image."""
 MAX_GROWTH_BYTES = 50_000_000
 ROWS_SHOWN = 12
 SHORT_STEP = 20
 MIN_SECONDS = 6
-"""A second for each of the times. A 95th percentile needs some photos."""
+"""One second for each period. A 95th percentile needs some photos."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Stage:
     worker: Meter
 
     def bytes(self) -> dict[str, int]:
-        """The memory of each process."""
+        """Return the memory of each process."""
         meters = {"web": self.web, "worker": self.worker}
         return {f"{name} {process}": size for name, meter in meters.items() for process, size in meter.bytes().items()}
 
@@ -94,7 +95,7 @@ def judge_costs(results: Sequence[Result], dearest: Sequence[Result]) -> dict[st
 
 
 def compare_costs(accepted: Sequence[Result], dearest: Sequence[Result]) -> dict[str, bool]:
-    """Nothing to compare if every picture was refused."""
+    """Return no checks if every image was refused, because there is nothing to compare."""
     if not accepted:
         return {}
 
@@ -113,7 +114,7 @@ def compare_costs(accepted: Sequence[Result], dearest: Sequence[Result]) -> dict
 
 
 def try_neighbours(stage: Stage, cases: Sequence[Case], seconds: float, max_ratio: float) -> dict[str, bool]:
-    """One client's sound photos, with and without hostile clients beside it."""
+    """Compare how fast one client's valid photos are classified, with and without hostile clients beside it."""
     made = [case.make() for case in cases]
     pictures = itertools.cycle([data for data in made if len(data) < MAX_IMAGE_BYTES] or made)
     lock, statuses = threading.Lock(), set[int]()
@@ -149,7 +150,7 @@ def try_neighbours(stage: Stage, cases: Sequence[Case], seconds: float, max_rati
 
 
 def try_memory(stage: Stage, cases: Sequence[Case], uploads: int) -> dict[str, bool]:
-    """The same uploads twice: the first time starts what is started on demand, and a leak goes on the second time."""
+    """Upload the same images twice. The first time starts what starts on demand. A leak continues the second time."""
     start, warm, end = stage.bytes(), upload(stage, cases, uploads), upload(stage, cases, uploads)
     print(f"\nMemory before, after {uploads} uploads, and after {uploads} more")
     for name in end:
@@ -163,7 +164,7 @@ def try_memory(stage: Stage, cases: Sequence[Case], uploads: int) -> dict[str, b
 
 
 def upload(stage: Stage, cases: Sequence[Case], uploads: int) -> dict[str, int]:
-    """Returns the memory of each process after that."""
+    """Upload images, and return the memory of each process afterward."""
     for number, case in zip(range(uploads), itertools.cycle(cases), strict=False):
         ask = ask_v1 if number // len(cases) % 2 else ask_v0
         ask(stage.url, case.make())

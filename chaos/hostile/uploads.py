@@ -1,4 +1,4 @@
-"""Posts pictures to v0 and v1, and compares what a client gets with the verdict of the corpus."""
+"""Posts images to v0 and v1, and compares what a client gets with the verdict of the corpus."""
 
 import statistics
 import threading
@@ -30,7 +30,7 @@ def rgba() -> bytes:
 
 
 def twelve_bits() -> bytes:
-    """A camera's 12 bits in 16."""
+    """Return a photo with a camera's 12 bits in 16."""
     side = 5300
     levels = (np.asarray(photo(side, side, "RGBA")).reshape(side, -1).astype(np.uint16) << 4).astype(">u2")
     return from_rows(side, side, 16, 6, levels.view(np.uint8))
@@ -40,26 +40,26 @@ DEAREST = (
     Case("sound: PNG, RGBA, 48 megapixels", rgba, Verdict.ACCEPTED),
     Case("sound: PNG, RGBA, 12 bits in 16, 28 megapixels", twelve_bits, Verdict.ACCEPTED),
 )
-"""The sound pictures that cost most within the default limits."""
+"""The most expensive valid images within the default limits."""
 
 
 class Answer(NamedTuple):
     status: int
     body: object
-    """The label; the error; what has become of a row."""
+    """The label, the error, or the final state of a row."""
 
 
 class Result(NamedTuple):
-    """What one case got and cost."""
+    """The answers to one case, and what it cost."""
 
     case: Case
     v0: Answer
     v1: Answer
     v0_cpu_s: float
     v1_cpu_s: float
-    """Of web, worker, and their decoders."""
+    """The CPU time of web, worker, and their decoders."""
     peak_bytes: int
-    """Of the largest process."""
+    """The peak memory of the largest process."""
 
     @property
     def agrees(self) -> bool:
@@ -88,7 +88,7 @@ def ask_v0(url: str, data: bytes) -> Answer:
 
 
 def ask_v1(url: str, data: bytes) -> Answer:
-    """Waits until the row is final."""
+    """Post an image to v1, and wait until the row is final."""
     response = post(url, "v1", data)
     if response.status_code != 201:
         return Answer(response.status_code, response.json())
@@ -116,7 +116,7 @@ def try_case(url: str, case: Case, web: Meter, worker: Meter) -> Result:
 
 @dataclass
 class Neighbour:
-    """A client that posts a sound photo to v0 again and again."""
+    """A client that posts a valid photo to v0 again and again."""
 
     url: str
     latencies_s: list[float] = field(default_factory=list)

@@ -1,1 +1,1 @@
-"""What several machines change: each module runs real servers, breaks one of them, and prints figures."""
+"""What changes with several machines: each module runs real servers, breaks one of them, and prints figures."""

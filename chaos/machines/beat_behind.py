@@ -1,4 +1,4 @@
-"""`python -m chaos.machines.beat_behind SECONDS …`: beat with a clock that is behind. Takes beat's own options."""
+"""`python -m chaos.machines.beat_behind SECONDS …`: runs beat with a clock that is behind. Accepts beat's options."""
 
 import sys
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ def main(behind: timedelta, arguments: list[str]) -> None:
         found: datetime = right(app)
         return found - behind
 
-    Celery.now = now  # type: ignore[method-assign,assignment]  # what beat reads, and what its messages expire by
+    Celery.now = now  # type: ignore[method-assign,assignment]  # beat reads it, and its messages expire by it
     celery(["-A", "config.celery_app", "beat", *arguments])
 
 

@@ -1,4 +1,4 @@
-"""Web, workers and admin behind PgBouncer in transaction mode, with fewer sessions than processes."""
+"""Web, workers, and admin behind PgBouncer in transaction mode, with fewer sessions than processes."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def _make_admin(services: Services) -> str:
 
 
 def _open_admin_pages(url: str, user: str) -> Counter[int]:
-    """The page of a user lists permissions, for which Django would use a cursor of the server."""
+    """Open admin pages. The page of a user lists permissions, for which Django would use a server-side cursor."""
     pages = [f"auth/user/{user}/change/", "classification/inference/"]
 
     def browse(pages: list[str]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Consumers that use the whole API, and what must have become of everything that they were promised."""
+"""Consumers that use the whole API and check that the service kept every promise to them."""
 
 import io
 import json
@@ -26,7 +26,7 @@ LIMIT_S = 120
 
 
 class Receiver(ThreadingHTTPServer):
-    """Where the webhooks of the consumers go."""
+    """A server that receives the webhooks of the consumers."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _ReceiverHandler)
@@ -61,7 +61,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 class Consumers:
-    """Each question is one kind of consumer. What it was promised is kept, and compared with what has become of it."""
+    """Records what consumers are promised, and compares it with the outcome. Each question is one kind of consumer."""
 
     def __init__(self, services: Services, inbox: Receiver) -> None:
         self._url = f"{url_of(services)}/api/v1"
@@ -89,7 +89,7 @@ class Consumers:
         }
 
     def promises(self) -> dict[str, bool]:
-        """Wait for what is not final. Returns each promise → whether it was kept."""
+        """Wait until everything is final. Returns each promise and whether it was kept."""
         announced = {urlsplit(each).path for each in self.announced}
         kept = {
             "every image of every job has a label": all(poll(partial(_is_done, each), LIMIT_S) for each in self.jobs),

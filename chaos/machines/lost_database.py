@@ -12,7 +12,7 @@ WORKERS = ("worker", "webhook_worker", "beat")
 
 
 def run() -> dict[str, bool]:
-    # A lease lasts longer than the loss, so that a worker may still end what it had claimed.
+    # A lease outlasts the loss, so that a worker may still finish what it has claimed.
     with staged("database", {}) as services:
         start_clients(services)
         port = urlsplit(services.env["DATABASE_URL"]).port or 0
@@ -22,7 +22,7 @@ def run() -> dict[str, bool]:
                 services.restart(name, through)
             services.wait_until_ready(*WORKERS)
             load = Load(services, AT_S + LOST_S + 5)
-            time.sleep(AT_S)  # the load before the loss
+            time.sleep(AT_S)  # under load, before the loss
             proxy.set(Manner.HANGS)
             time.sleep(LOST_S)  # the loss
             waiting = len(load.created)

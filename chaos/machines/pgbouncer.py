@@ -42,7 +42,7 @@ def find_pgbouncer() -> str | None:
 
 @contextmanager
 def pgbouncer(database_url: str, *, sessions: int = SESSIONS) -> Iterator[str]:
-    """Yield the URL that leads through it. It gives all clients together this many sessions of the server."""
+    """Yield the URL of PgBouncer, which shares this many sessions of the server among all clients."""
     program = find_pgbouncer()
     if program is None:
         raise FileNotFoundError("pgbouncer is not on the PATH. Install it: apt install pgbouncer")

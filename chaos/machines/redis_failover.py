@@ -1,4 +1,4 @@
-"""The master of a Redis with Sentinels is killed, or hangs, while clients ask."""
+"""The master of a Redis with Sentinels is killed, or hangs, while clients send requests."""
 
 import tempfile
 import time
@@ -31,7 +31,7 @@ def run() -> dict[str, bool]:
 def _lose_the_master(services: Services, group: RedisGroup, how: str) -> dict[str, bool]:
     seconds_until(lambda: _has_redis(services))
     load = Load(services, SECONDS)
-    time.sleep(AT_S)  # the load before the failure
+    time.sleep(AT_S)  # under load, before the failure
     old = group.kill_master() if how == "killed" else group.hang_master()
     elected_s = seconds_until(lambda: group.has_failed_over(old))
     used_s = elected_s + seconds_until(lambda: _takes_writes(group))
@@ -58,7 +58,7 @@ def _takes_writes(group: RedisGroup) -> bool:
 
 
 def _is_limited(services: Services) -> bool:
-    """Whether processes count requests: without Redis, they let them pass."""
+    """Return whether the web processes count requests. Without Redis, they let them pass."""
     answers = (requests.get(f"{url_of(services)}/api/v1/history/", timeout=30) for _ in range(8))
     return all("RateLimit" in answer.headers for answer in answers)
 

@@ -18,7 +18,7 @@ from native.process import poll
 from native.redis import find_server
 
 NAME = "vision"
-PASSWORD = "p@ss word"  # noqa: S105  # of servers that live for one run; it must be quoted in a URL
+PASSWORD = "p@ss word"  # noqa: S105  # of servers that live for one run. It must be quoted in a URL.
 SENTINEL_PASSWORD = "another/one"  # noqa: S105
 DOWN_AFTER_MS = 1000
 START_TIMEOUT_S = 30
@@ -50,26 +50,26 @@ sentinel failover-timeout {name} 10000
 class RedisGroup:
     folder: Path
     tls: Mapping[str, Path] = field(default_factory=dict)
-    """Redis' options for its certificate, its key, and its authority; empty: no TLS."""
+    """Redis's options for its certificate, its key, and its authority. Empty for no TLS."""
     servers: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
-    """By port."""
+    """The servers by port."""
     sentinels: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
-        """As REDIS_URL takes it."""
+        """The URL in the form that REDIS_URL accepts."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.sentinels)
         scheme, more = ("sentinels", f"&ssl_ca_certs={self.tls['tls-ca-cert-file']}") if self.tls else ("sentinel", "")
         options = f"master_name={NAME}&sentinel_password=another%2Fone{more}"
         return f"{scheme}://:p%40ss%20word@{hosts}/0?{options}"
 
     def master(self) -> int:
-        """The port of the server that the Sentinels call the master. Raises MasterNotFoundError."""
+        """Return the port of the server that the Sentinels call the master. Raises MasterNotFoundError without one."""
         _, port = self._client().discover_master(NAME)  # type: ignore[no-untyped-call]
         return int(port)
 
     def kill_master(self) -> int:
-        """Kill it as a power cut would. Returns its port."""
+        """Kill the master as a power failure would, and return its port."""
         port = self.master()
         self.servers[port].kill()
         self.servers[port].wait()
@@ -84,11 +84,11 @@ class RedisGroup:
         self.servers[port].send_signal(signal.SIGCONT)
 
     def revive(self, port: int) -> None:
-        """Start a killed server again: the Sentinels make it a replica."""
+        """Restart a killed server, which the Sentinels make a replica."""
         self._start(self.servers, port, _SERVER)
 
     def has_failed_over(self, old: int) -> bool:
-        """Whether another server is the master."""
+        """Return whether another server is the master."""
         try:
             return self.master() != old
         except MasterNotFoundError:
@@ -110,7 +110,7 @@ class RedisGroup:
             process.wait()
 
     def _is_complete(self) -> bool:
-        """Each Sentinel knows the two others and both replicas, and both replicas have the data."""
+        """Return whether each Sentinel knows the two others and both replicas, and both replicas have the data."""
         try:
             for sentinel in self._client().sentinels:
                 (state,) = sentinel.sentinel_masters().values()  # type: ignore[union-attr]  # not a coroutine

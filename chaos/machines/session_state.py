@@ -1,4 +1,4 @@
-"""What clients have left in the sessions of PostgreSQL that a pooler shares among them."""
+"""Finds what clients have left behind in the PostgreSQL sessions that a pooler shares among them."""
 
 from contextlib import ExitStack, closing
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import psycopg2
 
 _KEPT_BY_PGBOUNCER = ["DateStyle", "TimeZone", "application_name", "client_encoding", "standard_conforming_strings"]
-"""It sets these for each client: https://www.pgbouncer.org/config.html#track_extra_parameters"""
+"""PgBouncer sets these for each client: https://www.pgbouncer.org/config.html#track_extra_parameters"""
 
 _STATE = """
 SELECT pg_backend_pid(), array(
@@ -22,7 +22,7 @@ SELECT pg_backend_pid(), array(
 
 
 def left_behind(url: str, *, sessions: int) -> dict[int, list[str]]:
-    """Process id of each session → what is left in it. Open transactions hold all sessions at the same time."""
+    """Return what is left in each session, by process id. Open transactions hold all sessions at the same time."""
     found: dict[int, list[str]] = {}
     with ExitStack() as stack:
         for _ in range(sessions):

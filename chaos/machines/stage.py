@@ -1,4 +1,4 @@
-"""The services as in `make run`, with other servers in place of some of them, and clients that ask all the while."""
+"""The services as in `make run`, with other servers in place of some, and clients that keep sending requests."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ FROM classification_inference WHERE id = ANY (%s)
 
 @contextmanager
 def staged(name: str, env: Mapping[str, str], *, without: Sequence[str] = ()) -> Iterator[Services]:
-    """PostgreSQL, Redis and the model server run, except those that `env` names, and the tables are empty."""
+    """Run PostgreSQL, Redis and the model server, except those in `without`, with empty tables."""
     own = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "TF_SERVING_URL"), "")
     own |= {**free_public_ports(), **_COMMON, **env}
     foundations = [each for each in ("postgres", "redis", "model_server") if each not in without]
@@ -48,10 +48,10 @@ def url_of(services: Services) -> str:
 
 
 class Load:
-    """Clients that ask all the while, and what became of the rows that they created.
+    """Clients that keep sending requests, and the outcome of the rows that they create.
 
     Args:
-        more: other questions than the usual ones. The rows that they create are not counted.
+        more: questions in addition to the usual ones. The rows that they create are not counted.
     """
 
     def __init__(self, services: Services, seconds: float, more: Mapping[str, Question] | None = None) -> None:
@@ -62,17 +62,17 @@ class Load:
 
     @property
     def codes(self) -> set[str]:
-        """Of all answers."""
+        """The status codes of all answers."""
         return {code for each in self._clients.answers.values() for code in each.codes}
 
     def are_done(self, count: int) -> bool:
-        """Whether the first rows that were created are done."""
+        """Return whether the first `count` rows that were created are done."""
         ids = [_id(location) for location in self.created[:count]]
         ((_, done, *_rest),) = query(self._services.env["DATABASE_URL"], _LIVES, ids)
         return bool(done == count)
 
     def finish(self) -> dict[str, bool]:
-        """Wait until all rows are final, and print what the clients got. Returns each promise → whether it was kept."""
+        """Wait until every row is final, and print what clients got. Returns each promise and whether it was kept."""
         self._clients.join()
         database_url = self._services.env["DATABASE_URL"]
         poll(lambda: query(database_url, _UNFINISHED) == [(0,)], FINISH_TIMEOUT_S)

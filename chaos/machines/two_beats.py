@@ -21,7 +21,7 @@ def run() -> dict[str, bool]:
         start_clients(services)
         services.start("second_beat")
         load = Load(services, SECONDS)
-        time.sleep(SECONDS / 2)  # the load before a worker is lost
+        time.sleep(SECONDS / 2)  # under load, before a worker is lost
         services.kill("worker")
         services.start("worker")
         promises = load.finish()

@@ -31,7 +31,7 @@ print(json.dumps([sorted(app.tasks), [each["task"] for each in app.conf.beat_sch
 
 
 def why_not() -> str:
-    """Why this clone cannot try it. Empty: it can."""
+    """Return why this clone cannot try it, or an empty string if it can."""
     command = ["git", "cat-file", "-e", f"{RELEASE_BEFORE}^{{commit}}"]
     found = subprocess.run(command, cwd=ROOT, check=False, capture_output=True)
     return f"This clone does not have the release before, {RELEASE_BEFORE[:7]}." if found.returncode else ""
@@ -42,7 +42,7 @@ def run(seconds: float = SECONDS) -> dict[str, bool]:
         print(f"Skipped. {reason} Fetch it with git fetch --unshallow, and try again.")
         return {}
     with _checked_out() as folder, staged("releases", ENVIRONMENT) as services, receiver() as inbox:
-        # The form that every release knows
+        # The form that every release understands
         services.env["TF_SERVING_URL"] = services.env["TF_SERVING_URL"].removesuffix("/v2")
         query(services.env["DATABASE_URL"], COUNT_FINISHES)
         promises = _compare_tasks(folder, services)
@@ -78,7 +78,7 @@ def _complaints(services: Services) -> Iterator[str]:
 
 
 def _compare_tasks(folder: Path, services: Services) -> dict[str, bool]:
-    """Workers drop messages of tasks that they do not know. Beat sends the periodic ones again."""
+    """Compare the tasks of the releases. Workers drop messages of unknown tasks. Beat resends the periodic ones."""
     (ours, periodic), (theirs, _) = (_tasks(each, services.env) for each in (ROOT, folder))
     print(f"tasks that are new: {sorted(ours - theirs)}, and gone: {sorted(theirs - ours)}")
     return {
@@ -88,7 +88,7 @@ def _compare_tasks(folder: Path, services: Services) -> dict[str, bool]:
 
 
 def _tasks(folder: Path, env: Mapping[str, str]) -> tuple[set[str], set[str]]:
-    """The names of all tasks of a release, and of those that beat sends."""
+    """Return the names of all tasks of a release, and of those that beat sends."""
     done = subprocess.run([sys.executable, "-c", _TASKS], cwd=folder, env=env, check=True, stdout=subprocess.PIPE)
     known, periodic = json.loads(done.stdout)
     return set(known), set(periodic)
@@ -96,7 +96,7 @@ def _tasks(folder: Path, env: Mapping[str, str]) -> tuple[set[str], set[str]]:
 
 @contextmanager
 def _checked_out() -> Iterator[Path]:
-    """The files of that release, with the models of this one."""
+    """Yield the files of that release, with the models of this one."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     with subprocess.Popen(["git", "archive", RELEASE_BEFORE], cwd=ROOT, stdout=subprocess.PIPE) as archive:

@@ -1,7 +1,7 @@
-"""`python -m chaos.outages`: what each neighbour's failure costs clients, in status codes and seconds.
+"""`python -m chaos.outages`: measures what each neighbour's failure costs clients, in status codes and seconds.
 
 All services run as in `make run`, with separate data in .run/outages. Each neighbour is behind a proxy, so that it can
-be slow or wrong. To be gone it is killed, and to hang it is stopped.
+be slow or wrong. To be down, it is killed. To hang, it is stopped.
 """
 
 import argparse
@@ -15,16 +15,16 @@ from chaos.outages.stage import Stage, staged
 from native.process import poll
 from native.services import ServiceDiedError
 
-RECOVER_TIMEOUT_S = 180  # more than a lease
+RECOVER_TIMEOUT_S = 180  # longer than a lease
 PROCESSES_TRIED = 4
-"""Each of the two web processes finds out for itself that a neighbour is back."""
+"""Each of the two web processes must notice by itself that a neighbour is back."""
 COLUMNS = ("neighbour", "failure", "v0", "v1 POST", "v1 GET", "/livez", "/readyz", "/status", "rows", "works again")
 LIVEZ_S = 5.0
-"""The longest that a process may take to say that it lives, on a busy machine. Load balancers wait as long."""
+"""The longest time for a process to report that it is alive, on a busy machine. Load balancers wait as long."""
 
 
 def run_cell(stage: Stage, cell: Cell, duration_s: float) -> tuple[list[str], list[str]]:
-    """Have the neighbour fail, ask everything meanwhile, and have it come back.
+    """Make the neighbour fail, send every kind of request meanwhile, and restore it.
 
     Returns a row of the table, and the promises that were broken.
     """

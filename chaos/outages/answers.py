@@ -1,4 +1,4 @@
-"""What clients ask while a neighbour fails, and what they get."""
+"""The requests that clients send while a neighbour fails, and the answers that they get."""
 
 import statistics
 import threading
@@ -13,10 +13,10 @@ import requests
 from native.environment import ROOT
 
 SETTLE_S = 3
-"""After this time of an outage, the service must have noticed it."""
+"""The time after which the service must have noticed an outage."""
 PAUSE_S = 0.1
 V0_CLIENTS = 6
-"""Enough to hold all threads of a web process. Every other kind of request has one client."""
+"""Enough to occupy all threads of a web process. Every other kind of request has one client."""
 TIMEOUT_S = 60
 PHOTO = (ROOT / "samples" / "coffee.jpg").read_bytes()
 
@@ -25,11 +25,11 @@ Question = Callable[[], requests.Response]
 
 @dataclass
 class Answers:
-    """What one kind of request got during an outage: pairs of a status and seconds."""
+    """The answers to one kind of request during an outage: pairs of a status and seconds."""
 
     early: list[tuple[str, float]] = field(default_factory=list)
     late: list[tuple[str, float]] = field(default_factory=list)
-    """After SETTLE_S."""
+    """The answers to requests sent after SETTLE_S."""
 
     @property
     def all(self) -> list[tuple[str, float]]:
@@ -60,7 +60,7 @@ def post(url: str, version: str) -> requests.Response:
 
 
 def questions(url: str, created: list[str]) -> dict[str, Question]:
-    """Each kind of request. The addresses of the rows that are created go into `created`."""
+    """Return each kind of request. The URLs of the rows that are created go into `created`."""
     first = _created(url)
 
     def create() -> requests.Response:
@@ -79,16 +79,16 @@ def questions(url: str, created: list[str]) -> dict[str, Question]:
 
 
 def _created(url: str) -> str:
-    """The address of a new row. Each web process finds out for itself that a neighbour is back."""
+    """Return the URL of a new row. Each web process must notice by itself that a neighbour is back."""
     deadline = time.monotonic() + TIMEOUT_S
     while "Location" not in (response := post(url, "v1")).headers:
         assert time.monotonic() < deadline, response.text
-        time.sleep(PAUSE_S)  # until the neighbour that failed last is asked again
+        time.sleep(PAUSE_S)  # until the service tries the last failed neighbour again
     return response.headers["Location"]
 
 
 class Clients:
-    """Repeat every question for `duration_s`. Each one has separate threads."""
+    """Clients that repeat every question for `duration_s`. Each question has separate threads."""
 
     def __init__(self, asked: Mapping[str, Question], duration_s: float) -> None:
         self.answers = {name: Answers() for name in asked}

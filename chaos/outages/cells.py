@@ -1,4 +1,4 @@
-"""Every way in which every neighbour fails."""
+"""Every way in which each neighbour fails."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,11 +32,11 @@ class Cell:
     begin: Fault
     end: Fault
     every_s: float | None = None
-    """Begin again after this pause, while the clients ask. For what does not last."""
+    """The pause after which a failure that does not last begins again, while the clients send requests."""
 
 
 def cells(stage: Stage) -> Iterator[Cell]:
-    """Those that this stage can try."""
+    """Yield the cells that this stage can try."""
     if stage.s3 is None:
         yield from _of_services(stage)
         if "media" in stage.disks:
@@ -119,7 +119,7 @@ def _limit_memory(limit: int) -> Fault:
 
 
 class _Alteration:
-    """Changes the database and back, and makes its clients connect again each time. Its own connection stays open."""
+    """Changes the database and back, and makes its clients reconnect each time. Its own connection stays open."""
 
     def __init__(self, change: str, back: str) -> None:
         self._change, self._back = change, back
@@ -144,7 +144,7 @@ class _Alteration:
 
 
 def _empty_and_restart(disk: Disk, stage: Stage) -> None:
-    """PostgreSQL may have ended, when it could not write its log."""
+    """Empty the disk, and restart PostgreSQL if it ended when it could not write its log."""
     disk.empty()
     if "postgres" in stage.services.dead():
         stage.services.kill("postgres")
@@ -152,7 +152,7 @@ def _empty_and_restart(disk: Disk, stage: Stage) -> None:
 
 
 def _unnamed(action: Callable[[], None]) -> Fault:
-    """Break the connections that are open, too: nobody can go on without a name server."""
+    """Also break the open connections, so that no client can go on without a name server."""
 
     def begin(stage: Stage) -> None:
         action()

@@ -1,4 +1,4 @@
-"""A name server that can hang, be slow, wrong or gone. It serves the names of the neighbours, all on 127.0.0.1."""
+"""A name server that can hang, or be slow, wrong, or down. It resolves all neighbours' names to 127.0.0.1."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ from chaos.proxy import Manner
 
 ADDRESS = "127.77.0.1"
 DOMAIN = "neighbour.test"
-_RIGHT, _WRONG = "127.0.0.1", "127.0.0.9"  # the proxies listen on the first only
+_RIGHT, _WRONG = "127.0.0.1", "127.0.0.9"  # the proxies listen only on the first
 _DELAY_S = 0.5
 _HEADER = struct.Struct("!6H")
 _POINTER_TO_QUESTION = 0xC000 | _HEADER.size
@@ -22,7 +22,7 @@ _NO_ERROR, _NO_SUCH_NAME = 0x8180, 0x8183
 
 
 class NameServer:
-    """Answers on UDP port 53 of ADDRESS, which only root may take."""
+    """Answers on UDP port 53 of ADDRESS, which only root may bind."""
 
     def __init__(self) -> None:
         self._manner = Manner.SOUND
@@ -39,7 +39,7 @@ class NameServer:
         self._manner = manner
 
     def end(self) -> None:
-        """Nobody listens from now on."""
+        """Stop listening."""
         with suppress(OSError):  # it was not connected
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -59,7 +59,7 @@ class NameServer:
     def _reply(self, own: socket.socket, query: bytes, client: tuple[str, int]) -> None:
         if self._manner is Manner.SLOW:
             time.sleep(_DELAY_S)
-        with suppress(OSError):  # it is closed by now
+        with suppress(OSError):  # it has been closed
             own.sendto(_response(query, _WRONG if self._manner is Manner.WRONG else _RIGHT), client)
 
 
@@ -86,12 +86,12 @@ def _encoded(name: str) -> bytes:
 
 
 def asking_it(command: str, folder: Path) -> str:
-    """The command, with this name server as the only one. It runs in a mount namespace, so nobody else notices."""
+    """Return the command with this name server as its only one. Its mount namespace hides that from other processes."""
     file = folder / "resolv.conf"
     file.write_text(f"nameserver {ADDRESS}\n")
     return f"unshare --mount sh -c 'mount --bind {file} /etc/resolv.conf && exec \"$@\"' sh {command}"
 
 
 def with_name(environment: Mapping[str, str], variable: str, name: str) -> str:
-    """The URL of a neighbour, with its name in place of 127.0.0.1."""
+    """Return the URL of a neighbour, with its name in place of 127.0.0.1."""
     return environment[variable].replace("127.0.0.1", f"{name}.{DOMAIN}")

@@ -22,7 +22,7 @@ CLIENT_CONFIG = Config(signature_version="s3v4", retries={"mode": "standard", "t
 
 
 class S3Server:
-    """Keeps everything in `folder`, and has the bucket BUCKET once it has been started."""
+    """Keeps everything in `folder`. `make_bucket` creates the bucket BUCKET."""
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "s3.log"
@@ -56,7 +56,7 @@ class S3Server:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def make_bucket(self) -> None:
-        """Wait until it answers."""
+        """Wait until the server answers, and create the bucket."""
         keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": "us-east-1"}
         client = boto3.client("s3", endpoint_url=self.url, config=CLIENT_CONFIG, **keys)
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""The running services, with something between each neighbour and its clients that can make it fail."""
+"""Runs the services, with something in front of each neighbour that can make it fail."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ ENVIRONMENT = {
 
 @dataclass
 class Disk:
-    """A small file system in memory, which can be full or read-only. Only root can mount one."""
+    """A small file system in memory that can be full or read-only. Only root can mount one."""
 
     folder: Path
     size: int
@@ -48,7 +48,7 @@ class Disk:
                 pass  # it is full
 
     def leave(self, size: int) -> None:
-        """Fill it up to `size` bytes."""
+        """Fill the disk, but leave `size` bytes free."""
         self.fill()
         os.truncate(self.folder / "filler", (self.folder / "filler").stat().st_size - size)
 
@@ -63,7 +63,7 @@ class Disk:
 class Stage:
     services: Services
     env: dict[str, str]
-    """What the clients of the neighbours get in addition to the services' own environment."""
+    """The variables that the clients of the neighbours get in addition to the services' own environment."""
     proxies: dict[str, Proxy] = field(default_factory=dict)
     disks: dict[str, Disk] = field(default_factory=dict)
     name_server: NameServer | None = None
@@ -75,13 +75,13 @@ class Stage:
 
 
 def may_mount() -> bool:
-    """Whether root runs this, and not in a container that forbids it."""
+    """Return whether root runs this, and not in a container that forbids mounts."""
     return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
 
 
 @contextmanager
 def mounted(folder: Path, size: int) -> Iterator[Disk | None]:
-    """None where this is not allowed, as in many containers."""
+    """Mount a disk. Yields None where this is not allowed, as in many containers."""
     folder.mkdir(parents=True, exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -95,7 +95,7 @@ def mounted(folder: Path, size: int) -> Iterator[Disk | None]:
 
 @contextmanager
 def staged(*, on_s3: bool) -> Iterator[Stage]:
-    """Uploads are in a folder, or on S3. With S3, the neighbours also have names, if root runs this."""
+    """Run the services with uploads in a folder or on S3. With S3, the neighbours also have names if root runs this."""
     own = dict.fromkeys(URLS.values(), "") | {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
     with ExitStack() as stack:
         services = stack.enter_context(prepared(RUN, {**os.environ, **own}))
@@ -118,11 +118,11 @@ def _start_neighbours(stage: Stage, stack: ExitStack) -> None:
     disk = stack.enter_context(mounted(postgres.folder(RUN), DATABASE_BYTES)) if may_mount() else None
     if disk:
         stage.disks["postgres"] = disk
-    stack.enter_context(services)  # they end before the disk does
+    stack.enter_context(services)  # the services end before the disk does
     for name in URLS:
         services.start(name, stage.env)
     services.wait_until_ready(*URLS)
-    for command in (["migrate", "-v0"], ["flush", "--no-input", "-v0"]):  # the files of earlier rows are gone
+    for command in (["migrate", "-v0"], ["flush", "--no-input", "-v0"]):  # the files of earlier rows no longer exist
         subprocess.run([sys.executable, "manage.py", *command], cwd=ROOT, env=services.env, check=True)
     for name, variable in URLS.items():
         port = urlsplit(services.env[variable]).port or 0

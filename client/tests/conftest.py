@@ -1,4 +1,4 @@
-"""A service that is answered for."""
+"""A stand-in for the service."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ Serve = Callable[[Answer], list[httpx.Request]]
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Answer the requests of clients, and keep them."""
+    """Answer the requests of clients, and record them."""
 
     def start(answer: Answer) -> list[httpx.Request]:
         seen: list[httpx.Request] = []

@@ -1,4 +1,4 @@
-"""The command, with a service that is answered for."""
+"""The command, with a stand-in for the service."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Result files that are continued."""
+"""Result files that a second run continues."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What is repeated, when, and for how long."""
+"""Which requests are retried, when, and for how long."""
 
 import httpx
 import pytest
@@ -9,7 +9,7 @@ Answer = httpx.Response | Exception
 
 
 class Service:
-    """Gives the answers in turn, the last one for ever. Sleeping advances the clock."""
+    """Gives the answers in turn, and then repeats the last one. Sleeping advances the clock."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)

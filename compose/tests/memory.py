@@ -32,7 +32,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def large_picture() -> bytes:
-    """A PNG of 50 megapixels with transparency, as large as a file may be: it takes the most memory to decode."""
+    """Return a PNG that takes the most memory to decode: 50 megapixels with transparency, as large as a file may be."""
     header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 6, 0, 0, 0)
     packer = zlib.compressobj(1)
     row = bytes(1 + 4 * SIDE)
@@ -46,7 +46,7 @@ def docker(*arguments: str) -> str:
 
 
 def containers(file: str) -> dict[str, str]:
-    """Id → name."""
+    """Return id → name."""
     ids = docker("compose", "--file", file, "ps", "--quiet").split()
     return {each: docker("inspect", "--format", "{{slice .Name 1}}", each) for each in ids}
 
@@ -56,13 +56,13 @@ def lives(ids: list[str]) -> str:
 
 
 def killed(each: str) -> int:
-    """How many processes of a container the kernel has killed for their memory. The container goes on."""
+    """Return how many processes of a container the kernel has killed for their memory. The container keeps running."""
     found = re.search(r"^oom_kill (\d+)", docker("exec", each, "sh", "-c", f"{KILLED}; true"), re.MULTILINE)
     return int(found[1]) if found else 0
 
 
 class Watch(threading.Thread):
-    """The largest use that `docker stats` shows, which leaves out the cache of files."""
+    """Records the largest memory use that `docker stats` shows. It excludes the file cache."""
 
     def __init__(self, ids: list[str]) -> None:
         super().__init__(daemon=True)
@@ -108,7 +108,7 @@ def main() -> None:
         found.update(answers)
     status, row = smoke.post_photo(v1)
     smoke.expect("v1 accepts", status, 201)
-    smoke.wait_for(v1, [row["id"]])  # after the large ones: the queue is in order
+    smoke.wait_for(v1, [row["id"]])  # after the large ones, because the queue is in order
     watch.stop()
     for each, name in names.items():
         peak = int(docker("exec", each, "sh", "-c", PEAK))

@@ -54,7 +54,7 @@ class Services:
         return len(listed.splitlines())
 
     def kill(self, service: str) -> None:
-        """And start it again. Returns when it is healthy."""
+        """Kill a service and start it again. Returns when it is healthy."""
         for container in self._run(*self._compose, "ps", "--quiet", service).split():
             self._run("docker", "kill", container)
             self._run("docker", "start", container)
@@ -72,11 +72,11 @@ def wait_until(condition: str, holds: Callable[[], bool]) -> None:
     while not holds():
         if time.monotonic() > deadline:
             raise SystemExit(f"FAILED {condition}: not within {TIMEOUT_S} s")
-        time.sleep(0.5)  # between two looks
+        time.sleep(0.5)  # between two checks
 
 
 def send(base_url: str) -> dict[str, int]:
-    """Returns what must be counted. A request above the rate limit is sent again, and each of its uploads counts."""
+    """Send requests. Returns what must be counted. One above the rate limit is sent again, and each upload counts."""
     smoke.throttled.clear()
     v0, v1 = (f"{base_url.rstrip('/')}/api/{version}/inferences/" for version in ("v0", "v1"))
     with ThreadPoolExecutor(8) as pool:
@@ -90,7 +90,7 @@ def send(base_url: str) -> dict[str, int]:
 
 
 def compare(services: Services, before: dict[str, int], sent: dict[str, int], title: str) -> None:
-    """A process counts after it has answered, so this waits, and then looks whether it was not too much."""
+    """Compare the counts. A process counts after it has answered, so wait, and then check that it was not too much."""
     wanted = {name: before[name] + count for name, count in sent.items()}
     wait_until(title, lambda: all(count >= wanted[name] for name, count in services.counts().items()))
     found = services.counts()
@@ -112,7 +112,7 @@ def main() -> None:
         services.kill(service)
         smoke.expect(f"the counts after {service} was killed", services.counts(), total)
     compare(services, total, send(arguments.base_url), "after they were killed")
-    if services.files() > files + 2:  # the sums of the ended
+    if services.files() > files + 2:  # the sums of the ended processes
         raise SystemExit(f"FAILED METRICS_DIR grows: from {files} to {services.files()} files")
     served = re.findall(
         r"^:tensorflow:serving:request_count\{.*status=\"OK\"\} (\d+)", services.page(MODEL_SERVER), re.MULTILINE

@@ -22,13 +22,13 @@ SERVICES = ["tensorflow-serving", "postgres", "redis", "celeryworker", "webhookw
 NEEDED_BY_V0 = {"tensorflow-serving"}
 HANG_S = 15.0
 AFTERWARDS = 20
-"""Requests that must succeed after the service is healthy again."""
+"""How many requests must succeed after the service is healthy again."""
 TIMEOUT_S = 300
 
 
 @dataclass
 class Load:
-    """Posts photos one after the other until it is stopped."""
+    """Posts photos one after another until it is stopped."""
 
     url: str
     wanted: int
@@ -85,7 +85,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise SystemExit(f"FAILED {what}: not within {TIMEOUT_S} s")
-        time.sleep(0.2)  # between two looks
+        time.sleep(0.2)  # between two checks
 
 
 def is_healthy(container: str) -> bool:

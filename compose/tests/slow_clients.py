@@ -48,13 +48,13 @@ def begin(url: str, body_bytes: int, address: str | None) -> ssl.SSLSocket:
     connection = smoke._unverified.wrap_socket(plain, server_hostname=parts.hostname)
     lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.hostname}", f"Content-Length: {body_bytes}"]
     head = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in smoke.AUTHORIZATION.items()), "", ""])
-    with suppress(OSError):  # refused and closed while it sends; the answer can still be read
+    with suppress(OSError):  # refused and closed while sending; the answer can still be read
         connection.sendall(head.encode() + bytes(int(body_bytes * SENT)))
     return connection
 
 
 def status(connection: ssl.SSLSocket) -> str:
-    """Of the answer that is there; "held" while the service waits for the rest."""
+    """Return the status of the answer that has arrived, or "held" while the service waits for the rest."""
     connection.settimeout(0)
     try:
         return connection.recv(4096).split(b" ", 2)[1].decode()

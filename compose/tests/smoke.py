@@ -28,12 +28,12 @@ from typing import Any
 PHOTO = Path(__file__).parents[2] / "samples" / "coffee.jpg"
 MODEL_TYPE, LABEL = "efficientnet_lite0", "espresso"
 TIMEOUT_S = 30
-WAIT_S = 300  # longer than the lease of a worker that was killed, and the sweep that finds it
+WAIT_S = 300  # longer than the lease of a killed worker, and the sweep that finds it
 
 AUTHORIZATION = {"Authorization": f"Token {os.environ['API_TOKEN']}"} if os.environ.get("API_TOKEN") else {}
 
 throttled: list[str] = []
-"""The URL of each request that was answered with 429, and then sent again."""
+"""The URL of each request that was answered with 429 and then sent again."""
 
 _unverified = ssl.create_default_context()
 _unverified.check_hostname = False
@@ -41,7 +41,7 @@ _unverified.verify_mode = ssl.CERT_NONE
 
 
 def ask(method: str, url: str, body: bytes | None = None, content_type: str = "application/json") -> tuple[int, Any]:
-    """Status and JSON of an answer. Waits and asks again when told to (429)."""
+    """Return the status and JSON of an answer. After a 429, waits as long as requested, and sends the request again."""
     headers = {"Content-Type": content_type} | AUTHORIZATION
     request = urllib.request.Request(url, body, headers, method=method)
     while True:
@@ -97,14 +97,14 @@ def wait_for(v1: str, ids: list[int]) -> None:
         while (row := ask("GET", f"{v1}{inference_id}/")[1])["status"] not in ("done", "fail"):
             if time.monotonic() > deadline:
                 sys.exit(f"FAILED inference {inference_id} is still {row['status']} after {WAIT_S} s")
-            time.sleep(0.1)  # between two looks
+            time.sleep(0.1)  # between two checks
         expect(f"inference {inference_id}", (row["status"], row["label"]), ("done", LABEL))
 
 
 def load(v0: str, seconds: float) -> int:
-    """Ends early at SIGINT."""
+    """Post photos to v0 and return how many. Ends early at SIGINT."""
     stop = threading.Event()
-    with suppress(ValueError):  # not in a thread
+    with suppress(ValueError):  # signal() fails outside the main thread
         signal.signal(signal.SIGINT, lambda *_: stop.set())
         print("posting photos", file=sys.stderr)
     count, end = 0, time.monotonic() + seconds

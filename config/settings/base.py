@@ -1,7 +1,7 @@
-"""Settings that every environment shares; local.py, test.py and production.py add to them.
+"""Settings that all environments share. local.py, test.py, and production.py add to them.
 
-Only the modules of this package read the environment, each variable once. Here is Django itself, and each other subject
-has a module.
+Only the modules of this package read environment variables, each of them once. This module configures Django itself.
+Every other subject has its own module.
 """
 
 import django_stubs_ext
@@ -22,13 +22,13 @@ from config.settings.queue import *
 from config.settings.rates import *
 from config.settings.result_cache import *
 
-# Classes that are generic only in Django's stubs, such as ModelAdmin, also accept type arguments at run time.
+# Makes classes that are generic only in Django's stubs, such as ModelAdmin, accept type arguments at run time.
 django_stubs_ext.monkeypatch()
 
 # https://docs.djangoproject.com/en/5.2/ref/settings/
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 SECRET_KEY = env.str("DJANGO_SECRET_KEY")
-SECRET_KEY_FALLBACKS = env.list("DJANGO_SECRET_KEY_FALLBACKS", default=[])  # earlier keys, which still verify
+SECRET_KEY_FALLBACKS = env.list("DJANGO_SECRET_KEY_FALLBACKS", default=[])  # earlier keys, still accepted
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"

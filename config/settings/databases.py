@@ -7,9 +7,10 @@ from moon_vision_challenge.redis_url import checked_redis_url
 
 # PostgreSQL, in every environment. Requests run without a transaction, because v0 does not use the database.
 # https://docs.djangoproject.com/en/5.2/ref/databases/#persistent-database-connections
-# The limits are in seconds. 0 turns one off. Options in the query of DATABASE_URL, such as ?sslmode=require, win.
+# The limits are in seconds, and 0 turns a limit off. Options in the query of DATABASE_URL, such as ?sslmode=require,
+# take precedence.
 _database = read_url(env.str("DATABASE_URL"))
-# DATABASE_URL leads to PgBouncer, which gives each transaction another session: docs/several-machines.md.
+# Whether DATABASE_URL points to PgBouncer, which gives each transaction another session: docs/several-machines.md.
 DATABASE_IS_POOLED = env.bool("DATABASE_IS_POOLED", default=False)
 _database_options = connection_options(
     _database.pop("OPTIONS", {}),
@@ -33,7 +34,7 @@ DATABASES = {
 }
 
 # Redis: the cache in which all processes count requests, and, unless CELERY_BROKER_URL is set, Celery's broker.
-# rediss:// verifies the server's certificate; ?ssl_ca_certs=FILE in the URL names an authority other than the system's.
+# rediss:// verifies the server's certificate. ?ssl_ca_certs=FILE in the URL names an authority other than the system's.
 # sentinel://HOST:PORT,HOST:PORT/0?master_name=NAME asks Sentinels for the server: docs/several-machines.md.
 REDIS_URL = checked_redis_url("REDIS_URL", env.str("REDIS_URL", default="redis://127.0.0.1:6379/0"))
 CACHES = {

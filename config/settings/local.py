@@ -1,3 +1,3 @@
-"""One machine: `make run` or local.yml. Both run what production runs, without TLS."""
+"""Settings for one machine: `make run` or local.yml. Both run what production runs, but without TLS."""
 
 from config.settings.base import *

@@ -5,7 +5,7 @@ from typing import Any
 from config.settings.environment import env
 
 ACCESS_LOG = env.bool("DJANGO_ACCESS_LOG", default=False)
-# Empty: JSON with the settings of production, and otherwise lines for people
+# Empty: JSON with the production settings, and human-readable lines otherwise
 LOG_FORMAT = env.str("DJANGO_LOG_FORMAT", default="", choices=("", "line", "json"))
 
 LOGGING: dict[str, Any] = {

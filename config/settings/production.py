@@ -1,4 +1,4 @@
-"""Behind Traefik, which terminates TLS."""
+"""Settings for production, behind Traefik, which terminates TLS."""
 
 from config.settings.base import *
 from config.settings.environment import env
@@ -11,7 +11,7 @@ if not LOG_FORMAT:
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.bool("DJANGO_SECURE_SSL_REDIRECT", default=True)
 SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^status$"]  # the container engine probes these over HTTP
-# Browsers remember these rules, so they begin small: docs/deploy.md says when to raise them.
+# Browsers remember these rules, so the defaults are low. docs/deploy.md says when to raise them.
 # https://docs.djangoproject.com/en/5.2/ref/middleware/#http-strict-transport-security
 SECURE_HSTS_SECONDS = env.int("DJANGO_SECURE_HSTS_SECONDS", default=3600)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("DJANGO_SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)

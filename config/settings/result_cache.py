@@ -1,4 +1,4 @@
-"""Answers for images that were classified before: docs/result-cache.md."""
+"""Cached answers for images that were classified before: docs/result-cache.md."""
 
 from config.settings.environment import env
 

@@ -8,10 +8,10 @@ from environ.fileaware_mapping import FileAwareMapping
 
 
 class SecretFiles(FileAwareMapping):  # type: ignore[misc]  # environ has no types
-    """The environment. A value from a file is used without the line break that editors add at its end.
+    """The environment variables. A value from a file loses the line break that editors add at its end.
 
     Raises:
-        ImproperlyConfigured: a variable is set twice, or its file cannot be read. The message never holds the value.
+        ImproperlyConfigured: a variable is set twice, or its file cannot be read. The message never contains the value.
     """
 
     def __getitem__(self, key: str) -> str:
@@ -29,6 +29,6 @@ class SecretFiles(FileAwareMapping):  # type: ignore[misc]  # environ has no typ
 
 
 class Env(environ.Env):  # type: ignore[misc]
-    """django-environ, for which every variable can also be a file."""
+    """A variant of django-environ in which every variable can also come from a file."""
 
     ENVIRON = SecretFiles()

@@ -1,4 +1,4 @@
-"""Runs Python as a user would, and shows what it says."""
+"""Runs Python as a user would, and captures its output."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Reads deploy/kubernetes/ without its tools, for the tests."""
+"""Reads deploy/kubernetes/ for the tests, without Kubernetes tools."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,14 @@ Manifest = dict[str, Any]
 
 
 def manifests(*kinds: str) -> list[Manifest]:
-    """All manifests of these kinds, also those that are patches of others."""
+    """Return all manifests of these kinds, including those that are patches of others."""
     files = sorted(path for path in FOLDER.rglob("*.yml") if path.name != "kustomization.yml")
     loaded = [manifest for file in files for manifest in yaml.safe_load_all(file.read_text())]
     return [one for one in loaded if isinstance(one, dict) and (not kinds or one["kind"] in kinds)]
 
 
 def pods() -> dict[str, Manifest]:
-    """Name of a Deployment or Job → the spec of its pods. Patches are left out."""
+    """Return the pod spec of each Deployment and Job, by name. Patches are left out."""
     whole = [one for one in manifests("Deployment", "Job") if "serviceAccountName" in _pod(one)]
     found = {one["metadata"]["name"]: _pod(one) for one in whole if one["metadata"]["name"] != "model-server"}
     servers = [one for one in whole if one["metadata"]["name"] == "model-server"]
@@ -32,7 +32,7 @@ def _pod(manifest: Manifest) -> Manifest:
 
 
 def containers() -> Iterator[tuple[str, Manifest]]:
-    """The name of the pod, and each of its containers, those of patches included."""
+    """Yield each container with the name of its pod, including the containers of patches."""
     for one in manifests("Deployment", "Job"):
         for key in ("initContainers", "containers"):
             for container in _pod(one).get(key, []):
@@ -40,7 +40,7 @@ def containers() -> Iterator[tuple[str, Manifest]]:
 
 
 def kustomizations() -> dict[str, Manifest]:
-    """Folder → its kustomization."""
+    """Return the kustomization of each folder."""
     return {
         str(path.parent.relative_to(FOLDER)): yaml.safe_load(path.read_text())
         for path in sorted(FOLDER.rglob("kustomization.yml"))
@@ -48,7 +48,7 @@ def kustomizations() -> dict[str, Manifest]:
 
 
 def variables() -> dict[str, str]:
-    """Variable → value, of all files that become ConfigMaps, and of the containers."""
+    """Return the value of each variable in the files that become ConfigMaps, and in the containers."""
     found = {
         name: value
         for path in FOLDER.rglob("*.env")
@@ -60,5 +60,5 @@ def variables() -> dict[str, str]:
 
 
 def megabytes(quantity: str) -> float:
-    """A quantity of bytes of Kubernetes, in MiB."""
+    """Convert a Kubernetes quantity of bytes to MiB."""
     return float(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]]

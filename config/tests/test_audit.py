@@ -1,4 +1,4 @@
-"""requirements/audit.sh tells "none" from "not known"."""
+"""requirements/audit.sh distinguishes "no vulnerabilities" from "unknown"."""
 
 import os
 import subprocess

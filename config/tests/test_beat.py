@@ -1,4 +1,4 @@
-"""The file that tells the health check of beat's container that beat sends tasks."""
+"""The file that shows the health check of beat's container that beat sends tasks."""
 
 import os
 import subprocess
@@ -19,11 +19,11 @@ def is_healthy(schedule: Path) -> bool:
 
 
 def test_beat_is_healthy_while_it_sends_tasks(tmp_path: Path) -> None:
-    """Celery's default is to write the file every three minutes."""
+    """By default, Celery writes the file every three minutes."""
     scheduler = PersistentScheduler(app, schedule_filename=str(tmp_path / "schedule"))
     entry = scheduler.schedule["sweep-inferences"]
     with mock.patch.object(app, "send_task"):
-        for _ in range(2):  # the first one writes the file in any case
+        for _ in range(2):  # the first task writes the file in any case
             for file in tmp_path.iterdir():
                 os.utime(file, (0, 0))
             assert not is_healthy(tmp_path)

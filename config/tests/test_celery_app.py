@@ -31,7 +31,7 @@ def test_a_message_whose_connection_is_lost_does_not_end_the_worker(how: str) ->
 
 @pytest.mark.parametrize("how", ["ack", "reject"])
 def test_kombu_still_needs_the_patch(how: str) -> None:
-    """If this fails, kombu has mended it: remove survive_the_loss_of_redis."""
+    """If this fails, kombu has fixed the bug: remove survive_the_loss_of_redis."""
     result = run_python("-c", SCRIPT.replace("HOW", how).replace("PATCH", ""))
     assert result.returncode == 1
     assert "AttributeError: 'NoneType' object has no attribute" in result.stderr

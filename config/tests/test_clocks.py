@@ -1,4 +1,4 @@
-"""The clocks of machines may differ by minutes."""
+"""Machines whose clocks differ by minutes."""
 
 from datetime import timedelta
 from typing import Any

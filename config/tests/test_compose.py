@@ -1,4 +1,4 @@
-"""What the compose files promise, read without an engine; compose/tests/ asks the running services."""
+"""What the compose files promise, checked without a container engine. compose/tests/ checks the running services."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def test_local_ports_are_open_to_this_machine_only() -> None:
 
 
 def test_make_gives_the_version_to_every_image() -> None:
-    """Compose passes it to the build; each Dockerfile makes a label of it. Traefik's image does not depend on it."""
+    """Compose passes it to the build, and each Dockerfile makes it a label. Traefik's image does not depend on it."""
     builds = {
         service["build"]["dockerfile"]: service["build"]["args"]["APP_VERSION"]
         for file in FILES
@@ -88,7 +88,7 @@ def test_production_is_hardened(name: str) -> None:
 
 ENVS = settings.ROOT_DIR / ".envs" / ".production"
 SECRET = re.compile(r"@([A-Z_]+_(?:PASSWORD|KEY|SECRET))@")
-# Those that a service may hold, beside keys that it shares with none.
+# The secrets that each service may hold.
 SECRETS_OF = {
     "django": {"DJANGO_SECRET_KEY", "APP_PASSWORD", "CACHE_PASSWORD", "BROKER_PASSWORD", "WEBHOOK_SECRET"},
     "migrations": {"MIGRATIONS_SECRET_KEY", "MIGRATIONS_PASSWORD"},
@@ -125,7 +125,7 @@ def test_each_service_reads_only_its_own_secrets() -> None:
 
 
 def test_the_exporter_replaces_every_secret_of_web() -> None:
-    """It reads the file of web, and then its own: the later value counts."""
+    """It reads the file of web, and then its own. The later value wins."""
     lines = (ENVS / ".django.template").read_text().splitlines()
     with_secrets = {line.partition("=")[0] for line in lines if SECRET.search(line) or "@WEBHOOK_SECRET@" in line}
     with_secrets.add("DJANGO_SECRET_KEY_FALLBACKS")
@@ -139,7 +139,7 @@ def test_no_secret_is_on_a_command_line() -> None:
 
 
 def documented() -> dict[str, str]:
-    """Variable → its default, of docs/settings.md."""
+    """Return the default of each variable in docs/settings.md."""
     text = (settings.ROOT_DIR / "docs" / "settings.md").read_text()
     return {
         name: line.split("|")[2].strip()
@@ -150,7 +150,7 @@ def documented() -> dict[str, str]:
 
 
 def variables(template: str) -> set[str]:
-    """Those that a template sets, or shows as a comment."""
+    """Return the variables that a template sets, or shows in a comment."""
     return set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ENVS / template).read_text(), re.M))
 
 

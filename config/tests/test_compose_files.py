@@ -1,4 +1,4 @@
-"""The files beside local.yml and production.yml, and how the scripts of production choose among them."""
+"""The compose files beside local.yml and production.yml, and how the production scripts choose among them."""
 
 import os
 import shutil
@@ -81,7 +81,7 @@ def test_an_override_changes_what_production_has(name: str) -> None:
     ],
 )
 def test_the_model_server_is_recognized_by_any_name(image: str, needs_saved_models: bool, tmp_path: Path) -> None:
-    """A mirror gives TensorFlow Serving another name."""
+    """A mirror changes the name of the TensorFlow Serving image."""
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
     python.chmod(0o755)

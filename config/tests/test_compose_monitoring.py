@@ -1,4 +1,4 @@
-"""The profile `monitoring` of the compose files: what Prometheus scrapes is there, and Grafana has its dashboard."""
+"""The `monitoring` profile of the compose files: what Prometheus scrapes exists, and Grafana has its dashboard."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def services(file: str) -> dict[str, dict[str, Any]]:
 
 
 def mounts(service: dict[str, Any]) -> dict[str, str]:
-    """Path in the container → path in the checkout, or the name of a volume."""
+    """Map each path in the container to a path in the checkout, or to the name of a volume."""
     parts = [volume.split(":") for volume in service["volumes"]]
     return {target: source for source, target, *_ in parts}
 

@@ -1,4 +1,4 @@
-"""What a contributor relies on: hooks, locks and continuous integration say the same."""
+"""What a contributor relies on: hooks, lock files, and continuous integration agree."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ def normalized(name: str) -> str:
 
 
 def versions(lock: Path) -> dict[str, set[str]]:
-    """Several of one package, where they depend on the platform."""
+    """Return the versions of each package: several if they depend on the platform."""
     found: dict[str, set[str]] = {}
     for name, version in re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE):
         found.setdefault(normalized(name), set()).add(version)
@@ -47,7 +47,7 @@ def test_a_lock_holds_what_its_sources_name(lock: Path) -> None:
 
 @pytest.mark.parametrize("others", [*combinations(INSTALLED_TOGETHER, 2)], ids="-".join)
 def test_locks_agree_about_versions(others: tuple[str, str]) -> None:
-    """A lock for fewer platforms may have fewer versions of a package."""
+    """A lock file for fewer platforms may have fewer versions of a package."""
     one, other = (versions(ROOT / "requirements" / f"{name}.txt") for name in others)
     shared = {package: (one[package], other[package]) for package in one.keys() & other.keys()}
     assert {

@@ -19,7 +19,7 @@ WITHOUT_LOGIN = {name: value for name, value in os.environ.items() if not name.s
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of a Flower that has a login and all defaults otherwise, with a variable that would open its API."""
+    """Yield the port of a Flower that has a login, the defaults otherwise, and a variable that would open its API."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         chosen: int = probe.getsockname()[1]
     login = tmp_path_factory.mktemp("flower") / "login"
@@ -32,14 +32,14 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     while status(chosen, "/healthcheck") != 200:
         assert process.poll() is None
         assert time.monotonic() < deadline
-        time.sleep(0.1)  # between two looks
+        time.sleep(0.1)  # between two attempts
     yield chosen
     process.terminate()
     process.wait(LIMIT_S)
 
 
 def status(port: int, path: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> int:
-    """0 while nothing listens."""
+    """Return the status of the response, or 0 while nothing listens on the port."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
     try:
         connection.request(method, path, headers=headers or {})

@@ -1,4 +1,4 @@
-"""What the manifests in deploy/kubernetes/ name exists. `make kubernetes` renders and validates them."""
+"""Everything that the manifests in deploy/kubernetes/ name exists. `make kubernetes` renders and validates them."""
 
 import re
 
@@ -16,7 +16,7 @@ from moon_vision_challenge.observability import exporter
 from moon_vision_challenge.webhooks.delivery import DEADLINE_S
 
 ROOT = settings.ROOT_DIR
-# Read as text: the service imports nothing of the model server.
+# Read as text, because the service imports nothing from the model server.
 MONITORING = (ROOT / "moon_vision_challenge" / "model_server" / "monitoring.py").read_text()
 (DEFAULT_PATH,) = re.findall(r'^DEFAULT_PATH = "(.+)"$', MONITORING, re.MULTILINE)
 START = ROOT / "compose" / "django" / "start"
@@ -28,7 +28,7 @@ NOT_OURS = ("AWS_", "HOME")  # read by the AWS command line
 
 
 def default_of(name: str) -> float:
-    """Of a setting, in production."""
+    """Return the default of a setting in production."""
     return float(documented()[name].strip("`"))
 
 
@@ -236,7 +236,7 @@ def test_tensorflow_serving_has_the_flags_of_compose() -> None:
     (container,) = [one for _, one in containers() if one["image"] == "tensorflow/serving"]
     flags = {word.partition("=")[0] for word in container["args"]}
     assert flags == {word.partition("=")[0] for word in COMPOSE["tensorflow-serving"]["command"]} - {
-        "--model_config_file_poll_wait_seconds"  # a change of the ConfigMap replaces the pods
+        "--model_config_file_poll_wait_seconds"  # a change to the ConfigMap replaces the pods
     }
 
 
@@ -247,7 +247,7 @@ def test_the_served_models_are_models_of_the_project() -> None:
 
 
 def test_every_folder_of_the_overlays_and_queues_is_validated() -> None:
-    """`make kubernetes` takes the folders in which it finds a kustomization."""
+    """`make kubernetes` validates the folders in which it finds a kustomization."""
     folders = {path for parent in ("overlays", "queues") for path in (FOLDER / parent).iterdir()}
     assert {str(path.relative_to(FOLDER)) for path in folders} <= kustomizations().keys()
     components = {name for name in kustomizations() if name.startswith("components/")}

@@ -1,4 +1,4 @@
-"""The queries by which KEDA scales workers: their answers, and that they stay cheap with a long backlog."""
+"""The queries by which KEDA scales workers: what they return, and that they stay cheap with a long backlog."""
 
 import json
 from datetime import timedelta
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 PENDING, PROCESSING = Inference.STATUS.PENDING, Inference.STATUS.PROCESSING
 
 
-# One row in ten waits. The rows have the turns and times of rows that came one after the other.
+# One row in ten is pending. The rows have the turns and times of rows that arrived one after the other.
 FILL = """
 INSERT INTO classification_inference
     (model_type, image, predictions, status, version_label, attempts, webhook_url, label, turn, available_at,
@@ -34,7 +34,7 @@ FROM generate_series(1, 20000) AS n
 
 
 def triggers(name: str) -> dict[str, dict[str, Any]]:
-    """Those of a ScaledObject, by their names."""
+    """Return the triggers of a ScaledObject by their names."""
     (scaled,) = [
         one
         for one in manifests("ScaledObject")
@@ -77,7 +77,7 @@ def test_rows_that_no_worker_could_claim_do_not_count() -> None:
     outage.model_type = "another"
     outage.save()
     assert ask(query("worker", "rows")) == 3
-    outage.model_type = ""  # the media store, which all need
+    outage.model_type = ""  # the media store, which all rows need
     outage.save()
     assert ask(query("worker", "rows")) == 0
 
@@ -115,7 +115,7 @@ def test_deliveries_that_are_due_count() -> None:
 
 @pytest.mark.parametrize(("scaled", "trigger"), [("worker", "rows"), ("worker", "age"), ("webhooks", "due")])
 def test_a_query_reads_an_index_only(scaled: str, trigger: str) -> None:
-    """Whatever the number of rows that have ended, or of those that wait."""
+    """However many rows have ended, and however many wait."""
     empty_tables("classification_inference", "webhooks_webhookdelivery")
     with connection.cursor() as cursor:
         cursor.execute(FILL)

@@ -8,7 +8,7 @@ from config.web_server import load
 
 
 def test_the_web_server_answers_as_the_application_does(client: Client) -> None:
-    """It does so itself, so that a busy application is alive."""
+    """The server answers itself, so that a busy application counts as alive."""
     environ: dict[str, object] = {"wsgi.input": BytesIO()}
     setup_testing_defaults(environ)
     body = b"".join(load(threads=1).immediate[b"/livez"](environ, lambda *_: lambda _: None))

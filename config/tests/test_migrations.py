@@ -1,6 +1,7 @@
-"""Two releases share the database during a rollout, so each migration must suit the release before it.
+"""During a rollout, two releases share the database, so each migration must suit the release before it.
 
-A migration that removes or changes what that release may use says why it may, in an attribute of its class:
+A migration that removes or changes something that the earlier release may use gives its reason in an attribute of its
+class:
 `suits_the_release_before = "Release 0.3 does not read the column any more."`
 """
 
@@ -15,7 +16,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
 REASON = "suits_the_release_before"
-# They are older than the first release.
+# These migrations are older than the first release.
 OLDER = {
     ("classification", "0002_move_webhooks"),
     ("classification", "0003_queue_columns"),
@@ -34,7 +35,7 @@ _LOCKS_THE_TABLE = (migrations.AddIndex, migrations.RemoveIndex, migrations.AddC
 
 
 def objections(migration: migrations.Migration) -> Iterator[str]:
-    """What the release before might not survive."""
+    """Yield a description of each operation that might break the release before."""
     new = {operation.name_lower for operation in migration.operations if isinstance(operation, migrations.CreateModel)}
     for operation in _in_the_database(migration.operations):
         if isinstance(operation, _HARMLESS) or getattr(operation, "model_name_lower", None) in new:
@@ -54,7 +55,7 @@ def _in_the_database(operations: Sequence[Operation]) -> Iterator[Operation]:
 
 
 def _may_be_left_out(field: "models.Field[object, object]") -> bool:
-    """By an INSERT of a release that does not know it."""
+    """Return whether a release that does not know the field can INSERT rows without it."""
     return field.null or field.has_db_default() or field.many_to_many is True
 
 

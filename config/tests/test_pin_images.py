@@ -1,4 +1,4 @@
-"""pin_images, with a stand-in for Docker. compose/tests/pins tries it with an engine and a registry."""
+"""pin_images with a stand-in for Docker. compose/tests/pins tests it with an engine and a registry."""
 
 import os
 import re
@@ -22,7 +22,8 @@ services:
     image: ${GRAFANA_IMAGE:-grafana/grafana:12.1.0}
 """
 DOCKERFILE = "ARG PYTHON_IMAGE=python:3.12\nFROM ${PYTHON_IMAGE}\nARG TF_SERVING_IMAGE=tensorflow/serving\n"
-# Its registry is the folder `registry`, with a file for each digest. Grafana is in a profile that is off.
+# The stand-in. Its registry is the folder `registry`, with a file for each image that holds its digest. Grafana is in a
+# profile that is off.
 DOCKER = """\
 echo "$*" >> called
 file() { echo "registry/$1" | tr ':/' '__' | sed 's/^registry_/registry\\//'; }
@@ -43,7 +44,7 @@ A, B = ("sha256:" + letter * 64 for letter in "ab")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Its registry has all images, with the digest A."""
+    """Return a checkout whose registry has all images, with the digest A."""
     path = tmp_path / "checkout"
     shutil.copytree(ROOT / MAINTENANCE, path / MAINTENANCE)
     (path / "production.yml").write_text(COMPOSE)
@@ -73,7 +74,7 @@ def run(checkout: Path, script: str = "pin_images", *arguments: str) -> subproce
 
 
 def pin(checkout: Path, status: int = 0) -> str:
-    """What it says about images that it does not pin."""
+    """Run pin_images. Return what it says about images that it does not pin."""
     done = run(checkout)
     assert done.returncode == status, done.stderr
     return done.stderr
@@ -184,12 +185,12 @@ def test_traefik_is_built_again_only_if_its_sources_change(checkout: Path) -> No
     with (checkout / "compose/production/traefik/Dockerfile").open("a") as file:
         file.write("USER 10001\n")
     assert (builds(), builds()) == (1, 0)
-    (checkout / "registry" / "traefik_v3.8.built").touch()  # pulled anew
+    (checkout / "registry" / "traefik_v3.8.built").touch()  # pulled again
     assert (builds(), builds()) == (1, 0)
 
 
 def test_every_image_of_others_can_be_pinned() -> None:
-    """By a variable with the same default everywhere, that builds read, too, and that is documented."""
+    """Each has a documented variable that builds also read, with the same default everywhere."""
     documented = (ROOT / "docs" / "settings.md").read_text()
     defaults: dict[str, str] = {}
     for file in [ROOT / "local.yml", ROOT / "production.yml", *(ROOT / "deploy").glob("*.yml")]:

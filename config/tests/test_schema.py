@@ -92,7 +92,7 @@ def test_multipart_and_json_take_the_same_fields(schema: dict[str, Any], path: s
         assert set(schema["components"]["schemas"][component]["properties"]) >= fields, component
 
 
-@pytest.mark.django_db  # to close a response is to end a request, and Django then looks after its connection
+@pytest.mark.django_db  # closing a response ends a request, and Django then checks its database connection
 def test_the_docs_page_uses_only_our_own_files(client: Client) -> None:
     page = client.get("/api/docs/").content.decode()
     sources = [part.split('"')[0] for part in page.replace('href="', 'src="').split('src="')[1:]]

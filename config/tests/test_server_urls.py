@@ -1,4 +1,4 @@
-"""What DATABASE_URL, REDIS_URL and CELERY_BROKER_URL say wins, and what they cannot say is an error at start."""
+"""Options in DATABASE_URL, REDIS_URL, and CELERY_BROKER_URL take precedence. Unusable ones are errors at startup."""
 
 import os
 import re
@@ -152,7 +152,7 @@ def test_the_service_does_not_start_with_such_a_url(variable: str, value: str) -
 
 
 def test_only_one_module_connects_to_redis() -> None:
-    """Others would know neither Sentinels nor their TLS."""
+    """Other modules would support neither Sentinels nor their TLS."""
     service = django_settings.ROOT_DIR / "moon_vision_challenge"
     sources = {path: path.read_text() for path in service.rglob("*.py") if "tests" not in path.parts}
     connects = re.compile(r"Redis\((?!connection_pool)|[.]from_url\(")

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis over TLS, as DATABASE_URL and REDIS_URL say."""
+"""PostgreSQL and Redis over TLS, as configured in DATABASE_URL and REDIS_URL."""
 
 import os
 import ssl
@@ -65,8 +65,8 @@ def use_sightings(_: str) -> None:
 
 
 def use_broker(url: str) -> None:
-    """As the settings configure Celery for a URL with TLS."""
-    # Not the current app, through which the tests that follow would send their messages.
+    """Use the broker with the options that the settings give Celery for a URL with TLS."""
+    # Not the current app: the tests that follow would send their messages through it.
     app = Celery(
         broker=url, broker_use_ssl={"ssl_cert_reqs": "required"}, broker_connection_timeout=60, set_as_current=False
     )

@@ -38,7 +38,7 @@ SHOW = "from config.settings import base; print(base.SECRET_KEY, base.DATABASES[
 
 
 def show_with_files(**files: str) -> "subprocess.CompletedProcess[str]":
-    """The variables of `files` are not set, and NAME_FILE is."""
+    """Show the settings with NAME_FILE set, instead of NAME, for each variable in `files`."""
     environment = {name: value for name, value in {**os.environ, **PRODUCTION}.items() if name not in files}
     return run_python("-c", SHOW, env={**environment, **{f"{name}_FILE": path for name, path in files.items()}})
 

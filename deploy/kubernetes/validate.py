@@ -24,7 +24,7 @@ ROOT = FOLDER.parents[1]
 BIN = Path(sys.executable).parent
 OLDEST, NEWEST = "1.30", "1.37"
 SECRETS = ("django", "celerybeat", "metrics", "migrations")
-# Checks of checkov that the manifests do not follow, and why.
+# Checkov's checks that the manifests do not pass, and why.
 SKIPPED = {
     "CKV_K8S_15": "A tag is never used twice, so an image on the node is the right one",
     "CKV_K8S_35": "Secrets are variables here. Every variable can also be a file: NAME_FILE",
@@ -52,7 +52,7 @@ def render(overlay: Path) -> str:
 
 
 def problem_of(manifest: Manifest) -> str | None:
-    """What is wrong with a manifest."""
+    """Return what is wrong with a manifest, or None."""
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
     schema = FOLDER / "schemas" / f"{manifest['kind']}.json"
     try:
@@ -78,7 +78,7 @@ def check_security(folder: Path) -> None:
 
 
 def check_secrets() -> None:
-    """kubectl can read the files of `make production_env` as secrets. Raises InvalidError."""
+    """Check that kubectl can read the files of `make production_env` as secrets. Raises InvalidError if not."""
     for name in SECRETS:
         template = ROOT / ".envs" / ".production" / f".{name}.template"
         command = [str(BIN / "kubectl"), "create", "secret", "generic", name, "--dry-run=client", "--output=name"]
@@ -88,7 +88,7 @@ def check_secrets() -> None:
 
 
 def problems(folder: Path) -> Iterator[str]:
-    """Of all overlays. They are rendered into the folder."""
+    """Yield the problems of all overlays, and render them into the folder."""
     for overlay in overlays():
         name = str(overlay.relative_to(FOLDER))
         try:

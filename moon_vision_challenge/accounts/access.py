@@ -1,4 +1,4 @@
-"""What a route requires of its caller."""
+"""Declares and checks what a route requires of its caller."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -9,14 +9,14 @@ from moon_vision_challenge.accounts.errors import InsufficientScopeError, Missin
 
 
 class Access(Enum):
-    """The rules that are not a scope."""
+    """The rules that are not scopes."""
 
     PUBLIC = "public"
-    """Anyone may use the route, and nobody is identified."""
+    """Anyone may use the route, and the caller is not identified."""
     OWN_LOGIN = "own login"
-    """The admin: its views ask for a session themselves."""
+    """The admin, whose views require a session themselves."""
     ANY_CALLER = "any caller"
-    """Anyone who may use any other route."""
+    """Any caller with a token, and any other caller if API_ALLOW_ANONYMOUS is set."""
 
 
 Rule = Access | Scope
@@ -25,7 +25,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def access(rule: Rule) -> Callable[[View], View]:
-    """Declare the rule of a view that is a function."""
+    """Declare the rule of a function view."""
 
     def declare(view: View) -> View:
         view.access = rule  # type: ignore[attr-defined]
@@ -35,7 +35,7 @@ def access(rule: Rule) -> Callable[[View], View]:
 
 
 def rule_of(view: Callable[..., Any], method: str) -> Rule:
-    """The rule of a view for an HTTP method.
+    """Return the rule of a view for an HTTP method.
 
     Raises:
         MissingRuleError: the view declares no rule for this method.
@@ -66,7 +66,7 @@ def check_access(rule: Rule, caller: Caller) -> None:
 def _rule_of_viewset(view: Any, declared: Mapping[str, Rule], method: str) -> Rule:
     actions: Mapping[str, str] = view.actions
     action = actions.get("get" if method == "head" else method)
-    if action is None:  # OPTIONS describes the route, and any other method is 405
+    if action is None:  # OPTIONS describes the route, and any other method gets 405
         return ANY_CALLER
     if action not in declared:
         raise MissingRuleError(f"{view.cls.__qualname__}.{action}")

@@ -37,7 +37,7 @@ class OwnerAdmin(ServiceModelAdmin):
     autocomplete_fields = ["user"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Owner | None = None) -> bool:  # noqa: ARG002
-        """Owners stay, because rows refer to them. Deactivate one instead."""
+        """Forbid deletion, because rows refer to owners. Deactivate the owner instead."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Owner, form: forms.ModelForm[Owner], change: bool) -> None:
@@ -73,7 +73,7 @@ class ApiTokenForm(forms.ModelForm[ApiToken]):
 
 
 class SecretOnceMixin:
-    """Shows a new secret on the page that follows, and nowhere else: messages would store it in a cookie."""
+    """Shows a new secret on the next page, and nowhere else. Messages would store it in a cookie."""
 
     explanation: str
 
@@ -85,7 +85,7 @@ class SecretOnceMixin:
             "secret": request.__dict__.pop("new_secret"),
             "next": reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_changelist"),
         }
-        return TemplateResponse(request, "accounts/secret.html", context)  # never cached: the admin sees to it
+        return TemplateResponse(request, "accounts/secret.html", context)  # the admin prevents caching
 
 
 @admin.register(ApiToken)
@@ -103,7 +103,7 @@ class ApiTokenAdmin(SecretOnceMixin, ServiceModelAdmin):
         return obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:  # noqa: ARG002
-        """A revoked token stays in the list."""
+        """Forbid deletion: a revoked token stays in the list."""
         return False
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: forms.ModelForm[ApiToken], change: bool) -> None:  # noqa: ARG002

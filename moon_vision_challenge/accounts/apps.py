@@ -14,7 +14,7 @@ class AccountsConfig(AppConfig):
 
 
 def create_anonymous_owner(using: str, apps: Apps = installed, **_: object) -> None:
-    """Not a migration: a test that empties the database needs the row again."""
+    """Create the row here and not in a migration, because a test that empties the database needs it again."""
     try:
         owner = apps.get_model("accounts", "Owner")
     except LookupError:  # the migrations of this app have not been applied

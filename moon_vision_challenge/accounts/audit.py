@@ -1,4 +1,4 @@
-"""One log line for each change of permissions and for each deletion. It never holds an image or a secret."""
+"""Writes a log line for each change of permissions and each deletion. No line contains an image or a secret."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ logger = logging.getLogger("audit")
 
 
 def record(action: str, *, actor: "str | Caller", **about: object) -> None:
-    """Log an action, such as `token.create`, who did it, and what it concerns."""
+    """Log an action such as `token.create`, who performed it, and what it concerns."""
     who = _name(actor) if isinstance(actor, Caller) else actor
     line = json.dumps({"action": action, "actor": who, **about}, default=str)
     logger.info("%s", line, extra={"audit": json.loads(line)})  # JSON logs show it as an object

@@ -1,4 +1,4 @@
-"""Tells DRF's views who the caller is."""
+"""Makes the caller available to DRF's views."""
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -7,7 +7,7 @@ from moon_vision_challenge.accounts.caller import Caller, caller_of
 
 
 class CallerAuthentication(BaseAuthentication):
-    """Gives DRF views the caller that AccessMiddleware has found, as `request.auth`."""
+    """Passes the caller that AccessMiddleware found to DRF views, as `request.auth`."""
 
     def authenticate(self, request: Request) -> tuple[None, Caller]:
         return None, caller_of(request)

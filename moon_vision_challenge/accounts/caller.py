@@ -1,4 +1,4 @@
-"""Who makes a request."""
+"""The caller of a request."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from moon_vision_challenge.accounts.rates import NO_RATES, CallerRates
 
 ANONYMOUS_OWNER_ID = 0
-"""The owner of everything that was made without a token. No sequence gives this id."""
+"""The owner of everything that is created without a token. No sequence generates this id."""
 
 
 class Scope(StrEnum):
@@ -45,7 +45,7 @@ _REFUSED_ANONYMOUS = Caller(ANONYMOUS_OWNER_ID, None, "anonymous", frozenset())
 
 
 def anonymous() -> Caller:
-    """The caller of a request without a token. It has no scopes unless API_ALLOW_ANONYMOUS is set."""
+    """Return the caller of a request without a token. It has no scopes unless API_ALLOW_ANONYMOUS is set."""
     return ANONYMOUS if settings.API_ALLOW_ANONYMOUS else _REFUSED_ANONYMOUS
 
 
@@ -54,11 +54,11 @@ def set_caller(request: HttpRequest, caller: Caller) -> None:
 
 
 def is_identified(request: HttpRequest) -> bool:
-    """Whether the answer depends on who the caller is."""
+    """Return whether the answer depends on the caller."""
     return hasattr(request, "caller")
 
 
 def caller_of(request: HttpRequest | Any) -> Caller:
-    """The caller of a Django or DRF request. Without AccessMiddleware, an anonymous one."""
+    """Return the caller of a Django or DRF request. Without AccessMiddleware, it is anonymous."""
     found: Caller | None = getattr(getattr(request, "_request", request), "caller", None)
     return found or anonymous()

@@ -1,4 +1,4 @@
-"""What the commands of this app share."""
+"""Functions that the commands of this app share."""
 
 import getpass
 import re
@@ -13,7 +13,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def actor() -> str:
-    """Who runs this command, for the audit log."""
+    """Return the user who runs this command, for the audit log."""
     try:
         return f"command:{getpass.getuser()}"
     except (KeyError, OSError):  # a container may run under a user id without a name
@@ -21,7 +21,7 @@ def actor() -> str:
 
 
 def duration(text: str) -> timedelta:
-    """Read a time such as 90d, 12h or 30m."""
+    """Parse a duration such as 90d, 12h, or 30m."""
     match = re.fullmatch(r"([0-9]{1,5})([mhd])", text)
     if not match:
         raise ArgumentTypeError(f"{text!r} is not a time. Write a number and m, h, or d, such as 90d.")

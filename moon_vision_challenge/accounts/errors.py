@@ -1,4 +1,4 @@
-"""Why a request is refused before its view runs."""
+"""The reasons to refuse a request before its view runs."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -7,7 +7,7 @@ _CHALLENGE = 'Bearer realm="api"'
 
 
 class AccessRefusedError(Exception):
-    """Base of all reasons. `detail` and `code` are for the client, `headers` for the response."""
+    """The base of all reasons. `detail` and `code` are for the client, `headers` for the response."""
 
     status: ClassVar[int] = 401
     code: ClassVar[str]
@@ -27,7 +27,7 @@ class MissingTokenError(AccessRefusedError):
 
 
 class InvalidTokenError(AccessRefusedError):
-    """The header is malformed, or the token is unknown, expired or revoked."""
+    """The header is malformed, or the token is unknown, expired, or revoked."""
 
     code = "invalid_token"
     detail = "This API token is not valid. Check that you have copied all of it, or ask for a new one."
@@ -46,7 +46,7 @@ class InsufficientScopeError(AccessRefusedError):
 
 
 class MissingRuleError(AccessRefusedError):
-    """The view declares no rule. The text names it, for the log."""
+    """The view declares no rule. `view` names it, for the log."""
 
     status = 403
     code = "permission_denied"
@@ -67,7 +67,7 @@ class TokensUnavailableError(AccessRefusedError):
 
 
 class TooManyUnknownTokensError(AccessRefusedError):
-    """Clients send too many unknown tokens. For a moment, the service looks up no unknown tokens."""
+    """Clients send too many unknown tokens. For a moment, the service does not look up any."""
 
     status = 503
     code = "authentication_busy"

@@ -12,7 +12,7 @@ from moon_vision_challenge.accounts.rates import CallerRates, parse_rates
 
 
 def check_rates(text: str) -> None:
-    """A validator."""
+    """Validate the text of a rate."""
     try:
         parse_rates(text)
     except ValueError as error:
@@ -31,7 +31,7 @@ def rate_field(help_text: str) -> "models.CharField[str, str]":
 
 
 class Owner(models.Model):
-    """A person or a program to which rows belong. All callers without a token are one owner."""
+    """A person or program that owns rows. All callers without a token share one owner."""
 
     name = models.CharField(max_length=100, unique=True)
     # Null for a program
@@ -55,16 +55,16 @@ OWNER_OPTIONS: dict[str, Any] = {
     # Each INSERT would lock the owner's row, and adding the constraint would read the whole table.
     "db_constraint": False,
     "default": ANONYMOUS_OWNER_ID,
-    # Old rows, and those that an older release writes, are the anonymous owner's, without a rewrite of the table.
+    # Old rows, and rows that an older release writes, get the anonymous owner without a rewrite of the table.
     "db_default": Value(ANONYMOUS_OWNER_ID),
     "related_name": "+",
 }
-"""How a row belongs to its owner: `owner = models.ForeignKey(Owner, on_delete=..., **OWNER_OPTIONS)`."""
+"""The options of a row's owner: `owner = models.ForeignKey(Owner, on_delete=..., **OWNER_OPTIONS)`."""
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def usable(self) -> "ApiTokenQuerySet":
-        """The tokens that identify their owner now."""
+        """Return the tokens that currently identify their owner."""
         return self.filter(
             models.Q(owner__user__isnull=True) | models.Q(owner__user__is_active=True),
             models.Q(expires_at__isnull=True) | models.Q(expires_at__gt=Now()),
@@ -74,7 +74,7 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
 
 
 def check_scopes(scopes: object) -> None:
-    """A validator."""
+    """Validate the scopes of a token."""
     known = [scope.value for scope in Scope]
     if not isinstance(scopes, list) or not scopes or not set(scopes) <= set(known):
         raise ValidationError(f"Choose at least one of these scopes: {', '.join(known)}.")
@@ -83,7 +83,7 @@ def check_scopes(scopes: object) -> None:
 class ApiToken(models.Model):
     """A secret that identifies its owner. Only its SHA-256 is stored, which is enough for 256 random bits.
 
-    https://pages.nist.gov/800-63-3/sp800-63b.html#lookupsecretverifiers asks for a slow hash below 112 bits only.
+    https://pages.nist.gov/800-63-3/sp800-63b.html#lookupsecretverifiers requires a slow hash only below 112 bits.
     """
 
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, related_name="tokens")
@@ -95,7 +95,7 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     rate = rate_field("Requests of this token, v0 and v1 each.")
-    # Rough: written at most every five minutes
+    # Approximate: written at most every five minutes
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ApiTokenQuerySet.as_manager()

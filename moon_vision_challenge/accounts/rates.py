@@ -1,4 +1,4 @@
-"""Rates as settings write them: `32/s`, or several that all apply: `32/s,5000/h`."""
+"""Rates in the notation of the settings: `32/s`, or several that all apply: `32/s,5000/h`."""
 
 import re
 from typing import NamedTuple
@@ -8,14 +8,14 @@ _RATE = re.compile(r"\s*([0-9]+)\s*/\s*([0-9]*)\s*([smhd])[a-z]*\s*", re.ASCII)
 
 
 class Rate(NamedTuple):
-    """`quota` units at once, and again over each `window_s`: a bucket of this size that fills up in this time."""
+    """A bucket that holds `quota` units and takes `window_s` to fill up."""
 
     quota: int
     window_s: int
 
 
 def parse_rates(text: str) -> tuple[Rate, ...]:
-    """Read `COUNT/PERIOD[,COUNT/PERIOD...]`. A period is s, m, h, or d, or a number of them, as 10s. Empty: no limit.
+    """Parse `COUNT/PERIOD[,COUNT/PERIOD...]`. A period is s, m, h, or d, or a multiple such as 10s. Empty: no limit.
 
     Raises ValueError.
     """
@@ -23,7 +23,7 @@ def parse_rates(text: str) -> tuple[Rate, ...]:
 
 
 class CallerRates(NamedTuple):
-    """The rates of a token and its owner that replace those of the settings. Empty: those of the settings."""
+    """The rates of a token and its owner. They override the settings, which apply where a rate is empty."""
 
     token: tuple[Rate, ...] = ()
     owner: tuple[Rate, ...] = ()

@@ -1,4 +1,4 @@
-"""What all pages of the admin have in common."""
+"""The base of all pages of the admin."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -15,17 +15,17 @@ from moon_vision_challenge.accounts import audit
 
 
 def actor_of(request: HttpRequest) -> str:
-    """The user of the admin, for the audit log."""
+    """Return the user of the admin, for the audit log."""
     return f"user:{request.user.pk}:{request.user.get_username()}"
 
 
 class ServiceModelAdmin(admin.ModelAdmin[Any]):
-    """Writes each change to the audit log, and refuses parameters that no link of the page has."""
+    """Writes each change to the audit log, and rejects parameters that no link on the page contains."""
 
     audited_elsewhere: Collection[str] = ()
-    """Of `create`, `change`, and `delete`, those that write a line with more about them."""
+    """Those of `create`, `change`, and `delete` that other code audits in more detail."""
     name_field = ""
-    """What tells people which row it was, if that is not a secret."""
+    """The field by which people recognize a row, if it is not a secret."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         if "create" not in self.audited_elsewhere:
@@ -44,7 +44,7 @@ class ServiceModelAdmin(admin.ModelAdmin[Any]):
         return super().log_deletions(request, queryset)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Raises BadRequest for the key of a row that cannot be one. Django would fail."""
+        """Raises BadRequest if the key of a row is malformed. Django would fail."""
         for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
                 self.opts.pk.run_validators(self.opts.pk.to_python(key))
@@ -53,10 +53,10 @@ class ServiceModelAdmin(admin.ModelAdmin[Any]):
         return super().changelist_view(request, extra_context)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Raises IncorrectLookupParameters, which Django handles, for values of filters that it does not check."""
+        """Raises IncorrectLookupParameters, which Django handles, for filter values that Django does not check."""
         try:
             return super().get_changelist_instance(request)
-        except (ValueError, OverflowError, DataError) as error:  # a null character, a number without bounds
+        except (ValueError, OverflowError, DataError) as error:  # a null character, an overlong number
             raise IncorrectLookupParameters from error
 
     def _about(self, rows: Iterable[Model]) -> dict[str, Any]:

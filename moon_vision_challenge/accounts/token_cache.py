@@ -1,4 +1,4 @@
-"""Finds the caller of a token, without asking the database for each request."""
+"""Finds the caller of a token, without a database query for each request."""
 
 import logging
 import threading
@@ -29,22 +29,22 @@ logger = logging.getLogger(__name__)
 LAST_USE_EVERY = timedelta(minutes=5)
 """`last_used_at` is at most this old while a token is in use."""
 LOOKUPS_PER_S = 100
-"""Tokens that this process does not know, looked up per second. It bounds what invented tokens cost the database."""
+"""How many unknown tokens a process looks up per second. This limits what invented tokens cost the database."""
 _MAX_KEPT = 10_000
-"""Tokens, and as many refused ones, that a process keeps. About 5 MB."""
+"""How many tokens, and how many refused ones, a process keeps. About 5 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     caller: Caller
     expires_at: datetime | None
-    looked_up_at: float  # of the cache's clock
+    looked_up_at: float  # by the cache's clock
 
 
 class TokenCache:
-    """What a process knows about tokens. Threads share it.
+    """What a process knows about tokens, shared by its threads.
 
-    A token is looked up again after API_TOKEN_CACHE_S, by one thread. Others use what is known in the meantime.
+    After API_TOKEN_CACHE_S, one thread looks a token up again. Meanwhile, the others use what is known.
     While the database is unavailable, a known token stays valid until API_TOKEN_OUTAGE_S after its last look-up.
     """
 
@@ -53,14 +53,14 @@ class TokenCache:
         self._now = now
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Known] = OrderedDict()  # by digest
-        self._refused: OrderedDict[str, float] = OrderedDict()  # digest → when
+        self._refused: OrderedDict[str, float] = OrderedDict()  # digest → time of refusal
         self._in_lookup: set[str] = set()
         self._budget = float(LOOKUPS_PER_S)
         self._budget_at = clock()
         self._breaker = CircuitBreaker(open_s=1, clock=clock)
 
     def find_caller(self, token: str) -> Caller:
-        """The caller that a token identifies.
+        """Return the caller that a token identifies.
 
         Raises:
             InvalidTokenError: it is not a token, or it is unknown, expired, or revoked.
@@ -80,7 +80,7 @@ class TokenCache:
         return known.caller
 
     def forget(self, digest: str) -> None:
-        """Look a token up at its next use."""
+        """Forget a token, so that its next use looks it up again."""
         with self._lock:
             self._known.pop(digest, None)
             self._refused.pop(digest, None)
@@ -157,7 +157,7 @@ class TokenCache:
 
 
 def _note_use(token: ApiToken) -> None:
-    """Write the time of use, unless any process has done so lately."""
+    """Store the time of use, unless a process has done so recently."""
     now = timezone.now()
     if token.last_used_at is None or token.last_used_at < now - LAST_USE_EVERY:
         is_due = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USE_EVERY)
@@ -168,4 +168,4 @@ def _note_use(token: ApiToken) -> None:
 
 
 tokens = TokenCache()
-"""This process' cache."""
+"""The cache of this process."""

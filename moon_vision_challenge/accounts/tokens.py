@@ -1,4 +1,4 @@
-"""Makes and revokes tokens."""
+"""Creates and revokes tokens."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -22,13 +22,13 @@ def create_token(
     expires_at: datetime | None = None,
     rate: str = "",
 ) -> tuple[ApiToken, str]:
-    """Make a token for an owner. Its `rate` replaces API_TOKEN_RATE.
+    """Create a token for an owner. Its `rate` replaces API_TOKEN_RATE.
 
     Returns:
         The row, and the secret, which cannot be read again.
 
     Raises:
-        ValidationError: the owner has a token of this name, a scope is unknown, the time has passed, or the rate
+        ValidationError: the owner has a token with this name, a scope is unknown, the time has passed, or the rate
             cannot be read.
     """
     text = secret.new_token()
@@ -57,7 +57,7 @@ def create_token(
 
 
 def revoke_token(token: ApiToken, *, actor: str | Caller) -> bool:
-    """Refuse a token from now on; other processes, after API_TOKEN_CACHE_S. Returns whether it was valid before."""
+    """Revoke a token. Other processes refuse it after API_TOKEN_CACHE_S. Returns False if it was revoked before."""
     is_revoked = bool(ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=Now()))
     tokens.forget(token.digest)
     if is_revoked:

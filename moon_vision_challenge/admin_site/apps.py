@@ -1,9 +1,9 @@
 from django.apps import AppConfig
-from django.contrib.admin import apps as django_admin  # a module: a class in this one would be a second default
+from django.contrib.admin import apps as django_admin  # as a module: an imported class would be a second default
 
 
 class AdminSiteConfig(AppConfig):
-    """This package: its templates and static files."""
+    """The app of this package, which has templates and static files."""
 
     default = True
     name = "moon_vision_challenge.admin_site"

@@ -1,4 +1,4 @@
-"""What the admin's front page shows. Each neighbour has a short time limit, and the page shows which one is away."""
+"""Reads what the admin's front page shows. Each neighbour has a short time limit. The page shows which one is down."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class ServiceState:
     checks: Sequence[CheckRow]
     """Workers, beat, and what they need."""
     retention_overdue: str
-    """How long the oldest inference should have been deleted; empty if none should."""
+    """How long the deletion of the oldest inference is overdue. Empty if none is."""
     links: Mapping[str, str]
 
 
@@ -74,7 +74,7 @@ def _model_row(entry: CatalogueEntry) -> ModelRow:
 
 
 def _problems() -> Mapping[str, str | None]:
-    """Those of /status without the models, which have a table."""
+    """Return the problems of /status, except those of the models, which have their own table."""
     found = status_of_all.report().problems
     return {name: problem for name, problem in found.items() if not name.startswith("model:")}
 

@@ -8,7 +8,7 @@ from moon_vision_challenge.admin_site import front_page
 
 
 class ServiceAdminSite(AdminSite):
-    """Its front page shows the state of the service."""
+    """An admin site whose front page shows the state of the service."""
 
     site_header = "Moon Vision Challenge"
     site_title = "Moon Vision Challenge"

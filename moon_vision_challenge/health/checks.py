@@ -1,4 +1,4 @@
-"""What the service needs to work. Each check examines one dependency, in a separate thread."""
+"""Checks what the service needs to work. Each check examines one dependency, in a separate thread."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Findings:
     """What one check found."""
 
     problems: Mapping[str, str | None] = field(default_factory=dict)
-    """Name → a sentence for the operator; None if all is well."""
+    """Name → a sentence for the operator, or None if all is well."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """More information for the operator."""
 
@@ -52,7 +52,7 @@ def check_database() -> Findings:
 
 
 def check_database_and_its_disk() -> Findings:
-    """Only for operators: a process serves with a full disk, too."""
+    """Check the database and its disk. Only for operators, because a process can serve even with a full disk."""
     found = check_database()
     if found.problems["database"]:
         return found
@@ -66,11 +66,11 @@ def check_database_and_its_disk() -> Findings:
 
 
 PENDING = "migrations_pending"
-"""The fact that keeps a process from serving. A late check doesn't establish it."""
+"""The fact that keeps a process from serving. A late check does not establish it."""
 
 
 class MigrationsCheck:
-    """Reads PostgreSQL until all migrations are applied, and remembers that they are."""
+    """Queries PostgreSQL until all migrations are applied, and then remembers that they are."""
 
     def __init__(self) -> None:
         self.are_applied = False
@@ -86,7 +86,7 @@ class MigrationsCheck:
             executor = MigrationExecutor(connection)
             return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
         except DatabaseError:
-            return None  # unknown; the check of the database reports why
+            return None  # unknown; the database check reports why
         finally:
             connection.close()  # this thread's
 
@@ -95,7 +95,7 @@ check_migrations = MigrationsCheck()
 
 
 def check_redis() -> Findings:
-    """Writes, because a Redis at its memory limit still answers reads."""
+    """Write a key, because a Redis at its memory limit still answers reads."""
     try:
         with sightings.connect() as client:
             client.set("moon_vision:health", 1, ex=60)
@@ -138,11 +138,11 @@ def _stored_bytes() -> int | None:
     try:
         return stored_bytes.stored()
     except RedisError:
-        return None  # not known; the check of Redis reports it
+        return None  # unknown; the Redis check reports it
 
 
 def check_workers() -> Findings:
-    """Whether each queue has a worker. Unknown while Redis is unavailable."""
+    """Check whether each queue has a worker. Unknown while Redis is unavailable."""
     queues = {queue.name for queue in settings.CELERY_TASK_QUEUES} | inference_queues()
     try:
         unseen = sightings.find_unseen([sightings.queue(name) for name in sorted(queues)])

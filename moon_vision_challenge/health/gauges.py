@@ -1,4 +1,4 @@
-"""What /status says, for Prometheus."""
+"""The results of /status, for Prometheus."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ _prober = Prober(STATUS)
 
 
 def collect() -> Iterable[Metric]:
-    """One gauge per check, and the free bytes of the media folder (S3 reports none)."""
+    """Return one gauge per check, and the free bytes of the media folder (S3 reports none)."""
     report = _prober.report()
     checks = GaugeMetricFamily("moon_vision_check_ok", "Result of a check of /status: 1 or 0.", labels=["check"])
     for name, problem in report.problems.items():

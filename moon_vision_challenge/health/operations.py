@@ -45,7 +45,7 @@ _VERBOSE = {
 
 
 def add_health(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """A hook of drf-spectacular."""
+    """Add the health checks. A hook of drf-spectacular."""
     result["components"]["schemas"] |= {"HealthReport": _REPORT, "Liveness": _LIVENESS}
     alive = {"200": _response("The web process answers.", "Liveness", {"status": "ok", "version": __version__})}
     result["paths"] |= {
@@ -68,7 +68,7 @@ def _of_report(operation_id: str, summary: str, usable: str) -> dict[str, Any]:
 
 
 def _operation(operation_id: str, summary: str, responses: dict[str, Any], security: list[Any]) -> dict[str, Any]:
-    # /livez is answered without an id where nothing else may run.
+    # The header is optional: without a free thread, the event loop answers /livez without an id.
     for response in responses.values():
         response["headers"] = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
     return {

@@ -1,4 +1,4 @@
-"""Runs checks at the same time, within one deadline, and shares the report among all callers."""
+"""Runs checks concurrently, within one deadline, and shares the report among all callers."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ _STALE_S = 5.0
 @dataclass(frozen=True)
 class Report:
     problems: dict[str, str | None]
-    """Name → a sentence for the operator; None if all is well."""
+    """Name → a sentence for the operator, or None if all is well."""
     facts: dict[str, object]
     made_at: float  # time.monotonic()
 
@@ -35,8 +35,8 @@ class Prober:
 
     Args:
         checks: name → check.
-        deadline_s: when it stops waiting for checks. A check that has not ended by then is a problem, and is not
-            started again before it ends.
+        deadline_s: how long it waits for checks. A check that takes longer is a problem, and is not started again
+            before it ends.
     """
 
     def __init__(self, checks: Mapping[str, Check], deadline_s: float = 2.0) -> None:
@@ -69,7 +69,7 @@ class Prober:
         deadline = time.monotonic() + self._deadline_s
         for name, check in self._checks.items():
             if name not in self._running or not self._running[name].is_alive():
-                # A daemon thread, so that a check that hangs doesn't keep the process from exiting.
+                # A daemon thread, so that a check that hangs does not keep the process from exiting.
                 thread = threading.Thread(target=_run, args=(name, check, found), name=f"check-{name}", daemon=True)
                 self._running[name] = thread
                 thread.start()

@@ -1,4 +1,4 @@
-"""Whether a worker or beat still runs, for liveness probes. They report only what a restart can repair.
+"""Checks whether a worker or beat still runs, for liveness probes. It reports only what a restart can repair.
 
 Without Redis, both are alive. A worker then processes the queue from the database. Both reconnect by themselves, and
 sooner than a cluster restarts a container that it has restarted before.
@@ -24,7 +24,7 @@ class ProcessLiveness:
     """Touches a file, unless the process sends nothing although Redis accepts messages.
 
     Args:
-        takes_messages: whether Redis does. It is asked only while the process sends nothing.
+        takes_messages: returns whether Redis accepts messages. It is called only while the process sends nothing.
         clock: returns seconds.
     """
 
@@ -53,7 +53,7 @@ class ProcessLiveness:
         self._file.touch()
 
     def start(self) -> None:
-        """Check in a thread of this process: if it hangs as a whole, the file gets old, too."""
+        """Check in a thread of this process. If the whole process hangs, the file gets old, too."""
         self.check()
         threading.Thread(target=self._run, name="liveness", daemon=True).start()
 

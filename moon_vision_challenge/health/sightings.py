@@ -1,4 +1,4 @@
-"""When workers and beat were last active. They record it in Redis, and /status reads it."""
+"""Tracks when workers and beat were last active. They record it in Redis, and /status reads it."""
 
 import logging
 import time
@@ -20,12 +20,12 @@ BEAT = "beat"
 
 
 def queue(name: str) -> str:
-    """The name of a sighting of a worker that serves this queue."""
+    """Return the name of a sighting of a worker that serves this queue."""
     return f"queue:{name}"
 
 
 def lifetime_s() -> int:
-    """How long a sighting counts: beat may send nothing between two sweeps."""
+    """Return how long a sighting counts. Beat may send nothing between two sweeps."""
     return max(60, 4 * int(settings.INFERENCE_SWEEP_S))
 
 
@@ -36,7 +36,7 @@ class Sightings:
         self._next_write = 0.0  # time.monotonic()
 
     def note(self, seen: Iterable[str]) -> None:
-        """Only logs a warning while Redis is unavailable."""
+        """Record the sightings, or only log a warning while Redis is unavailable."""
         if time.monotonic() < self._next_write:
             return
         self._next_write = time.monotonic() + _WRITE_EVERY_S
@@ -49,7 +49,7 @@ class Sightings:
 
 
 def find_unseen(names: Sequence[str]) -> list[str]:
-    """The names without a recent sighting. Raises RedisError."""
+    """Return the names without a recent sighting. Raises RedisError."""
     with connect() as client:
         found = client.mget([_PREFIX + name for name in names])
     return [name for name, value in zip(names, found, strict=True) if value is None]

@@ -1,4 +1,4 @@
-"""For load balancers, container engines and operators.
+"""Health checks for load balancers, container engines, and operators.
 
 /livez: this process answers. /readyz: it can serve requests. /status: the state of every dependency.
 """
@@ -23,7 +23,7 @@ status_of_all = Prober(STATUS)
 @never_cache
 @read_only
 def livez(_: HttpRequest) -> JsonResponse:
-    """200. Uses no dependency."""
+    """Answer 200, without using any dependency."""
     return JsonResponse({"status": "ok", "version": __version__})
 
 
@@ -31,7 +31,7 @@ def livez(_: HttpRequest) -> JsonResponse:
 @never_cache
 @read_only
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503, with the names of what is missing, only if this process can serve neither v0 nor v1."""
+    """Answer 503, with the names of what is missing, only if this process can serve neither v0 nor v1."""
     report = readiness.report()
     missing = _blocking(report)
     return _answer(request, report, "unavailable" if missing else "ok", missing)
@@ -41,7 +41,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @read_only
 def status(request: HttpRequest) -> JsonResponse:
-    """200 for "ok" and "degraded", 503 for "unavailable", with the names of what is missing.
+    """Answer 200 for "ok" and "degraded", 503 for "unavailable", with the names of what is missing.
 
     For a token with admin:read, `?verbose` adds a sentence for each check, the states of the models, and the free bytes
     of the media store.
@@ -52,7 +52,7 @@ def status(request: HttpRequest) -> JsonResponse:
 
 
 def _blocking(report: Report) -> list[str]:
-    """What keeps this process from serving both v0, which needs a model, and v1, which needs the database."""
+    """Return what keeps this process from serving either v0, which needs a model, or v1, which needs the database."""
     if PENDING in report.facts:
         return ["migrations"]
     models = [name for name in report.problems if name == "models" or name.startswith("model:")]
@@ -61,7 +61,7 @@ def _blocking(report: Report) -> list[str]:
 
 
 def _may_see_checks(request: HttpRequest) -> bool:
-    """Whether the request has a token with admin:read. Without one, a probe still gets its status."""
+    """Return whether the request has a token with admin:read. Without one, a probe still gets its status."""
     try:
         return Scope.ADMIN_READ in authenticate(request).scopes
     except AccessRefusedError:

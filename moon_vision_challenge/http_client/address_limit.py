@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 
 class AddressLimit:
-    """At most `limit` connections of this process at a time. An IPv6 network of 64 bits is one address."""
+    """Allows at most `limit` connections of this process at a time. An IPv6 /64 network counts as one address."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -14,7 +14,7 @@ class AddressLimit:
         self._lock = threading.Lock()
 
     def take(self, address: str) -> bool:
-        """False if the address is at its limit. Otherwise, call `give_back` at the end."""
+        """Return False if the address is at its limit. Otherwise, call `give_back` at the end."""
         key = _key(address)
         with self._lock:
             has_place = self._open[key] < self._limit

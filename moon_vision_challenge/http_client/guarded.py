@@ -1,4 +1,4 @@
-"""Requests to URLs that clients give: to public addresses only."""
+"""Sends requests to URLs that clients give, but only to public addresses."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ from moon_vision_challenge.http_client.handle import QUICK_EXIT, new_handle, set
 from moon_vision_challenge.http_client.url import NOT_PUBLIC, read_url
 from moon_vision_challenge.public_addresses import is_public
 
-_SLOW_S = 5  # how long a response may be slower than the caller accepts
+_SLOW_S = 5  # how long a response may be too slow for the caller
 
 
 def guarded_request(
@@ -33,13 +33,13 @@ def guarded_request(
     max_body_bytes: int,
     allow_private: bool = False,
 ) -> tuple[int, bytes]:
-    """POST `data` to a URL that a client gave, or GET the URL. Connects to a public address or not at all.
+    """POST `data` to a URL that a client gave, or GET the URL. It connects to a public address or not at all.
 
     The guard checks the very address that the socket connects to, so it does not matter what the name resolves to
-    before or after. The connection is new and direct, never a proxy's; redirects are not followed; no credentials are
-    sent. `deadline_s` bounds the whole request, from the name's lookup to the last byte. `max_body_bytes` bounds the
-    response's body; 0 reads none of it and returns after the headers. Returns the response's status
-    and body.
+    before or after. The connection is new and direct, without a proxy. Redirects are not followed, and no credentials
+    are sent. `deadline_s` bounds the whole request, from the name's lookup to the last byte. `max_body_bytes` bounds
+    the response's body. With 0, none of it is read, and the call returns after the headers. Returns the response's
+    status and body.
 
     Raises:
         RefusedURLError: the URL cannot be requested, or does not lead to a public address.
@@ -72,7 +72,7 @@ def guarded_download(
     Raises:
         AddressBusyError: `address_limit` has no place for a connection to any of a host's addresses.
         TooManyRedirectsError: there are more than `max_redirects`.
-        RequestFailedError: as `guarded_request`.
+        RequestFailedError: as in `guarded_request`.
     """
     end = time.monotonic() + deadline_s
     for _ in range(1 + max_redirects):
@@ -96,7 +96,7 @@ class _Response(NamedTuple):
     status: int
     body: bytes
     redirect_url: str
-    """Where the response leads, as an absolute URL; empty if nowhere."""
+    """Where the response redirects to, as an absolute URL. Empty if nowhere."""
 
 
 def _send_guarded(
@@ -137,7 +137,7 @@ def _send_guarded(
 
 
 class _Guard:
-    """Opens libcurl's sockets, to public addresses only."""
+    """Opens libcurl's sockets, but only to public addresses."""
 
     def __init__(self, *, allow_private: bool, limit: AddressLimit | None = None) -> None:
         self._allow_private = allow_private
@@ -154,7 +154,7 @@ class _Guard:
         for opened in self._sockets:
             opened.close()
         for address in self._taken:
-            self._limit.give_back(address)  # type: ignore[union-attr]  # it has given them
+            self._limit.give_back(address)  # type: ignore[union-attr]  # the limit granted them
 
     @property
     def refused_all(self) -> bool:
@@ -195,7 +195,7 @@ class _Head:
         self._is_interim = False
 
     def stop_after(self, line: bytes) -> int:
-        """A header function: libcurl ends the transfer when it does not return the line's length."""
+        """Read a header line. libcurl ends the transfer unless this callback returns the length of the line."""
         if line.startswith(b"HTTP/"):
             self._is_interim = line.split()[1].startswith(b"1")
         self.is_complete = not line.strip() and not self._is_interim

@@ -19,7 +19,7 @@ from moon_vision_challenge.http_client.errors import (
 from moon_vision_challenge.http_client.handle import QUICK_EXIT, new_handle, set_body, set_headers
 
 CONNECTION_LIFETIME_S = 60
-"""A load balancer chooses a server for each connection. Without an end, a server that is added would get none."""
+"""A load balancer chooses a server for each connection. If connections never ended, a new server would get none."""
 _BROKEN = {pycurl.E_COULDNT_CONNECT, pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR}
 
 OnHeader = Callable[[bytes], None]
@@ -29,7 +29,7 @@ OnHeader = Callable[[bytes], None]
 class _Handle:
     curl: pycurl.Curl
     headers: Sequence[str] = ()
-    """The lines that were set for the last request, besides those of the pool."""
+    """The lines that were set for the last request, in addition to those of the pool."""
 
 
 class Pool:
@@ -39,11 +39,11 @@ class Pool:
     """
 
     def __init__(self, headers: Sequence[str]) -> None:
-        """`headers` are lines such as `Content-Type: application/json`; every request has them."""
+        """`headers` are lines such as `Content-Type: application/json`. Every request has them."""
         self._headers = headers
         self._idle: deque[_Handle] = deque()
         # Two processes that share a socket get each other's responses. A Celery worker forks after it has sent
-        # requests: it runs Django's checks first.
+        # requests, because it runs Django's checks first.
         os.register_at_fork(after_in_child=self._leave_to_the_parent)
 
     def request(
@@ -56,12 +56,12 @@ class Pool:
         headers: Sequence[str] = (),
         on_header: OnHeader | None = None,
     ) -> tuple[int, bytes]:
-        """POST `data` to the URL, or GET the URL if there is none. `timeout_s` bounds everything together.
+        """POST `data` to the URL, or GET the URL if `data` is None. `timeout_s` bounds the whole call.
 
-        `headers` are lines of this request only. `on_header` is called with each line of the response's head.
+        `headers` are lines for this request only. `on_header` is called with each line of the response's head.
 
-        The request must be idempotent: if its connection breaks before any of the response arrives, as when the server
-        is replaced, it is sent once more, over a new connection to what the name resolves to then.
+        The request must be idempotent. If its connection breaks before any of the response arrives, for example because
+        the server is replaced, it is sent once more, over a new connection to what the name then resolves to.
 
         Returns the response's status and body.
 
@@ -110,7 +110,7 @@ class Pool:
         except pycurl.error as error:
             raise _error_class(curl, error.args[0])(f"{url}: {error}") from error
         finally:
-            curl.setopt(pycurl.POSTFIELDS, b"")  # or the handle would keep the data
+            curl.setopt(pycurl.POSTFIELDS, b"")  # otherwise, the handle would keep the data
             if on_header:
                 curl.unsetopt(pycurl.HEADERFUNCTION)
             self._idle.append(handle)
@@ -118,7 +118,7 @@ class Pool:
     def _leave_to_the_parent(self) -> None:
         """Forget the parent's handles without freeing them.
 
-        libcurl would wait for the thread that looked a name up, and a fork copies no threads.
+        libcurl would wait for the thread that looked up a name, and a fork copies no threads.
         """
         for handle in self._idle:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle.curl))
@@ -143,4 +143,4 @@ def _error_class(curl: pycurl.Curl, code: int | str) -> type[RequestFailedError]
     return ConnectionBrokenError if code in _BROKEN and not has_response else RequestFailedError
 
 
-_quoted = functools.lru_cache(requests.utils.requote_uri)  # libcurl takes ASCII only, and nothing that must be quoted
+_quoted = functools.lru_cache(requests.utils.requote_uri)  # libcurl accepts only ASCII that needs no quoting

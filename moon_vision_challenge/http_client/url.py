@@ -1,4 +1,4 @@
-"""The URLs that clients give."""
+"""Checks the URLs that clients give."""
 
 import idna
 import pycurl
@@ -15,7 +15,7 @@ def check_url(url: str, *, allow_private: bool = False) -> None:
 
 
 def host_of(url: str) -> str:
-    """The host that a guarded request would go to, in one spelling; empty if there is none."""
+    """Return the host that a guarded request would go to, in a normal form, or "" if there is none."""
     try:
         return (read_url(url, allow_private=True).host or "").lower().rstrip(".")
     except RefusedURLError:

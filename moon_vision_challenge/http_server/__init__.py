@@ -2,5 +2,5 @@
 
 One event loop per process reads and writes all sockets. The application runs in a few threads, and a request reaches
 them only when its body is complete. A client that sends or reads slowly occupies limited memory, but never a thread.
-docs/decisions/ explains why this is not an existing server. This package knows neither Django nor the service.
+docs/decisions/ explains why an existing server is not used. This package depends neither on Django nor on the service.
 """

@@ -15,7 +15,7 @@ from .spool import BLOCK_BYTES
 
 WRITE_BUFFER_BYTES = 64 * 1024
 REFUSAL_DELAY_S = 0.5
-"""Before the answer to a request that no thread will run. A client that ignores Retry-After comes back at once."""
+"""The delay of the answer to a request that no thread will run. Clients that ignore Retry-After return at once."""
 
 
 class State(enum.Enum):
@@ -25,14 +25,14 @@ class State(enum.Enum):
     BODY = enum.auto()
     ANSWERING = enum.auto()
     DRAINING = enum.auto()  # refused: what still arrives is dropped
-    CLOSING = enum.auto()  # the last bytes of the answer are on their way
+    CLOSING = enum.auto()  # the last bytes of the answer are being sent
 
 
 class Register(Protocol):
     """The connections of a process."""
 
     def add(self, connection: "Connection") -> bool:
-        """False if there is no room: the maximum number of connections have a request in progress."""
+        """Add a connection. Return False if the maximum number of connections have a request in progress."""
 
     def remove(self, connection: "Connection") -> None: ...
 
@@ -40,11 +40,11 @@ class Register(Protocol):
         """Refuse the slowest of the bodies that are being read."""
 
     def warn(self, message: str) -> None:
-        """Log it, unless a warning was logged lately."""
+        """Log the message, unless a warning was logged recently."""
 
 
 class Connection(asyncio.Protocol):
-    """The transport calls it with what arrives, the worker with the time."""
+    """A connection. The transport calls it with the bytes that arrive, the worker with the time."""
 
     def __init__(self, runner: Runner, register: Register) -> None:
         self._runner, self._register = runner, register
@@ -54,9 +54,9 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request | RefusedError] = deque()  # pipelined
         self._current = Request()
         self._exchange: Exchange | None = None
-        self._is_busy = False  # a thread works on the answer, or it is put off
+        self._is_busy = False  # a thread works on the answer, or the answer is delayed
         self._held_back = b""  # arrived while a request was being answered
-        self._is_deaf = False  # the server reads nothing more from it
+        self._is_deaf = False  # the server reads nothing more from the client
         self._is_write_paused = False
         self._has_ended = False  # the client has closed its side
         self._drained_bytes = 0
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         host, *client_port = transport.get_extra_info("peername") or ("", 0)
-        client = (host.removeprefix("::ffff:") if "." in host else host, client_port[0])  # IPv4, where both are served
+        client = (host.removeprefix("::ffff:") if "." in host else host, client_port[0])  # IPv4 on a dual-stack socket
         server = transport.get_extra_info("sockname") or ("", 0)
         self._base = base_environ(client, server[:2], is_multiprocess=self._runner.is_multiprocess)
         if not self._register.add(self):
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         self._refuse(overloaded("Too many uploads are in progress."))
 
     def stop(self) -> None:
-        """The process ends: finish requests, and close connections without one."""
+        """Prepare for the end of the process: finish requests, and close connections without a request."""
         if self.state is State.IDLE:
             self._transport.close()
         elif self.state is State.NEW:
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
                 self._write_to_disk(self._reader.incomplete)
 
     def _write_to_disk(self, request: Request) -> None:
-        """Read nothing more until the thread that writes is done."""
+        """Write the body that has arrived, and read nothing more until the writing thread is done."""
         try:
             spool = request.spool = request.spool or self._runner.open_spool()
         except RefusedError as refused:
@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()
 
         def resume(refused: RefusedError | None) -> None:
-            if request is not self._reader.incomplete:  # the client is gone, or was refused
+            if request is not self._reader.incomplete:  # the client has disconnected, or was refused
                 return
             size = request.memory_bytes
             request.spooled_bytes += size
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._runner.write_to_disk(spool, parts, resume)
 
     def _expect_more(self) -> None:
-        """The deadline of the request that has begun, or of the next one."""
+        """Set the deadline of the request that has begun, or of the next one."""
         state = (
             State.BODY if self._reader.is_head_known else State.HEAD if self._reader.is_message_begun else State.IDLE
         )
@@ -259,7 +259,7 @@ class Connection(asyncio.Protocol):
             self._run(exchange.start)
 
     def _put_off(self, refused: RefusedError) -> None:
-        """Forget the current request, and refuse it after a while."""
+        """Forget the current request, and refuse it after a delay."""
         self._register.warn("requests would wait too long for a thread, refusing some")
         self._runner.count_body(-self._current.memory_bytes)
         self._current = Request()
@@ -271,9 +271,9 @@ class Connection(asyncio.Protocol):
         self._runner.submit(step, self._deliver, self._current)
 
     def _deliver(self, part: Part) -> None:
-        """Back in the loop, with the next bytes of the answer."""
+        """Send the next bytes of the answer, back in the loop."""
         self._is_busy = False
-        if self._transport.is_closing():  # nobody reads it any more
+        if self._transport.is_closing():  # the client no longer reads
             if self._exchange and not part.is_last:
                 self._runner.run(self._exchange.close)
             self._finish_exchange()
@@ -291,7 +291,7 @@ class Connection(asyncio.Protocol):
         self._exchange = None
 
     def _refuse(self, refused: RefusedError) -> None:
-        """Send it now, or after the answers that come before."""
+        """Send the refusal now, or after the answers that come before it."""
         if self._is_deaf:
             return
         self._is_deaf = True

@@ -1,4 +1,4 @@
-"""One request and its answer, in the threads: calls the application and turns its answer into bytes."""
+"""Handles one request in the threads: calls the application and turns its answer into bytes."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -50,11 +50,11 @@ class Process(Protocol):
     is_stopping: bool
 
     def refusal_headers(self, request: Request) -> bytes:
-        """More headers for an answer to this request that does not come from the application."""
+        """Return more headers for an answer to this request that does not come from the application."""
 
 
 class Exchange:
-    """Call `start`, then `proceed` until the last part. Call `close` if the client is gone.
+    """One request and its answer. Call `start`, then `proceed` until the last part, or `close` if the client leaves.
 
     The methods run in threads, one at a time.
     """
@@ -92,10 +92,10 @@ class Exchange:
             return self._refuse(RefusedError(500, "internal_error", "Internal error. It has been logged."))
 
     def proceed(self) -> Part:
-        """The next bytes of the body."""
+        """Return the next bytes of the body."""
         try:
             return self._part(self._next_chunk(), b"")
-        except Exception:  # the status is sent, so only aborting is left
+        except Exception:  # the status has been sent, so the answer can only be aborted
             logger.exception("the application failed in the middle of its answer")
             self.close()
             return Part(b"", is_last=True, is_keep_alive=False)
@@ -162,7 +162,7 @@ class Exchange:
             self._is_chunked = True
             head.append(b"Transfer-Encoding: chunked\r\n")
         else:
-            self._is_keep_alive = False  # the end of the connection is the end of the answer
+            self._is_keep_alive = False  # the end of the connection marks the end of the answer
 
     def _part(self, chunk: bytes | None, head: bytes) -> Part:
         if not self._has_body():
@@ -182,7 +182,7 @@ class Exchange:
 
 
 def refusal_part(refused: RefusedError, date: bytes, *, is_head: bool = False) -> Part:
-    """The whole answer to a request that does not reach the application."""
+    """Return the whole answer to a request that does not reach the application."""
     body = orjson.dumps({"detail": refused.detail, "code": refused.code})
     retry = f"Retry-After: {refused.retry_after_s}\r\n" if refused.retry_after_s else ""
     head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{retry}Connection: close\r\n".encode()

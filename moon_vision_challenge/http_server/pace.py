@@ -1,4 +1,4 @@
-"""How fast a body must arrive."""
+"""Checks how fast a body arrives."""
 
 from .limits import Limits
 
@@ -17,7 +17,7 @@ class Pace:
         self._start_bytes = received_bytes
 
     def is_too_slow(self, now: float, received_bytes: int) -> bool:
-        """Judge the window if it is over, and begin the next one."""
+        """If the window is over, return whether it was too slow, and begin the next one."""
         if now < self._window_end:
             return False
         received = received_bytes - self._start_bytes

@@ -1,4 +1,4 @@
-"""Bytes → requests, within the limits. llhttp, Node's parser, does the parsing. This module checks the rest."""
+"""Turns bytes into requests, within the limits. llhttp, Node's parser, parses them. This module checks the rest."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,12 @@ from .limits import Limits
 from .request import RefusedError, Request, malformed
 
 MAX_PIPELINED = 100
-# What the framing of a body's chunks may take, in addition to a quarter of the body. More would be wasted work.
+# The size that the framing of a body's chunks may have, in addition to a quarter of the body. More is wasted work.
 MAX_FRAMING_BYTES = 64 * 1024
 
 
 class RequestReader:
-    """Feed it what the client sends. `complete` holds the complete requests, oldest first.
+    """Reads requests from what the client sends. `complete` holds the complete requests, oldest first.
 
     The parser calls the `on_...` methods.
     """
@@ -21,7 +21,7 @@ class RequestReader:
     def __init__(
         self, limits: Limits, count_body: Callable[[int], None], too_large: Callable[[], RefusedError]
     ) -> None:
-        """`count_body` gets the bytes that come and go. `too_large` builds the answer to a body above its limit."""
+        """`count_body` gets the change in body bytes. `too_large` builds the answer to a body above its limit."""
         self.complete: list[Request] = []
         self.is_message_begun = False
         self.is_head_known = False
@@ -38,7 +38,7 @@ class RequestReader:
         self._max_body_bytes = limits.max_body_bytes
 
     def feed(self, data: bytes) -> None:
-        """Raises RefusedError. Requests that were complete before are in `complete`. Feed nothing after that."""
+        """Parse data. After a RefusedError, feed nothing more. Requests that were complete before are in `complete`."""
         self._raw_bytes += len(data)
         self._parse(data)
         framing_bytes = self._raw_bytes - self._request.body_size
@@ -61,7 +61,7 @@ class RequestReader:
 
     @property
     def is_spooled(self) -> bool:
-        """Whether the body that is arriving may be larger than others, and goes to a file."""
+        """Whether the body that is arriving may be larger than others, and is written to a file."""
         return self.is_head_known and self._max_body_bytes != self._limits.max_body_bytes
 
     def on_message_begin(self) -> None:
@@ -132,7 +132,7 @@ class RequestReader:
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Ignore an upgrade to another protocol (RFC 9110, 7.8), and treat the request like any other.
 
-        Java's HTTP client asks for h2c with every POST. The parser takes what follows for the other protocol, so a new
+        Java's HTTP client requests h2c with every POST. The parser treats what follows as the other protocol, so a new
         parser gets the framing of the body and continues.
         """
         self._parser = httptools.HttpRequestParser(self)
@@ -181,7 +181,7 @@ class RequestReader:
 
 
 def _framing(request: Request) -> bytes:
-    """The header that says how long the body is, if there is one."""
+    """Return the header that determines the length of the body, if there is one."""
     for name, value in request.headers:
         if name.lower() in (b"content-length", b"transfer-encoding"):
             return name + b": " + value

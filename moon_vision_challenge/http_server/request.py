@@ -1,4 +1,4 @@
-"""A parsed request → the environ of PEP 3333."""
+"""Converts a parsed request to the environ of PEP 3333."""
 
 import functools
 import io
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 BODY_FILE = "moon_vision.body_file"
-"""In the environ: the path of the file that holds the body, if a file does. The application may move it."""
+"""The key of the path to the file that holds the body, if there is one. The application may move the file."""
 
 
 class RefusedError(Exception):
@@ -42,7 +42,7 @@ def malformed(detail: str) -> RefusedError:
 
 
 class Request:
-    """What the parser has found so far."""
+    """A request, as far as the parser has read it."""
 
     __slots__ = (
         *("body_parts", "body_size", "head_size", "headers", "is_keep_alive", "method", "spool", "spooled_bytes"),
@@ -70,7 +70,7 @@ class Request:
         return self.target.partition(b"?")[0]
 
     def environ(self, base: "WSGIEnvironment") -> "WSGIEnvironment":
-        """Takes over the body, which this object then no longer holds.
+        """Return the environ. The body moves into it, so this object no longer holds it.
 
         Raises RefusedError.
         """
@@ -105,7 +105,7 @@ class Request:
 
 
 def base_environ(client: tuple[str, int], server: tuple[str, int], *, is_multiprocess: bool) -> "WSGIEnvironment":
-    """What the requests of a connection share."""
+    """Return what the requests of a connection share."""
     shared: dict[str, Any] = {
         "REMOTE_ADDR": client[0],
         "REMOTE_PORT": str(client[1]),
@@ -125,7 +125,7 @@ def base_environ(client: tuple[str, int], server: tuple[str, int], *, is_multipr
 
 @functools.lru_cache(maxsize=256)
 def _key(name: bytes) -> str | None:
-    """None for a name with an underscore: in the environ it would equal the one with a hyphen, which proxies set."""
+    """Return the environ key. None for a name with an underscore: it would equal one with a hyphen that proxies set."""
     if b"_" in name:
         return None
     key = name.decode("latin-1").upper().replace("-", "_")
@@ -133,7 +133,7 @@ def _key(name: bytes) -> str | None:
 
 
 def _split(target: bytes) -> tuple[bytes, bytes, bytes | None]:
-    """Path, query and, of an absolute URL (RFC 9112, 3.2.2), the host. Raises RefusedError."""
+    """Return the path, the query and, for an absolute URL (RFC 9112, 3.2.2), the host. Raises RefusedError."""
     host = None
     if not target.startswith(b"/") and target != b"*":
         try:

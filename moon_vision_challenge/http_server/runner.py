@@ -19,7 +19,7 @@ WATCH_INTERVAL_S = 0.1
 
 
 class Runner:
-    """All connections of a process share it."""
+    """A runner that all connections of a process share."""
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop, *, is_multiprocess: bool) -> None:
         self.limits = service.limits
@@ -44,7 +44,7 @@ class Runner:
         self._spools: set[Spool] = set()
 
     def exchange(self, request: Request, base: "WSGIEnvironment") -> tuple[Exchange, bool]:
-        """And whether it must start in the event loop, without a thread."""
+        """Return an exchange, and whether it must start in the event loop, without a thread."""
         immediate = self._immediate_application(request)
         return Exchange(immediate or self._service.application, request, base, self), immediate is not None
 
@@ -52,7 +52,7 @@ class Runner:
         return self._service.immediate.get(request.target) if request.method in (b"GET", b"HEAD") else None
 
     def refusal(self, request: Request) -> RefusedError | None:
-        """The answer to a request that would wait too long for a thread. A body on disk has taken longer to arrive."""
+        """Return a refusal if the expected wait is too long. A body on disk took longer to arrive, so it waits."""
         is_late = self._threads_for(request).expected_wait_s > self.limits.max_wait_s
         if not is_late or request.spool:
             return None
@@ -64,7 +64,7 @@ class Runner:
         self._loop.call_later(seconds, deliver, part)
 
     def submit(self, step: Callable[[], Part], deliver: Callable[[Part], None], request: Request) -> None:
-        """Run `step` in a thread, and `deliver` what it returns in the loop."""
+        """Run `step` in a thread, and call `deliver` with its result in the loop."""
         call_soon_threadsafe = self._loop.call_soon_threadsafe
 
         def job() -> None:
@@ -90,7 +90,7 @@ class Runner:
         self.body_bytes += size
 
     def release(self, request: Request) -> None:
-        """Its body is no longer needed."""
+        """Release the body, which is no longer needed."""
         self.count_body(-request.memory_bytes)
         if request.memory_bytes > LARGE_BODY_BYTES:
             self.run(_collect)
@@ -99,7 +99,7 @@ class Runner:
             self.run(request.spool.close)
 
     def open_spool(self) -> Spool:
-        """Raises RefusedError: the disk takes none, or other uploads have taken all places."""
+        """Open a spool. Raises RefusedError if the disk accepts none, or if other uploads use all places."""
         self._spools = {spool for spool in self._spools if not spool.is_closed}
         if len(self._spools) >= self.limits.max_spools:
             raise overloaded("Too many uploads are in progress.")
@@ -111,7 +111,7 @@ class Runner:
         return spool
 
     def write_to_disk(self, spool: Spool, parts: list[bytes], resume: Callable[[RefusedError | None], None]) -> None:
-        """Write in the thread for that, and call `resume` in the loop, with the reason if the disk takes no more."""
+        """Write in the writer's thread, and call `resume` in the loop, with the reason if the disk is full."""
 
         def job() -> None:
             try:

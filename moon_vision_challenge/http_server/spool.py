@@ -1,4 +1,4 @@
-"""A body that is too large for memory, in a temporary file."""
+"""Keeps a body that is too large for memory in a temporary file."""
 
 import os
 import tempfile
@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import IO
 
 BLOCK_BYTES = 1024 * 1024
-"""What is collected in memory before it is written."""
+"""The size that is collected in memory before it is written."""
 
 
 class Spool:
-    """Exists until `close`. The application may move the file before that, to keep it.
+    """A file that exists until `close`. The application may move it before that, to keep it.
 
-    The methods may run in any thread. They raise OSError if the disk takes no more.
+    The methods may run in any thread. They raise OSError if the disk accepts no more data.
     """
 
     def __init__(self, folder: str) -> None:
@@ -24,7 +24,7 @@ class Spool:
         self._file: IO[bytes] = open(descriptor, "r+b")  # noqa: PTH123, SIM115 - it takes a descriptor
 
     def write(self, parts: Sequence[bytes]) -> None:
-        """Append. Does nothing after `close`: the client is gone."""
+        """Append the parts. Do nothing after `close`: the client has disconnected."""
         with self._lock:
             if not self._file.closed:
                 self._file.writelines(parts)
@@ -35,13 +35,13 @@ class Spool:
         return self._file.closed
 
     def rewound(self) -> IO[bytes]:
-        """The file, from its beginning."""
+        """Return the file, at its beginning."""
         self._file.seek(0)
         return self._file
 
     def close(self) -> None:
         with self._lock:
-            with suppress(OSError):  # what could not be written
+            with suppress(OSError):  # closing flushes what could not be written
                 self._file.close()
             with suppress(FileNotFoundError):
                 os.unlink(self.path)  # noqa: PTH108

@@ -1,4 +1,4 @@
-"""The parent process: listens, starts the serving processes, restarts those that end, and stops them all."""
+"""The parent process: it listens, starts the serving processes, restarts those that end, and stops them all."""
 
 import contextlib
 import logging
@@ -25,7 +25,7 @@ BACKLOG = 4096
 LOAD_FAILED = 3
 MAX_PAUSE_S = 30.0
 CALM_S = 60  # a process that lived this long is restarted at once
-KILL_AFTER_S = 3  # on top of the time that a process may take to stop
+KILL_AFTER_S = 3  # in addition to the time that a process may take to stop
 SPARE_FILES = 200  # files that are not connections
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -35,11 +35,11 @@ class CannotListenError(Exception):
 
 
 ANY = "::"
-"""The host that stands for all addresses of this machine, of IPv6 and of IPv4."""
+"""The host that stands for all IPv6 and IPv4 addresses of this machine."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """ANY takes connections over IPv4, too, and over IPv4 only where the machine has no IPv6.
+    """Listen on an address. ANY also accepts IPv4 connections, and only those if the machine has no IPv6.
 
     Raises CannotListenError with a sentence for the operator.
     """
@@ -63,7 +63,7 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(
     load: Callable[[], Service], host: str, port: int, *, processes: int, reload_paths: Sequence[Path] = ()
 ) -> int:
-    """Listen and serve until SIGTERM or SIGINT. Returns the exit code. Standard error says if the port is taken."""
+    """Listen and serve until SIGTERM or SIGINT. Returns the exit code. Reports a taken port to standard error."""
     try:
         listener = listen(host, port)
     except CannotListenError as error:
@@ -147,7 +147,7 @@ class Supervisor:
         signal.set_wakeup_fd(-1)
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which passes it on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which passes it on
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         code = LOAD_FAILED
         try:
@@ -156,7 +156,7 @@ class Supervisor:
             code = 1
             Worker(service, self._listener, self._counts, number, parent).serve()
             code = 0
-        except Exception:  # the parent's frames are above: no exception may pass
+        except Exception:  # no exception may reach the parent's frames, which are above
             logger.exception("a web process cannot continue")
         finally:
             logging.shutdown()
@@ -202,7 +202,7 @@ class Supervisor:
 
 
 def allow_files(count: int) -> None:
-    """Each connection is an open file, and the usual limit is 1,024 of them."""
+    """Raise the limit on open files: each connection is one, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -210,7 +210,7 @@ def allow_files(count: int) -> None:
 
 
 def _watch(paths: Sequence[Path]) -> None:
-    import watchfiles  # noqa: PLC0415 - a tool of developers, which production does not install
+    import watchfiles  # noqa: PLC0415 - a development tool, which production does not install
 
     for _ in watchfiles.watch(*paths, watch_filter=watchfiles.PythonFilter()):
         os.kill(os.getpid(), signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""The threads in which the application runs."""
+"""The threads that run the application."""
 
 import logging
 import threading
@@ -11,12 +11,12 @@ logger = logging.getLogger(__name__)
 Job = Callable[[], None]
 
 _FIRST_INTERVAL_S = 0.02
-"""The expected wait until jobs have waited."""
+"""The assumed interval between two jobs, until jobs have waited."""
 _SMOOTHING = 1 / 16
 
 
 class Threads:
-    """Daemon threads, unlike those of concurrent.futures, so that a process may end without them."""
+    """Daemon threads, unlike those of concurrent.futures, so that a process can end without waiting for them."""
 
     def __init__(
         self,
@@ -27,12 +27,12 @@ class Threads:
         waiting: Callable[[], int] = lambda: 0,
         leave: Callable[[], None] = lambda: None,
     ) -> None:
-        """`waiting`: the number of threads that wait for something that may never come; see `replace_waiting`.
+        """`waiting`: returns how many threads wait for something that may never come. See `replace_waiting`.
 
         `leave`: called in a thread that is no longer needed, before it ends.
         """
         self._jobs: SimpleQueue[tuple[float, Job]] = SimpleQueue()
-        self._interval_s = _FIRST_INTERVAL_S  # between two jobs that start while others wait, on average
+        self._interval_s = _FIRST_INTERVAL_S  # the average between two jobs that start while others wait
         self._started_at = 0.0
         self._name = name
         self._usual, self._most = count, count + spare
@@ -47,7 +47,7 @@ class Threads:
 
     @property
     def expected_wait_s(self) -> float:
-        """How long the next job will wait. 0 if fewer wait than there are threads."""
+        """The expected wait of the next job. 0 if fewer jobs wait than there are threads."""
         waiting = self._jobs.qsize()
         return waiting * self._interval_s if waiting >= self._usual else 0.0
 
@@ -73,7 +73,7 @@ class Threads:
                 job()
             except Exception:  # a thread that ended would not be replaced
                 logger.exception("a job failed")
-            del job  # or it would hold the last request until the next one
+            del job  # otherwise, it would hold the last request until the next one
             if self.count > self._usual and self._is_surplus():
                 break
         self._leave()
@@ -85,6 +85,6 @@ class Threads:
             return is_surplus
 
     def _note_start(self, submitted_at: float, now: float) -> None:
-        if submitted_at < self._started_at:  # it waited while another one started
+        if submitted_at < self._started_at:  # the job waited while another one started
             self._interval_s += (now - self._started_at - self._interval_s) * _SMOOTHING
         self._started_at = now

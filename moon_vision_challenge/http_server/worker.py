@@ -1,4 +1,4 @@
-"""One process: accepts connections, checks deadlines, hands requests to the threads, and stops gracefully."""
+"""A serving process: it accepts connections, checks deadlines, hands requests to the threads, and stops gracefully."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ from .service import Service
 
 logger = logging.getLogger(__name__)
 
-# How long a process leaves a new connection to another process that has fewer.
+# How long a process leaves a new connection to processes that have fewer connections.
 YIELD_S = 0.005
 ACCEPT_PAUSE_S = 0.2
 ACCEPT_AT_ONCE = 16
@@ -30,22 +30,22 @@ class Worker:
     def __init__(
         self, service: Service, listener: socket.socket, counts: "memoryview[int]", number: int, parent: int
     ) -> None:
-        """`counts`: connections of each process, in memory that they share; `number` is the index of this one.
+        """`counts`: the connections of each process, in shared memory. `number` is the index of this process.
 
-        `parent`: the process to end with. It may be gone already, so this process cannot ask who it was.
+        `parent`: the process to end with. It may already have ended, so this process cannot look up its id.
         """
         self._service = service
         self._limits = service.limits
         self._listener = listener
         self._counts = counts
         self._number = number
-        self._connections: dict[Connection, None] = {}  # the oldest first
+        self._connections: dict[Connection, None] = {}  # oldest first
         self._accepting: set[asyncio.Task[object]] = set()
         self._warned_at = -float(WARN_INTERVAL_S)
         self._parent = parent
 
     def serve(self) -> None:
-        """Returns once the process was told to stop and has answered its open requests."""
+        """Serve until the process is told to stop and has answered its open requests."""
         uvloop.run(self._serve())
         self._service.finish()
 
@@ -85,7 +85,7 @@ class Worker:
         self._loop.call_later(seconds, resume)
 
     def _accept_one(self) -> bool:
-        """False if there is none."""
+        """Accept a connection. Return False if there is none."""
         try:
             accepted, _ = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -95,7 +95,7 @@ class Worker:
             self._pause_accepting(ACCEPT_PAUSE_S)
             return False
         accepted.settimeout(0)
-        with suppress(OSError):  # the client is already gone
+        with suppress(OSError):  # the client has already disconnected
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(
             self._loop.connect_accepted_socket(lambda: Connection(self._runner, self), accepted)
@@ -106,7 +106,7 @@ class Worker:
         return True
 
     def add(self, connection: Connection) -> bool:
-        """False if there is no room: the maximum number of connections have a request in progress."""
+        """Add a connection. Return False if the maximum number of connections have a request in progress."""
         self._connections[connection] = None
         if len(self._connections) <= self._limits.max_connections:
             return True
@@ -131,7 +131,7 @@ class Worker:
         min(reading, key=lambda connection: connection.deadline).shed()
 
     def warn(self, message: str) -> None:
-        """Log one line per minute, so that clients cannot fill the log."""
+        """Log at most one line per minute, so that clients cannot fill the log."""
         if self._now() > self._warned_at + WARN_INTERVAL_S:
             self._warned_at = self._now()
             logger.warning("%s", message)
@@ -169,6 +169,6 @@ class Worker:
 
 
 def freeze() -> None:
-    """Exclude what exists at the start from garbage collection, which would copy its shared pages."""
+    """Exclude the objects that exist at the start from garbage collection, which would copy their shared pages."""
     gc.collect()
     gc.freeze()

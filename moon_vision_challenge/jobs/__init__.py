@@ -1,4 +1,4 @@
-"""Many images in one request. A job is a row, and its images are rows of the queue.
+"""Jobs: many images in one request. A job is a row, and its images are rows of the queue.
 
-This app builds on classification, which does not know it.
+This app depends on classification, which does not depend on it.
 """

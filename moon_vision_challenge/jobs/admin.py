@@ -13,7 +13,7 @@ from moon_vision_challenge.jobs.models import Job
 
 @admin.register(Job)
 class JobAdmin(ServiceModelAdmin):
-    """Shows jobs. They change only by being canceled or deleted, both in the background."""
+    """Shows jobs. They can only be canceled or deleted, both in the background."""
 
     audited_elsewhere = ("delete",)
     list_display = ["id", "owner", "model_type", "status", "total", "progress", "created_at", "finished_at"]
@@ -28,7 +28,7 @@ class JobAdmin(ServiceModelAdmin):
     exclude = ["idempotency_scope", "idempotency_key", "payload_sha256", "boundary"]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Count the images of all jobs that are shown with one query."""
+        """Count the images of all listed jobs with one query."""
         changes = super().get_changelist_instance(request)
         counts = progress.count_all(changes.result_list)
         for job in changes.result_list:
@@ -58,9 +58,9 @@ class JobAdmin(ServiceModelAdmin):
         services.delete_job(job_id=obj.pk, actor=actor_of(request))
         tasks.advance_soon(obj.pk)
 
-    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # Django 6 passes one more
+    def get_actions(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:  # Django 6 passes one more argument
         actions = super().get_actions(request, *args, **kwargs)
-        actions.pop("delete_selected", None)  # it would delete the rows of jobs, and leave their images
+        actions.pop("delete_selected", None)  # it would delete the rows of jobs, but leave their images
         return actions
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002

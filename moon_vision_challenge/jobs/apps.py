@@ -5,7 +5,7 @@ class JobsConfig(AppConfig):
     name = "moon_vision_challenge.jobs"
 
     def ready(self) -> None:
-        # Models can be imported only now that all apps are loaded.
+        # Models can be imported only after all apps are loaded.
         from moon_vision_challenge.classification import events
         from moon_vision_challenge.jobs import endings
 

@@ -1,4 +1,4 @@
-"""The end of a job: found after each batch with its rows, and announced once."""
+"""Checks after each batch whether the jobs of its rows have ended, and announces each end once."""
 
 from collections.abc import Collection
 
@@ -12,10 +12,10 @@ from moon_vision_challenge.jobs.models import Job
 from moon_vision_challenge.webhooks import outbox
 
 KIND = "job"
-"""The types of its events begin with it."""
+"""The types of job events begin with it."""
 
 _OPEN = [Inference.STATUS.PENDING, Inference.STATUS.PROCESSING]
-# In order, so that the planner reads the first entry of an index, and does not look for it in the table.
+# Ordered, so that the planner reads the first entry of an index, instead of looking for it in the table.
 _first_open_row = Inference.objects.filter(job_id=OuterRef("pk"), status__in=_OPEN).order_by("position").values("pk")
 _AFTER = {Job.STATUS.PROCESSING: Job.STATUS.DONE, Job.STATUS.CANCELING: Job.STATUS.CANCELED}
 
@@ -37,7 +37,7 @@ def finish_those_over(job_ids: Collection[int]) -> None:
 
 
 def end(job: Job, status: Job.STATUS, error: dict[str, str] | None = None) -> None:
-    """Call it in a transaction that has locked the job."""
+    """End the job. Call it in a transaction that has locked the job."""
     job.status, job.error = status, error
     counts = progress.count(job)
     job.counts = None if status == Job.STATUS.FAIL else counts  # rows of a failed job may still be processed

@@ -6,7 +6,7 @@ from rest_framework.exceptions import APIException
 
 
 class EntryError(Exception):
-    """This entry of the archive is an item with an error. The others are not affected."""
+    """This entry of the archive becomes an item with an error. The other entries are not affected."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.code, self.detail = code, detail

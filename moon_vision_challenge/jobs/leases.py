@@ -1,4 +1,4 @@
-"""Which worker works on a job in the background, and until when."""
+"""Leases: which worker processes a job in the background, and until when."""
 
 import uuid
 from datetime import timedelta
@@ -16,7 +16,7 @@ class LostLeaseError(Exception):
 
 
 def take(job_id: int) -> Job | None:
-    """The job, with a lease. None if it is deleted, or if another worker has it."""
+    """Lease the job, and return it. Return None if it is deleted, or if another worker has it."""
     token = uuid.uuid4()
     free = Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=Now())
     taken = Job.objects.filter(free, pk=job_id).update(lease_token=token, lease_expires_at=Now() + LEASE)
@@ -33,6 +33,6 @@ def lock(job: Job) -> Job:
 
 
 def release(job: Job, *, retry_in_s: float = 0) -> None:
-    """Let others work on it, after a pause."""
+    """Let other workers take the job, after a pause."""
     expiry = Now() + timedelta(seconds=retry_in_s) if retry_in_s else None
     Job.objects.filter(pk=job.pk, lease_token=job.lease_token).update(lease_token=None, lease_expires_at=expiry)

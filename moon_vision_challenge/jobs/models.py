@@ -6,7 +6,7 @@ from moon_vision_challenge.accounts.models import OWNER_OPTIONS, Owner
 
 
 class Job(models.Model):
-    """Many images of one request. Each becomes an Inference with this job's id, also if it cannot be classified."""
+    """Many images in one request. Each becomes an Inference with this job's id, even if it cannot be classified."""
 
     class STATUS(models.TextChoices):
         UNPACKING = "unpacking", "its images become inferences"
@@ -26,25 +26,25 @@ class Job(models.Model):
     status = models.CharField(max_length=20, choices=STATUS.choices, default=STATUS.UNPACKING)
     # {"code": …, "detail": …}: why it failed
     error = models.JSONField(null=True, blank=True)
-    # The upload, until it is unpacked: a file in the media store, and which range of it is which container
+    # The upload, until it is unpacked: a file in the media store, and the range and type of the container in it
     upload = models.CharField(max_length=200, blank=True, default="")
     container = models.CharField(max_length=10)
     upload_offset = models.BigIntegerField(default=0)
     upload_bytes = models.BigIntegerField()
     boundary = models.CharField(max_length=300, blank=True, default="")
-    # Images, those that are rows already, and how many have which status. The last is null until the job is final.
+    # The number of images, of those that are already rows, and of those in each status (null until the job is final).
     total = models.PositiveIntegerField()
     unpacked = models.PositiveIntegerField(default=0)
     counts = models.JSONField(null=True, blank=True)
-    # Empty, or whose key it is, and the key: a client that repeats its POST gets the same job again.
+    # Whose key it is, and the key itself. Both may be empty. A client that repeats its POST gets the same job again.
     idempotency_scope = models.CharField(max_length=64, blank=True, default="")
     idempotency_key = models.CharField(max_length=255, blank=True, default="")
     payload_sha256 = models.CharField(max_length=64, blank=True, default="")
-    # Times are PostgreSQL's: the clocks of web servers and workers may differ.
+    # Times are PostgreSQL's, because the clocks of web servers and workers may differ.
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    # Who works on it in the background, and until when nobody else may
+    # Which worker processes it in the background, and until when no other worker may
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
 

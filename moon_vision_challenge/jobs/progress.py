@@ -1,4 +1,4 @@
-"""How far a job is."""
+"""The progress of a job."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ _FIRST_ERRORS = 5
 
 class Progress(NamedTuple):
     counts: dict[str, int]
-    """How many images have which status. Those that are not unpacked yet are pending."""
+    """The number of images in each status. Those not unpacked are pending, or canceled or failed with the job."""
     first_errors: list[dict[str, Any]]
     images_per_s: float | None
     expected_end: datetime | None
@@ -39,18 +39,18 @@ def progress_of(job: Job) -> Progress:
 
 
 def count(job: Job) -> dict[str, int]:
-    """From the rows."""
+    """Count the images of a job from its rows."""
     return _with_rest(job, _count_rows([job.pk])[job.pk])
 
 
 def count_all(jobs: Collection[Job]) -> dict[int, dict[str, int]]:
-    """The counts of each job, by its id. The rows of those that go on are counted together."""
+    """Return the counts of each job by its id. The rows of unfinished jobs are counted together."""
     found = _count_rows([job.pk for job in jobs if not job.is_final or job.counts is None])
     return {job.pk: _with_rest(job, found[job.pk]) if job.pk in found else dict(job.counts or {}) for job in jobs}
 
 
 def _count_rows(keys: Collection[int]) -> dict[int, dict[str, int]]:
-    """Job → status → rows. Without jobs, no query."""
+    """Return the number of rows by job and status. Without jobs, there is no query."""
     rows = Inference.objects.filter(job_id__in=keys).values_list("job_id", "status").annotate(count=Count("id"))
     found: dict[int, dict[str, int]] = {key: {} for key in keys}
     for key, status, number in rows:
@@ -59,7 +59,7 @@ def _count_rows(keys: Collection[int]) -> dict[int, dict[str, int]]:
 
 
 def _with_rest(job: Job, counted: dict[str, int]) -> dict[str, int]:
-    """The counts of all statuses, with the images that are not unpacked."""
+    """Return the counts of all statuses, including the images that are not unpacked."""
     counts = {**dict.fromkeys(_STATUSES, 0), **counted}
     if job.status == Job.STATUS.UNPACKING:
         counts["pending"] += job.total - job.unpacked
@@ -77,7 +77,10 @@ def first_errors(job: Job) -> list[dict[str, Any]]:
 
 
 def _seen(job: Job) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Up to a second old, for large jobs a few: counting reads an index entry for each row."""
+    """Return the counts and the first errors. They may be a second old, or a few seconds for a large job.
+
+    Counting reads an index entry for each row.
+    """
     if job.is_final and job.counts is not None:
         return job.counts, first_errors(job)
     key = f"job.{job.pk}.{job.status}.seen"
@@ -92,7 +95,7 @@ def _seen(job: Job) -> tuple[dict[str, int], list[dict[str, Any]]]:
 
 
 def _rate(job: Job, counts: dict[str, int], until: datetime | None) -> float | None:
-    """Images per second since the first was unpacked."""
+    """Return the images per second since the first one was unpacked."""
     if job.started_at is None or until is None:
         return None
     elapsed_s = (until - job.started_at).total_seconds()

@@ -1,4 +1,4 @@
-"""Cancels and deletes the rows of a job, a bounded number with each statement."""
+"""Cancels and deletes the rows of a job, a bounded number per statement."""
 
 import time
 
@@ -23,7 +23,7 @@ UPDATE classification_inference SET status = 'canceled', finished_at = statement
 ))
 RETURNING *
 """
-# Rows that a worker holds stay until it is done with them.
+# Rows that a worker holds stay until the worker has finished them.
 _DELETE = """
 DELETE FROM classification_inference WHERE id = ANY (ARRAY(
     SELECT id FROM classification_inference
@@ -34,7 +34,7 @@ RETURNING id, image
 
 
 def cancel_rows(job: Job) -> bool:
-    """Cancel what is pending, for up to TURN_S. Returns whether there is more to do now. Raises LostLeaseError."""
+    """Cancel pending rows for up to TURN_S. Return whether there is more to do now. Raises LostLeaseError."""
     end = time.monotonic() + TURN_S
     while time.monotonic() < end:
         with transaction.atomic():
@@ -44,14 +44,14 @@ def cancel_rows(job: Job) -> bool:
             current.save(update_fields=["lease_expires_at"])
         if len(rows) < CHUNK_ROWS:
             _drop_upload(job)
-            leases.release(job, retry_in_s=_RETRY_S)  # rows that a worker has may come back
+            leases.release(job, retry_in_s=_RETRY_S)  # rows that a worker has may become pending again
             endings.finish_those_over([job.pk])
             return False
     return True
 
 
 def delete_rows(job: Job) -> bool:
-    """Delete rows with their files, and in the end the job. As `cancel_rows`."""
+    """Delete rows with their files, and finally the job. Limits, result, and errors are those of `cancel_rows`."""
     end = time.monotonic() + TURN_S
     while time.monotonic() < end:
         with transaction.atomic():
@@ -65,7 +65,7 @@ def delete_rows(job: Job) -> bool:
 
 
 def _delete_chunk(job: Job) -> list[tuple[int, str]]:
-    """The rows that are gone, and the names of their files."""
+    """Delete rows. Return their ids, and the names of their files."""
     with connection.cursor() as cursor:
         cursor.execute(_DELETE, {"job": job.pk, "limit": CHUNK_ROWS})
         return list(cursor.fetchall())
@@ -86,5 +86,5 @@ def _drop_upload(job: Job) -> None:
     try:
         uploads.delete(job)
     except StorageUnavailableError:
-        return  # when the job is deleted
+        return  # it is deleted with the job
     Job.objects.filter(pk=job.pk).update(upload="")

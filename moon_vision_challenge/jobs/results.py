@@ -1,4 +1,4 @@
-"""The results of a job, in the order of the request, a bounded number in memory."""
+"""Reads the results of a job in the order of the request, with a bounded number in memory."""
 
 import csv
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ _FIELDS = ("position", "name", "pk", "status", "label", "predictions", "error")
 
 
 def read_page(job: Job, *, after: int, limit: int, status: str | None = None) -> list[dict[str, Any]]:
-    """The results that follow the one at the index `after`."""
+    """Return the results that follow the one at the index `after`."""
     rows = Inference.objects.filter(job_id=job.pk, position__gt=after)
     rows = rows.filter(status=status) if status else rows
     return [_result(row, job.top_k) for row in rows.order_by("position").values_list(*_FIELDS)[:limit]]
 
 
 def as_jsonl(job: Job) -> Iterator[bytes]:
-    """One JSON object per line, in blocks."""
+    """Yield one JSON object per line, in blocks."""
     for page in _pages(job):
         yield b"".join(orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE) for result in page)
 
 
 def as_csv(job: Job) -> Iterator[bytes]:
-    """RFC 4180 with a header, in blocks. A text that a spreadsheet would read as a formula gets a leading quote."""
+    """Yield CSV (RFC 4180) with a header, in blocks. Text that spreadsheets read as a formula gets a leading quote."""
     writer = csv.writer(lines := _Lines())
     more = [f"{name}_{rank}" for rank in range(2, job.top_k + 1) for name in ("label", "score")]
     writer.writerow(["index", "name", "id", "status", "label", "score", *more, "error_code", "error"])
@@ -40,7 +40,7 @@ def as_csv(job: Job) -> Iterator[bytes]:
 
 
 class _Lines(list[str]):
-    """A file for csv.writer."""
+    """A file-like object for csv.writer."""
 
     def write(self, line: str) -> None:
         self.append(line)

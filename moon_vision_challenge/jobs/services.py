@@ -1,4 +1,4 @@
-"""What a client can do with jobs: create, wait, cancel, delete; and what is done for them in the background."""
+"""What a client can do with jobs (create, wait, cancel, delete), and what is done for them in the background."""
 
 import logging
 from datetime import timedelta
@@ -26,7 +26,7 @@ _UNFINISHED = (*RUNNING_STATUSES, STATUS.CANCELING)
 
 
 class Options(NamedTuple):
-    """How the images of a job are classified, and who is notified when it ends."""
+    """How the images of a job are classified, and where its end is announced."""
 
     model_type: str
     version: VersionChoice = NEWEST
@@ -37,14 +37,14 @@ class Options(NamedTuple):
 def create_job(
     *, owner_id: int, upload: Upload, contents: Contents, options: Options, idempotency: Idempotency | None = None
 ) -> tuple[Job, bool]:
-    """Keep an upload, to be unpacked and classified later.
+    """Store an upload, which is unpacked and classified later.
 
     Returns:
         The job, and whether it is new. It is not new if the idempotency key was used before for the same request.
 
     Raises:
         JobConflictError: the key was used before for another request.
-        TooManyWaitingError: the images of all unfinished jobs are JOB_MAX_PENDING.
+        TooManyWaitingError: the images of all unfinished jobs would exceed JOB_MAX_PENDING.
         StorageUnavailableError: the upload cannot be stored.
     """
     job = _new_job(owner_id, contents, options)
@@ -57,7 +57,7 @@ def create_job(
     job.upload = upload.keep()
     try:
         job.save(force_insert=True)
-    except IntegrityError:  # one of several equal, simultaneous requests has created it
+    except IntegrityError:  # one of several identical, simultaneous requests has created it
         uploads.delete(job)
         if (earlier := _find_earlier(job)) is None:
             raise
@@ -66,17 +66,17 @@ def create_job(
 
 
 def wait_until_final(*, job_id: int, timeout_s: float) -> bool:
-    """As that of inferences."""
+    """Wait in the same way as for an inference."""
     unfinished = Job.objects.filter(pk=job_id).exclude(status__in=FINAL_STATUSES)
     return wait_while(unfinished.exists, timeout_s=timeout_s)
 
 
 def cancel_job(*, job_id: int, actor: Caller | str) -> Job:
-    """Cancel what no worker has claimed. Canceling it again changes nothing.
+    """Cancel the images that no worker has claimed. Canceling the job again changes nothing.
 
     Raises:
         Job.DoesNotExist: the job does not exist.
-        JobNotRunningError: it has ended otherwise, or is being deleted.
+        JobNotRunningError: it has ended in another way, or is being deleted.
     """
     with transaction.atomic():
         job = Job.objects.select_for_update().get(pk=job_id)
@@ -91,7 +91,7 @@ def cancel_job(*, job_id: int, actor: Caller | str) -> Job:
 
 
 def delete_job(*, job_id: int, actor: Caller | str) -> None:
-    """Begin to delete a job with its rows, files, and webhooks. Deleting it again changes nothing.
+    """Start the deletion of a job with its rows, files, and webhooks. Deleting it again changes nothing.
 
     Raises Job.DoesNotExist.
     """
@@ -105,7 +105,7 @@ def delete_job(*, job_id: int, actor: Caller | str) -> None:
 
 
 def advance(job_id: int, wake: unpacking.Wake) -> bool:
-    """Unpack, cancel, or delete the job, by its status, for a while. Returns whether there is more to do now."""
+    """Unpack, cancel, or delete the job for a while, by its status. Return whether there is more to do now."""
     job = leases.take(job_id)
     if job is None:
         return False
@@ -130,7 +130,7 @@ def advance(job_id: int, wake: unpacking.Wake) -> bool:
 
 
 def find_work() -> list[int]:
-    """The jobs that have work left, and no worker."""
+    """Return the jobs that have work left, but no worker."""
     running = Job.objects.filter(status__in=[STATUS.PROCESSING, STATUS.CANCELING])
     endings.finish_those_over(list(running.values_list("pk", flat=True)))
     waiting = Job.objects.filter(status__in=[STATUS.UNPACKING, STATUS.CANCELING, STATUS.DELETING])
@@ -138,7 +138,7 @@ def find_work() -> list[int]:
 
 
 def delete_old() -> None:
-    """Begin to delete the jobs that ended INFERENCE_RETENTION_DAYS ago, and delete uploads that belong to none."""
+    """Start the deletion of jobs that ended INFERENCE_RETENTION_DAYS ago. Delete uploads that belong to no job."""
     age = timedelta(days=settings.INFERENCE_RETENTION_DAYS)
     old = Job.objects.filter(finished_at__lt=Now() - age, status__in=FINAL_STATUSES)
     if count := old.update(status=STATUS.DELETING, lease_token=None, lease_expires_at=None):

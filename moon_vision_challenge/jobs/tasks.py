@@ -21,7 +21,7 @@ def advance_soon(job_id: int) -> None:
 
 @shared_task
 def advance(job_id: int) -> None:
-    """Unpack, cancel, or delete for a while. The rest is another message, so that other tasks have their turn."""
+    """Unpack, cancel, or delete for a while. Another message does the rest, so that other tasks get their turn."""
     with bulk_share.bulk_work():
         has_more = services.advance(job_id, enqueue_inference)
     wake_for_what_waits()  # a process that was woken meanwhile may have claimed nothing

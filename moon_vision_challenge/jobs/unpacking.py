@@ -1,4 +1,4 @@
-"""An upload → rows of the queue, a hundred per transaction. A killed worker neither loses nor duplicates one."""
+"""Turns uploads into queue rows, a hundred per transaction. A killed worker neither loses nor duplicates a row."""
 
 import logging
 import time
@@ -34,7 +34,7 @@ STATUS = Inference.STATUS
 
 
 def unpack(job: Job, wake: Wake) -> bool:
-    """Create rows for the next images, for up to TURN_S. Returns whether there is more to do now.
+    """Create rows for the next images, for up to TURN_S. Return whether there is more to do now.
 
     Raises LostLeaseError.
     """
@@ -59,7 +59,7 @@ def unpack(job: Job, wake: Wake) -> bool:
 
 
 def _store(job: Job, entries: Iterator[Entry], wake: Wake, free: Callable[[int, int], None]) -> bool:
-    """Returns whether all entries are rows."""
+    """Store entries as rows for up to TURN_S. Return whether all entries are rows."""
     end = clock() + TURN_S
     position, is_over = job.unpacked, False
     while not is_over and clock() < end:
@@ -71,7 +71,7 @@ def _store(job: Job, entries: Iterator[Entry], wake: Wake, free: Callable[[int, 
                 rows.append(_row(job, entry, position + len(rows)))
                 if entry.stored:
                     stored.append(entry.stored)
-                if clock() >= end:  # S3 may be slow, and the lease must not end
+                if clock() >= end:  # S3 may be slow, and the lease must not expire
                     break
             else:
                 is_over = len(rows) < CHUNK_ROWS
@@ -139,7 +139,7 @@ def _finish(job: Job) -> None:
 
 
 def _fail(job: Job, error: dict[str, str]) -> None:
-    """The rows that exist are processed all the same."""
+    """Fail the job. The rows that exist are still processed."""
     with transaction.atomic():
         current = leases.lock(job)
         endings.end(current, Job.STATUS.FAIL, error)

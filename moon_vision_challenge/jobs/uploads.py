@@ -1,4 +1,4 @@
-"""The upload of a job: on disk once, from the socket to the store."""
+"""The upload of a job. It is on disk only once on its way from the socket to the store."""
 
 import hashlib
 import os
@@ -39,7 +39,7 @@ class Upload:
     """A file with the body of a request. It is deleted at the end of the block, unless it is kept.
 
     Args:
-        path: a file that the web server has written, and deletes itself. None: copy the body to one.
+        path: a file that the web server has written, and deletes itself. If it is None, the body is copied to a file.
     """
 
     def __init__(self, path: str | None, body: IO[bytes], boundary: str | None) -> None:
@@ -60,7 +60,7 @@ class Upload:
             self._path.unlink(missing_ok=True)
 
     def inspect(self) -> Contents:
-        """Count what it holds, without unpacking more than a compressed tar.
+        """Count what the upload contains. Only a compressed tar is unpacked for this.
 
         Raises MalformedBodyError, UnreadableArchiveError, EmptyJobError, JobTooLargeError.
         """
@@ -75,19 +75,19 @@ class Upload:
         return Contents(archives.FORM, whole, measure(images), fields)
 
     def keep(self) -> str:
-        """Move it to the media store. Returns its name there. Raises StorageUnavailableError."""
+        """Move it to the media store. Return its name there. Raises StorageUnavailableError."""
         name = f"{FOLDER}/{timezone.now():%Y-%m-%d}-{uuid.uuid4().hex}"
         media_store.keep(self._path, name)
         return name
 
 
 def spool_folder() -> str:
-    """Where uploads arrive: on the disk where they stay."""
+    """Return the folder in which uploads arrive, on the disk where they stay."""
     return str(media_store.spool_folder(FOLDER))
 
 
 def payload_sha256(contents: Contents, options: str) -> str:
-    """Of the options and the content: a client that repeats a form chooses another boundary."""
+    """Hash the options and the content without the boundary: a client that repeats a form chooses another one."""
     digest = hashlib.sha256(f"{options} {contents.container} ".encode())
     if contents.container == archives.FORM:
         for entry in archives.walk(contents.container, contents.source):
@@ -108,7 +108,7 @@ def opened(job: Job) -> Iterator[Source]:
 
 
 def entries(job: Job, source: Source) -> Iterator[Entry]:
-    """What the job consists of, in order."""
+    """Return the entries of the job, in order."""
     found = archives.walk(job.container, source)
     return found if job.container == archives.FORM else distinct(found)
 
@@ -120,7 +120,7 @@ def delete(job: Job) -> None:
 
 
 def delete_abandoned(*, older_than_s: float) -> int:
-    """Delete what killed processes have left behind, and what no job needs. Returns the number of files."""
+    """Delete what killed processes have left behind, and what no job needs. Return the number of files."""
     end = timezone.now() - timedelta(seconds=older_than_s)
     old = {name for name, changed in media_store.files(FOLDER) if changed < end}
     abandoned = old.difference(Job.objects.exclude(upload="").values_list("upload", flat=True))
@@ -129,7 +129,7 @@ def delete_abandoned(*, older_than_s: float) -> int:
 
 
 def _copy(body: IO[bytes]) -> str:
-    """Without our web server, or for a small body."""
+    """Copy the body to a file, for a small body or without our web server."""
     Path(spool_folder()).mkdir(parents=True, exist_ok=True)
     descriptor, path = tempfile.mkstemp(dir=spool_folder(), prefix="upload-")
     size = 0
@@ -156,7 +156,7 @@ def _inspect_archive(source: Source, fields: dict[str, Any]) -> Contents:
 
 
 def _read_form(source: Source) -> tuple[dict[str, Any], list[Entry], list[form.Part]]:
-    """Its fields as text, its images without their content, and its archives."""
+    """Return the form's fields as text, its images without their content, and its archives."""
     fields: dict[str, Any] = {}
     images: list[Entry] = []
     archive: list[form.Part] = []
@@ -167,6 +167,6 @@ def _read_form(source: Source) -> tuple[dict[str, Any], list[Entry], list[form.P
             case form.ARCHIVE:
                 archive.append(part)
             case name:
-                if text := part.content.decode(errors="replace").strip():  # a form sends what is left empty, too
+                if text := part.content.decode(errors="replace").strip():  # a form also sends empty fields
                     fields[name] = text
     return fields, images, archive

@@ -1,1 +1,1 @@
-"""What an image classifier takes and returns, declared once for gateway and model zoo. Nothing here needs Django."""
+"""What an image classifier accepts and returns, declared once for gateway and model zoo. Nothing here needs Django."""

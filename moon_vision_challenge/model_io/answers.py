@@ -1,4 +1,4 @@
-"""The output of a model: which one is read, and how it becomes predictions."""
+"""Chooses the output of a model to read, and turns it into predictions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH, Predicti
 from moon_vision_challenge.model_io.types import Tensor, shown_shape
 
 NO_LABEL = "none"
-"""The label of a model with several independent labels if no score is above its threshold."""
+"""The label if a model has several independent labels, and no score is above its threshold."""
 
 _USUAL_OUTPUTS = ("probabilities", "classes", "output_probability")
-"""Names of the main output among others, in the exports of TensorFlow and scikit-learn."""
+"""The usual names of the main output among several, in the exports of TensorFlow and scikit-learn."""
 
 
 class OutputForm(NamedTuple):
@@ -28,14 +28,14 @@ class OutputForm(NamedTuple):
 
     @property
     def classes_count(self) -> int | None:
-        """The number of scores per image. None if it holds none, or if the metadata do not say."""
+        """The number of scores per image. None if the output holds no scores, or if the metadata do not say."""
         size = math.prod(self.shape[1:]) if len(self.shape) > 1 else -1
         is_index = size == 1 and self.dtype.startswith(("DT_INT", "DT_UINT"))
         return size if self.dtype != "DT_STRING" and min(self.shape[1:], default=-1) > 0 and not is_index else None
 
 
 def read_output(outputs: Mapping[str, Tensor], declared: Declaration) -> OutputForm:
-    """The output that is read. Raises DeclarationError if it is ambiguous or does not exist."""
+    """Return the output to read. Raises DeclarationError if it is ambiguous or does not exist."""
     if not outputs:
         return OutputForm(declared.output or "")
     name = declared.output or _likely_output(outputs, declared)
@@ -66,10 +66,10 @@ def _refuse_what_is_not_scores(form: OutputForm, declared: Declaration) -> None:
 
 
 def decode(row: Any, form: OutputForm, declared: Declaration, top_k: int) -> list[Prediction]:
-    """The `top_k` most probable classes of one image, best first; with a threshold, only those above it.
+    """Return the `top_k` most probable classes of one image, best first. With a threshold, only those above it.
 
     Args:
-        row: one prediction of the REST API's row format, or an array of what it would hold.
+        row: one prediction in the row format of the REST API, or an array of its content.
 
     Raises:
         AnswerError: the row cannot be read as declared.
@@ -105,7 +105,7 @@ def decode(row: Any, form: OutputForm, declared: Declaration, top_k: int) -> lis
 
 
 def label_of(predictions: Sequence[Prediction], declared: Declaration) -> str:
-    """The best label; with a threshold, all labels above it, separated by commas, or `none`."""
+    """Return the best label. With a threshold, return all labels above it, separated by commas, or `none`."""
     if declared.threshold is None:
         return predictions[0].label
     text = ", ".join(prediction.label for prediction in predictions) or NO_LABEL
@@ -124,7 +124,7 @@ def _likely_output(outputs: Mapping[str, Tensor], declared: Declaration) -> str:
 
 
 def _pick(row: Any, form: OutputForm) -> Any:
-    """The value that is read from a row. Rows of several outputs have names."""
+    """Return the value to read from a row. If there are several outputs, a row names them."""
     if not isinstance(row, dict):
         return row
     for name in (form.name, *_USUAL_OUTPUTS):
@@ -134,7 +134,7 @@ def _pick(row: Any, form: OutputForm) -> Any:
 
 
 def _by_label(probabilities: dict[str, Any], declared: Declaration) -> list[Prediction]:
-    """scikit-learn's ZipMap: label → probability, or class → probability if the classes are numbers."""
+    """Read scikit-learn's ZipMap: label → probability, or class → probability if the classes are numbers."""
     scores = list(probabilities.values())
     if not scores or not all(type(score) in (int, float) for score in scores):
         raise AnswerError(f"neither scores nor classes: {str(probabilities)[:100]}")
@@ -153,7 +153,7 @@ def _named(key: str, score: float, labels: Sequence[str] | None) -> Prediction:
 
 
 def _is_one_answer(value: Any, declared: Declaration) -> bool:
-    """Whether the only number of a row is an index, or the one score of two labels."""
+    """Return whether the only number of a row is an index, or the single score of two labels."""
     if isinstance(value, int) and not isinstance(value, bool):
         return len(declared.labels or ()) != 1
     return isinstance(value, float) and len(declared.labels or ()) == 2
@@ -171,7 +171,7 @@ def _flat(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 def _one_of_two(score: float, declared: Declaration) -> list[Prediction]:
-    """One sigmoid: the score of the second of two labels."""
+    """Read a single sigmoid: the score of the second of two labels."""
     labels = _labels(declared)
     if len(labels) != 2:
         raise AnswerError(f"one score of {len(labels)} classes")
@@ -185,14 +185,14 @@ def _one_of_two(score: float, declared: Declaration) -> list[Prediction]:
 
 
 def _scores_or_list(value: "np.ndarray[Any, Any]") -> "list[Any] | np.ndarray[Any, Any]":
-    """Scores stay an array, because a list of a thousand numbers costs more than all that follows."""
+    """Keep scores as an array, because a list of a thousand numbers costs more than all later steps."""
     if value.ndim > 1:  # N x C x 1 x 1
         value = _flat(value)
     return value if value.dtype.kind == "f" and value.size > 1 else [_number(one) for one in value]
 
 
 def _number(value: Any) -> Any:
-    """A float is the shortest that identifies it, as in JSON."""
+    """Return a Python number. A float has the fewest digits that identify it, as in JSON."""
     if isinstance(value, np.floating):
         return float(str(value))
     return value.item() if isinstance(value, np.generic) else value
@@ -219,7 +219,7 @@ def _best(scores: "list[Any] | np.ndarray[Any, Any]", declared: Declaration, top
 
 
 def _above(predictions: list[Prediction], declared: Declaration) -> list[Prediction]:
-    """The predictions above the threshold, if there is one."""
+    """Return the predictions above the threshold, if there is one."""
     threshold = declared.threshold
     if threshold is None:
         return predictions

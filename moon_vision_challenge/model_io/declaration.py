@@ -1,4 +1,4 @@
-"""What a model takes and returns, as its owner declares it. The rest is read from the model's metadata."""
+"""What a model accepts and returns, as its owner declares it. The rest is read from the model's metadata."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,25 +25,25 @@ class Declaration:
 
     Attributes:
         input_size: height and width of the model's input, in pixels. None: as in the metadata.
-        resize: `center_crop` cuts the largest central rectangle of the input's shape, times `crop`, and scales it.
-            `shorter_side` scales the shorter side to `shorter_side` pixels, then cuts `input_size` from the centre, as
-            torchvision's Resize and CenterCrop do. `stretch` scales the whole picture, whatever its shape, or the part
-            in the centre that `crop` leaves. `letterbox` scales the whole picture to fit, and fills the rest with
-            `pad_color`.
+        resize: `center_crop` cuts out the largest central rectangle with the input's aspect ratio, times `crop`, and
+            scales it. `shorter_side` scales the shorter side to `shorter_side` pixels, then cuts `input_size` from the
+            center, as torchvision's Resize and CenterCrop do. `stretch` scales the whole picture, whatever its aspect
+            ratio, or the central part that `crop` leaves. `letterbox` scales the whole picture to fit, and fills the
+            rest with `pad_color`.
         crop: the fraction of the picture's sides to keep, above 0, up to 1. None: 1 for `stretch`, else 0.875.
-        shorter_side: for `shorter_side`, in pixels. None: the larger side of the input / `crop`, so 256 for 224.
-        margin_rounding: for `shorter_side` and `stretch`, where the cut begins if the margins have half a pixel.
-            `nearest` is torchvision's CenterCrop, which rounds to the even pixel. `down` is Hugging Face's.
-        interpolation: `bicubic`, `bilinear`, `lanczos` and `nearest` are Pillow's, so torchvision's too. `area` is the
-            mean of the area that a pixel covers, as OpenCV's INTER_AREA.
-        antialias: False: `bilinear` and `bicubic` look only at the nearest pixels, as tf.image.resize and OpenCV do.
-        channels: `RGB`, `BGR` or `grey` (ITU-R 601-2 luma). None: by the number of channels, RGB or grey.
+        shorter_side: for `shorter_side`, in pixels. None: the larger side of the input / `crop`, such as 256 for 224.
+        margin_rounding: for `shorter_side` and `stretch`, where the crop begins if the margins have half a pixel.
+            `nearest` rounds to the even pixel, as torchvision's CenterCrop does. `down` is the rule of Hugging Face.
+        interpolation: `bicubic`, `bilinear`, `lanczos` and `nearest` are those of Pillow, and so of torchvision. `area`
+            is the mean of the area that a pixel covers, as in OpenCV's INTER_AREA.
+        antialias: False: `bilinear` and `bicubic` use only the nearest pixels, as tf.image.resize and OpenCV do.
+        channels: `RGB`, `BGR` or `grey` (ITU-R 601-2 luma). None: RGB or grey, by the number of channels.
         layout: `NHWC`, `NCHW`, `NHW` (grey) or `flat` (a vector of height x width x channels). None: by the shape.
-        mean, scale: an input of floats gets (pixel - mean) / scale with pixels of 0 to 255. One number, or one for each
+        mean, scale: a float input gets (pixel - mean) / scale, with pixels from 0 to 255. One number, or one for each
             channel in the order of `channels`.
-        output: the name of the output that is read. None: the only one, or the one that fits the labels.
-        activation: `softmax` or `sigmoid` are applied to the scores, for a model that returns logits.
-        threshold: for a model with several independent labels. Each label whose score is above it is predicted. One
+        output: the name of the output to read. None: the only one, or the one that fits the labels.
+        activation: `softmax` or `sigmoid` is applied to the scores, for a model that returns logits.
+        threshold: for a model with several independent labels. Each label with a score above it is predicted. One
             number, or one for each label.
         labels: the label of each class, in the order of the model's output. None: the model returns labels.
         has_background: the model returns an index, and index 0 is a background class before the labels.
@@ -87,7 +87,7 @@ _CHOICES = {
 
 
 def declare(said: Mapping[str, Any], *, preset: str | None = None, preset_dir: Path | None = None) -> Declaration:
-    """The declaration of what is `said`, on top of a preset's. None means not declared. Raises DeclarationError."""
+    """Return the declaration of what is `said`, on top of a preset. None means undeclared. Raises DeclarationError."""
     given = {name: value for name, value in said.items() if value is not None}
     values = {**(read_preset(preset, preset_dir) if preset else {}), **given}
     _check_choices(values)

@@ -1,6 +1,6 @@
-"""The preprocessor_config.json of Hugging Face → what a declaration says.
+"""Converts the preprocessor_config.json of Hugging Face to the values of a declaration.
 
-The classes of image processors differ in what the same keys mean:
+The same keys mean different things to different classes of image processors:
 https://github.com/huggingface/transformers/tree/main/src/transformers/models: */image_processing_*.py
 """
 
@@ -12,18 +12,18 @@ from typing import Any
 from moon_vision_challenge.model_io.errors import DeclarationError
 from moon_vision_challenge.model_io.types import Numbers
 
-# Pillow's numbers, which the files hold
+# The files hold Pillow's numbers.
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _KNOWN_SWITCHES = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_flip_channel_order"}
 _WITHOUT_EFFECT = {"do_convert_rgb", "do_reduce_labels"}
-"""Images are RGB already, and labels are for training."""
+"""Images are already RGB, and labels are for training."""
 _NEVER_CROP = {"Pvt", "Segformer", "Siglip", "ViT"}
 _SQUARE = {"Beit", "DeiT", "EfficientFormer", "EfficientNet"}
-"""Classes that crop, and take a size of one number for a square. Others take it for the shorter side."""
+"""Classes that crop, and treat a size of one number as a square. Others treat it as the shorter side."""
 
 
 def read_processor(file: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file declares. Raises DeclarationError, or KeyError, TypeError or ValueError for an unusual file."""
+    """Return what the file declares. Raises DeclarationError, or KeyError, TypeError or ValueError if it is unusual."""
     processor = {key: value for key, value in file.items() if value is not None}
     _refuse_what_is_not_known(processor)
     return {"layout": "NCHW", **_geometry(processor), **_values(processor)}
@@ -40,11 +40,11 @@ def _refuse_what_is_not_known(processor: Mapping[str, Any]) -> None:
 
 
 def _values(processor: Mapping[str, Any]) -> dict[str, Any]:
-    """((pixel x factor - shift) - mean) / std, as (pixel - mean) / scale."""
+    """Express ((pixel x factor - shift) - mean) / std as (pixel - mean) / scale."""
     factor = processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1.0
     shift = 1.0 if processor.get("rescale_offset") else 0.0
     means, divisors = [0.0], [1.0]
-    if processor.get("do_normalize", "do_flip_channel_order" not in processor):  # MobileViT never does
+    if processor.get("do_normalize", "do_flip_channel_order" not in processor):  # MobileViT never normalizes
         means, divisors = processor["image_mean"], processor["image_std"]
     if processor.get("include_top"):  # EfficientNet divides once more
         divisors = [one * deviation for one, deviation in zip(cycle(divisors), processor["image_std"], strict=False)]
@@ -100,7 +100,7 @@ def _of_shorter_side(
 ) -> dict[str, Any]:
     scaled = edge
     if (crop := processor.get("crop_pct")) is not None:
-        if family != "PoolFormer":  # ConvNeXt's way
+        if family != "PoolFormer":  # as ConvNeXt does
             if edge >= 384:
                 return {"input_size": edge, "resize": "stretch"}
             cut = (edge, edge)
@@ -120,7 +120,7 @@ def _cut(processor: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _kept(inner: tuple[int, int], outer: tuple[int, int]) -> float:
-    """The fraction of the sides that remains."""
+    """Return the fraction of the sides that remains."""
     if inner[0] * outer[1] != inner[1] * outer[0]:
         raise DeclarationError(f"A crop of {outer} to {inner} is not supported.", "Declare resize.")
     return inner[0] / outer[0]

@@ -1,4 +1,4 @@
-"""The input of a model, from its metadata and the declaration together, and images in that form."""
+"""Derives the input of a model from its metadata and the declaration, and brings images into that form."""
 
 import math
 from dataclasses import dataclass
@@ -40,13 +40,13 @@ class InputForm:
     channels_count: int
     layout: Layout
     dtype: str
-    """The names of TensorFlow's types.proto."""
+    """The name of the type in TensorFlow's types.proto."""
     batch: int = -1
     """How many images a request must hold. -1: any number."""
 
 
 def takes_image(tensor: Tensor, declared: Declaration) -> bool:
-    """Whether a numeric tensor can be an image."""
+    """Return whether a numeric tensor can be an image."""
     rank = len(tensor.shape)
     if tensor.dtype not in FLOATS | _UNSIGNED | _SIGNED:
         return False
@@ -56,7 +56,7 @@ def takes_image(tensor: Tensor, declared: Declaration) -> bool:
 
 
 def read_input(tensor: Tensor, declared: Declaration) -> InputForm:
-    """The form of a numeric input. Raises DeclarationError if the declaration is incomplete or contradicts it."""
+    """Return the form of a numeric input. Raises DeclarationError if the declaration is incomplete or does not fit."""
     layout = declared.layout or _layout_of(tensor)
     height, width, channels_count = _sizes(tensor, layout, declared)
     channels, channels_count = _agreed_channels(channels_count, layout, declared)
@@ -73,13 +73,14 @@ def read_input(tensor: Tensor, declared: Declaration) -> InputForm:
 
 
 def prepare(image: Image.Image, form: InputForm, how: Declaration) -> np.ndarray:
-    """An RGB image in the form that the model needs.
+    """Convert an RGB image to the form that the model needs.
 
     Returns:
-        One image, contiguous: unchanged integers, or float32 of (pixel - mean) / scale.
+        One image, contiguous: unchanged integers, or (pixel - mean) / scale as float32, rounded to int64 for a signed
+        input.
     """
     if _is_plain(form):
-        memory = fit(image, form.size, how).tobytes()  # the same, without the detour of Pillow's array interface
+        memory = fit(image, form.size, how).tobytes()  # the same, without the detour through Pillow's array interface
         return np.frombuffer(memory, np.uint8).reshape(*form.size, 3)
     pixels = arrange(image, form, how)
     if form.dtype in FLOATS or (form.dtype in _SIGNED and (how.mean, how.scale) != (0.0, 1.0)):
@@ -89,19 +90,19 @@ def prepare(image: Image.Image, form: InputForm, how: Declaration) -> np.ndarray
 
 
 def pack(image: Image.Image, form: InputForm, how: Declaration) -> bytes:
-    """The memory of `prepare`'s array in the dtype of the model, for a signature that takes it as a string."""
+    """Return the memory of `prepare`'s array in the dtype of the model, for a signature that accepts it as a string."""
     if _is_plain(form):
         return fit(image, form.size, how).tobytes()  # the same, without a copy of the picture
     return prepare(image, form, how).astype(_NUMPY[form.dtype], copy=False).tobytes()
 
 
 def _is_plain(form: InputForm) -> bool:
-    """Whether the model takes the memory of a picture as Pillow has it."""
+    """Return whether the model accepts the memory of a picture as Pillow stores it."""
     return (form.dtype, form.layout, form.channels) == ("DT_UINT8", "NHWC", "RGB")
 
 
 def arrange(image: Image.Image, form: InputForm, how: Declaration) -> np.ndarray:
-    """The pixels, uint8, cut and scaled, with the channels and the layout of the model."""
+    """Return the pixels as uint8, cropped and scaled, with the channels and the layout of the model."""
     if form.channels == "grey":
         image = image.convert("L")
     pixels = np.asarray(fit(image, form.size, how))
@@ -139,7 +140,7 @@ def _layout_of(tensor: Tensor) -> Layout:
 
 
 def _sizes(tensor: Tensor, layout: Layout, declared: Declaration) -> tuple[int, int, int]:
-    """Height, width and channels; -1 for what the metadata leave open."""
+    """Return height, width and channels, with -1 for what the metadata leave open."""
     shape = tensor.shape
     ranks = {"NHWC": 4, "NCHW": 4, "NHW": 3, "flat": 2}
     if not shape:
@@ -162,7 +163,7 @@ def _sizes(tensor: Tensor, layout: Layout, declared: Declaration) -> tuple[int, 
 
 
 def _flat_channels(length: int, declared: Declaration) -> int | None:
-    """The channels of a vector of this length, at the declared size."""
+    """Return the number of channels in a vector of this length, at the declared size."""
     if declared.input_size is None:
         return None
     return next((count for count in (1, 3) if count * math.prod(declared.input_size) == length), None)
@@ -223,7 +224,7 @@ def _check_numbers(channels: int, declared: Declaration) -> None:
 
 
 def _check_range(tensor: Tensor, declared: Declaration) -> None:
-    """Signed integers are quantized: they need a mean and a scale that fit."""
+    """Check that the mean and the scale fit signed integers, which are quantized."""
     if tensor.dtype not in _SIGNED:
         return
     ends = [(pixel - np.asarray(declared.mean)) / np.asarray(declared.scale) for pixel in (0, 255)]

@@ -1,4 +1,4 @@
-"""Class index → label, from the files that trainers write."""
+"""Reads the label of each class from the files that trainers write."""
 
 import ast
 import csv
@@ -17,18 +17,18 @@ _SAVE_AS = "save the labels as text, one per line, or as a JSON list"
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The label of each class, in the order of the model's output.
+    """Return the label of each class, in the order of the model's output.
 
-    A text file (UTF-8) has one label per line, starting with class 0. Every line may
-    start with the index (`0 tench`, `0: tench`) or the WordNet id (`n01440764 tench`), or end with the index
-    (`tench,0`). A CSV file has a column of labels and may have one of indexes. A JSON file is a list of labels, an
-    object of index → label or index → [id, label], an object of label → index, or an object that has one of these as
-    `id2label`, `labels`, `names` or `classes`. The Python literal of the same is read, too.
-    A byte order mark, CRLF and empty lines at the end are ignored.
+    A text file (UTF-8) has one label per line, starting with class 0. Every line may start with the index (`0 tench`,
+    `0: tench`) or the WordNet id (`n01440764 tench`), or end with the index (`tench,0`). A CSV file has a column of
+    labels and may have a column of indexes. A JSON file is a list of labels, an object of index → label or
+    index → [id, label], an object of label → index, or an object that has one of these under a usual name, such as
+    `id2label`. A Python literal of the same form is also read. A byte order mark, CRLF and empty lines at the end are
+    ignored.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file has another form, a label is empty, or there are none.
+        ValueError: the file has another form, a label is empty, or there are no labels.
     """
     text, suffix = _read_text(path), path.suffix.lower()
     if suffix == ".json" or text.lstrip().startswith("{"):
@@ -45,7 +45,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def labels_of_json(value: Any) -> tuple[str, ...]:
-    """The labels of a parsed JSON list or object, as `read_labels` describes. Raises ValueError."""
+    """Return the labels of a parsed JSON list or object, as `read_labels` describes. Raises ValueError."""
     if isinstance(value, dict):
         value = next(
             (value[name] for name in _WRAPPERS if value.get(name) and isinstance(value[name], dict | list)), value
@@ -93,7 +93,7 @@ def _labels_of(path: Path, value: Any) -> tuple[str, ...]:
 
 
 def _parse(text: str) -> Any:
-    """JSON or a Python literal, with its keys as text. None if it is neither."""
+    """Parse JSON or a Python literal, with the keys as text. Return None if the text is neither."""
     for parse in (json.loads, ast.literal_eval):
         try:
             value = parse(text.strip())
@@ -104,7 +104,7 @@ def _parse(text: str) -> Any:
 
 
 def _read_table(path: Path, text: str) -> tuple[str, ...]:
-    """A CSV file, with or without a header."""
+    """Read a CSV file with or without a header."""
     first = text.partition("\n")[0]
     delimiter = next((one for one in "\t;," if one in first), ",")
     rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True) if any(row)]
@@ -124,7 +124,7 @@ def _read_table(path: Path, text: str) -> tuple[str, ...]:
 
 
 def _in_order(value: dict[str, Any]) -> list[Any]:
-    """Index → label, or label → index as Keras' `class_indices`. Every index must occur once, starting at 0."""
+    """Sort index → label, or label → index (Keras's `class_indices`). Every index must occur once, starting at 0."""
     count = len(value)
     if value and all(type(index) is int for index in value.values()):
         value = {str(index): label for label, index in value.items()}
@@ -147,7 +147,7 @@ def _without_quotes(lines: list[str]) -> list[str]:
 
 
 def _without_indices(lines: list[str]) -> list[str]:
-    """If every line has its class's index, the labels in the order of the indexes. Otherwise the lines."""
+    """Return the labels in the order of the indexes if every line has an index. Otherwise, return the lines."""
     for form, index_at, label_at in ((_INDEX, 1, 2), (_INDEX_LAST, 2, 1)):
         found = [form.fullmatch(line) for line in lines]
         by_index = {int(match[index_at]): match[label_at] for match in found if match}

@@ -1,4 +1,4 @@
-"""An image → the pixels that a model needs."""
+"""Converts an image to the pixels that a model needs."""
 
 import numpy as np
 from PIL import Image
@@ -23,7 +23,7 @@ _PILLOW = {
 
 
 def fit(image: Image.Image, size: tuple[int, int], how: Declaration) -> Image.Image:
-    """Cut and scale an image of mode RGB or L to (height, width), as declared."""
+    """Crop and scale an image of mode RGB or L to (height, width), as declared."""
     height, width = size
     if how.resize == "letterbox":
         return _letterbox(image, size, how)
@@ -37,14 +37,14 @@ def fit(image: Image.Image, size: tuple[int, int], how: Declaration) -> Image.Im
 
 
 def scaled_side(size: tuple[int, int], how: Declaration) -> int:
-    """What `shorter_side` scales to, in pixels."""
+    """Return the size that `shorter_side` scales to, in pixels."""
     return how.shorter_side or round(max(size) / how.kept)
 
 
 def needed_side(size: tuple[int, int], how: Declaration) -> int | None:
-    """The shorter side, in pixels, below which an image should not be reduced before `fit`. None: never reduce it.
+    """Return the shorter side below which an image should not be reduced before `fit`, in pixels. None: never reduce.
 
-    It is twice what `fit` scales to: a reduced JPEG keeps enough detail for the filter that follows.
+    It is twice the size that `fit` scales to, so that a reduced JPEG keeps enough detail for the filter that follows.
     """
     if how.interpolation in ("nearest", "area") or not how.antialias:
         return None
@@ -67,13 +67,13 @@ def scale(
 def _scale_bicubic(image: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
     """Do what `scale` does in a sixth of the time, if cykooz_resizer is installed.
 
-    In photos one value in six differs from Pillow's by 1, and a few by up to 6. A JPEG of quality 95 differs as much.
+    In photos, one value in six differs from Pillow's by 1, and a few by up to 6. A JPEG of quality 95 differs as much.
     """
     if cykooz_resizer is None:
         return scale(image, box, size, "bicubic")
     left, top, right, bottom = box
     options = cykooz_resizer.ResizeOptions(
-        # Catmull and Rom's is the cubic with a = -0.5, Pillow's too
+        # The Catmull-Rom filter is the cubic with a = -0.5, as in Pillow.
         resize_alg=cykooz_resizer.ResizeAlg.convolution(cykooz_resizer.FilterType.catmull_rom),
         crop_box=cykooz_resizer.CropBox(left, top, right - left, bottom - top),
     )
@@ -84,7 +84,7 @@ def _scale_bicubic(image: Image.Image, box: Box, size: tuple[int, int]) -> Image
 
 
 def _central_box(image_size: tuple[int, int], size: tuple[int, int], crop: float) -> Box:
-    """The largest central rectangle of the shape of `size`, its sides times `crop`."""
+    """Return the largest central rectangle with the aspect ratio of `size`, its sides multiplied by `crop`."""
     (image_width, image_height), (height, width) = image_size, size
     if image_width * height <= image_height * width:
         box_width = crop * image_width
@@ -97,7 +97,7 @@ def _central_box(image_size: tuple[int, int], size: tuple[int, int], crop: float
 
 
 def _box_after_resize(image_size: tuple[int, int], size: tuple[int, int], how: Declaration) -> Box:
-    """The part of the image that a resize and CenterCrop(size) keep. No pixel is computed and then cut off."""
+    """Return the part of the image that a resize and CenterCrop(size) keep. No pixel is computed and then cut off."""
     (image_width, image_height), (height, width) = image_size, size
     if how.resize == "stretch":
         scaled_width, scaled_height = round(width / how.kept), round(height / how.kept)
@@ -111,7 +111,7 @@ def _box_after_resize(image_size: tuple[int, int], size: tuple[int, int], how: D
 
 
 def _with_shorter_side(image_size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Rounded as torchvision and Hugging Face do.
+    """Return the scaled (width, height), rounded as torchvision and Hugging Face do.
 
     https://github.com/pytorch/vision/blob/main/torchvision/transforms/functional.py
     """
@@ -143,7 +143,7 @@ def _rgb(color: int | tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def _between_nearest(image: Image.Image, box: Box, size: tuple[int, int], interpolation: Interpolation) -> Image.Image:
-    """Interpolate between the nearest pixels, and round. Image.transform cuts off the fraction: half a level darker."""
+    """Interpolate between the nearest pixels, and round. Image.transform truncates: half a level darker."""
     left, top, right, bottom = box
     columns, column_weights = _nearest(left, right, size[0], image.width, interpolation)
     rows, row_weights = _nearest(top, bottom, size[1], image.height, interpolation)
@@ -173,7 +173,7 @@ def _triangle(distance: np.ndarray) -> np.ndarray:
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:
-    """Keys's cubic with a = -0.5, as in Pillow and tf.image.resize."""
+    """Return the weights of Keys's cubic with a = -0.5, as in Pillow and tf.image.resize."""
     near, far = (1.5 * distance - 2.5) * distance**2 + 1, ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
     weights: np.ndarray = np.where(distance <= 1, near, far)
     return weights
@@ -188,7 +188,7 @@ def _mean_of_areas(image: Image.Image, box: Box, size: tuple[int, int]) -> Image
 
 
 def _mean_along(pixels: np.ndarray, axis: int, start: float, stop: float, count: int) -> np.ndarray:
-    """The means of `count` equal parts of one axis: differences of the running sum, read between its steps."""
+    """Return the means of `count` equal parts of one axis: differences of the interpolated running sum."""
     sums = np.insert(np.cumsum(pixels, axis), 0, 0, axis)
     edges = np.linspace(start, stop, count + 1).clip(0, pixels.shape[axis])
     whole = np.minimum(edges.astype(int), pixels.shape[axis] - 1)

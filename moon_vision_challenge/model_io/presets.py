@@ -1,4 +1,4 @@
-"""How common trainers prepare their images, by name. Two presets read the files next to an export."""
+"""Named presets of how common trainers prepare their images. Two of them read the files next to an export."""
 
 import json
 import math
@@ -12,10 +12,11 @@ from moon_vision_challenge.model_io.labels import labels_of_json
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_SCALE = (58.395, 57.12, 57.375)
-"""The usual mean and standard deviation of ImageNet's pixels, RGB, 0 to 255: (0.485, 0.456, 0.406) of 255 and so on."""
+"""The usual mean and standard deviation of ImageNet's pixels, RGB, 0 to 255: (0.485, 0.456, 0.406) x 255 and so on."""
 
 _PRESETS: dict[str, dict[str, Any]] = {
-    # transforms.Resize(256), CenterCrop(224): https://github.com/pytorch/vision/blob/main/torchvision/transforms/_presets.py
+    # transforms.Resize(256), CenterCrop(224):
+    # https://github.com/pytorch/vision/blob/main/torchvision/transforms/_presets.py
     "torchvision": {
         "resize": "shorter_side",
         "interpolation": "bilinear",
@@ -42,7 +43,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "layout": "NCHW",
         "scale": 255.0,
     },
-    # ImageOps.fit(image, (224, 224), LANCZOS), then pixel / 127.5 - 1, as the code that Teachable Machine exports
+    # ImageOps.fit(image, (224, 224), LANCZOS), then pixel / 127.5 - 1, as in the code that Teachable Machine exports
     "teachable-machine": {
         "resize": "center_crop",
         "crop": 1.0,
@@ -58,7 +59,7 @@ def preset_names() -> list[str]:
 
 
 def read_preset(name: str, folder: Path | None = None) -> dict[str, Any]:
-    """What a preset declares. `folder` holds the files of an export. Raises DeclarationError."""
+    """Return what a preset declares. `folder` holds the files of an export. Raises DeclarationError."""
     if name in _PRESETS:
         return dict(_PRESETS[name])
     if name not in _READERS:

@@ -12,15 +12,15 @@ Numbers = float | tuple[float, ...]
 
 
 class Tensor(Protocol):
-    """An input or output of a model, as in its metadata."""
+    """An input or output of a model, as its metadata describe it."""
 
     @property
     def dtype(self) -> str:
-        """As in TensorFlow's types.proto: DT_STRING, DT_FLOAT, ..."""
+        """The name of the type in TensorFlow's types.proto: DT_STRING, DT_FLOAT, ..."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """-1: any size. Also empty if the rank is not known."""
+        """The sizes, with -1 for any size. Also empty if the rank is not known."""
 
 
 def shown_shape(shape: tuple[int, ...]) -> str:

@@ -1,1 +1,1 @@
-"""Replaces `tensorflow_model_server` on one machine: same flags, models.config and REST API, for ONNX models."""
+"""Replaces `tensorflow_model_server` on one machine, with its flags, models.config, and REST API, for ONNX models."""

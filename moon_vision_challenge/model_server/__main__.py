@@ -26,9 +26,11 @@ from moon_vision_challenge.text_format import ConfigError
 
 logger = logging.getLogger("moon_vision_challenge.model_server")
 
-# Open connections. Further ones wait in the operating system's queue for one to end. Each may hold one small body.
+# The maximum number of open connections, each of which may hold one small body. Others wait in the operating system's
+# queue until one ends.
 MAX_CONNECTIONS = 2048
-# For the whole header of a request, from the connection's start or from the last answer. Clients reconnect.
+# The time limit for the whole header of a request, from the start of the connection or from the last answer. Clients
+# reconnect.
 HEADER_TIMEOUT_S = 20
 SHUTDOWN_TIMEOUT_S = 30
 
@@ -88,12 +90,12 @@ def parse_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _cores() -> int:
-    """How many cores this process may use, where the system tells."""
+    """Return how many cores this process may use, if the system reports it."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def check_port_is_free(host: str, port: int) -> None:
-    """Raises OSError.
+    """Raises OSError if the port is not free.
 
     Granian listens with SO_REUSEPORT, which would let two servers share a port and split the requests.
     """
@@ -135,16 +137,16 @@ def let_worker_be_stopped_while_it_loads() -> None:
 
 
 def choose_start_method() -> None:
-    """Fork the worker, unless the start method has been chosen: it then shares the modules that are loaded here.
+    """Fork the worker, so that it shares the modules that are loaded here, unless the start method has been chosen.
 
-    From Python 3.14 on, the default is another method on Linux. On macOS, forking is not safe.
+    Since Python 3.14, the default on Linux is another method. On macOS, forking is not safe.
     """
     if sys.platform == "linux" and multiprocessing.get_start_method(allow_none=True) is None:
         multiprocessing.set_start_method("fork")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT. Returns the exit code."""
+    """Serve until SIGTERM or SIGINT. Returns the exit code."""
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
     flags = parse_flags(argv)
     try:

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _STATUS_OF_ERROR: dict[type[Exception], HTTPStatus] = {
     InvalidInputError: HTTPStatus.BAD_REQUEST,
     UnknownLabelError: HTTPStatus.BAD_REQUEST,
-    NotReadyError: HTTPStatus.BAD_REQUEST,  # the protocol: a 4xx
+    NotReadyError: HTTPStatus.BAD_REQUEST,  # the protocol expects a 4xx
     ServableNotFoundError: HTTPStatus.NOT_FOUND,
     NotFoundError: HTTPStatus.NOT_FOUND,
     BodyTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
@@ -47,7 +47,7 @@ _CLOSING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTT
 
 
 def status_of(error: Exception) -> HTTPStatus:
-    """The status of the nearest class in the table. Any other error is a bug: 500."""
+    """Return the status of the nearest class in the table. Any other error is a bug, and its status is 500."""
     found = (_STATUS_OF_ERROR[cls] for cls in type(error).__mro__ if cls in _STATUS_OF_ERROR)
     return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -91,7 +91,7 @@ class Application:
         )
         try:
             status, answer = HTTPStatus.OK, await self._answer(scope.method, scope.path, body)
-        except ProtocolClosed:  # the client is gone
+        except ProtocolClosed:  # the client has disconnected
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, this client gets JSON and others are unaffected
             status, answer = _failure(error)
@@ -106,7 +106,7 @@ class Application:
 
 
 def _content_length(scope: Scope) -> int | None:
-    """None for a chunked body."""
+    """Return the length of the body, or None if it is chunked."""
     default = "" if "transfer-encoding" in scope.headers else "0"
     length = scope.headers.get("content-length", default)
     return int(length) if length.isdecimal() and len(length) < 20 else None

@@ -12,13 +12,13 @@ from moon_vision_challenge.model_server.runtime import InvalidInputError
 Parsed = TypeVar("Parsed")
 
 SMALL_BODY_BYTES = 256_000
-"""Up to this size, such as one image of 224 x 224 pixels, a body is received in one step. This saves 0.1 ms of CPU."""
+"""A body up to this size, such as one image of 224 x 224 pixels, is received in one step. This saves 0.1 ms of CPU."""
 
 BODY_TIMEOUT_S = 10.0
 """The time that a body may take, plus one second for each _MIN_BYTES_PER_S."""
 _MIN_BYTES_PER_S = 1_000_000
 
-_MAX_BODIES = 4  # of the largest size, in memory at a time
+_MAX_BODIES = 4  # of the largest size, in memory at once
 
 
 class BodyTooLargeError(ValueError):
@@ -116,8 +116,8 @@ class Body:
 class Parser:
     """Reads and parses bodies.
 
-    Large ones are parsed outside the event loop, one at a time: lists of numbers take ten times the memory of their
-    text.
+    Large bodies are parsed outside the event loop, one at a time, because lists of numbers take ten times the memory of
+    their text.
     """
 
     def __init__(self, max_body_bytes: int) -> None:
@@ -137,11 +137,11 @@ class Parser:
 
 
 def inflate(body: bytes, max_bytes: int) -> bytes:
-    """Unpack a gzip body. It stops at the limit, so a small body cannot fill the memory.
+    """Decompress a gzip body. Stops at the limit, so a small body cannot fill the memory.
 
     Raises BodyTooLargeError or InvalidInputError.
     """
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: with the header of gzip
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # 16: with a gzip header
     try:
         inflated = inflater.decompress(body, max_bytes + 1)
     except zlib.error as error:

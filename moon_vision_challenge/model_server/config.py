@@ -22,7 +22,7 @@ class VersionPolicy:
     specific: frozenset[int] = frozenset()
 
     def select(self, versions: Iterable[int]) -> list[int]:
-        """The versions to serve, oldest first."""
+        """Return the versions to serve, oldest first."""
         found = sorted(versions)
         if self.specific:
             return [version for version in found if version in self.specific]
@@ -107,7 +107,7 @@ def _model(item: Field) -> ModelConfig:
 
 
 def parse_models_config(text: str) -> list[ModelConfig]:
-    """The models of a model_config_list. Raises ConfigError, whose message names the line."""
+    """Return the models of a model_config_list. Raises ConfigError, whose message names the line."""
     outer = _checked(parse_text_format(text), "the file", allowed={"model_config_list"}, repeated=frozenset())
     models: dict[str, ModelConfig] = {}
     for model_list in outer:
@@ -122,7 +122,7 @@ def parse_models_config(text: str) -> list[ModelConfig]:
 
 
 def read_models_config(path: Path) -> list[ModelConfig]:
-    """The models that a file lists. Raises ConfigError, whose message does not name the file."""
+    """Return the models that a file lists. Raises ConfigError, whose message does not name the file."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -136,7 +136,7 @@ def read_models_config(path: Path) -> list[ModelConfig]:
 
 
 def model_dir(config: ModelConfig, model_root: Path | None) -> Path:
-    """The folder of a model's versions. `model_root` replaces a leading /models, the folder that containers mount."""
+    """Return the folder of a model's versions. `model_root` replaces a leading /models, which containers mount."""
     path = Path(config.base_path)
     if model_root is not None and path.is_relative_to("/models"):
         return model_root / path.relative_to("/models")

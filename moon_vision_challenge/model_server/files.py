@@ -1,4 +1,4 @@
-"""The files that a model is loaded from: which they are, whether they changed, and a private copy."""
+"""Finds the files that a model is loaded from, detects changes to them, and makes private copies of them."""
 
 import shutil
 import tempfile
@@ -16,32 +16,32 @@ Snapshot = dict[str, tuple[int, int, int]]
 
 
 def model_files(version_dir: Path) -> list[Path]:
-    """The files of the model that is served from this folder. Subfolders that cannot be read are left out."""
+    """Return the files of the model that is served from this folder. Skips subfolders that cannot be read."""
     is_onnx = (version_dir / ONNX_FILE).is_file()
     found = (path for path in version_dir.rglob("*") if path.is_file())
     return [path for path in found if not (is_onnx and path.relative_to(version_dir).parts[0] in _SAVED_MODEL_FILES)]
 
 
 def take_snapshot(version_dir: Path) -> Snapshot:
-    """A snapshot, to find out later whether a file was added, removed or changed."""
+    """Take a snapshot, to find out later whether a file was added, removed, or changed."""
     snapshot = {}
     for path in model_files(version_dir):
-        with suppress(OSError):  # deleted in between
+        with suppress(OSError):  # deleted meanwhile
             status = path.stat()
             snapshot[str(path.relative_to(version_dir))] = (status.st_size, status.st_mtime_ns, status.st_ino)
     return snapshot
 
 
 def changed_files(before: Snapshot, now: Snapshot) -> list[str]:
-    """The files of `before` that are different or gone. New files do not count: no model was loaded from them."""
+    """Return the files of `before` that changed or vanished. New files do not count: no model was loaded from them."""
     return sorted(name for name, status in before.items() if now.get(name) != status)
 
 
 @contextmanager
 def private_copy(version_dir: Path) -> Iterator[Path]:
-    """A private folder with copies of the model's files. It is deleted at the end.
+    """Yield a private folder with copies of the model's files. The folder is deleted at the end.
 
-    A mapped file then stays on disk and in the page cache as long as its mapping exists. Raises OSError.
+    Even then, a mapped file stays on disk and in the page cache as long as its mapping exists. Raises OSError.
     """
     with tempfile.TemporaryDirectory(prefix="model_server-") as folder:
         for path in model_files(version_dir):

@@ -22,7 +22,7 @@ class _Run(NamedTuple):
     future: "asyncio.Future[Any]"
 
     def perform(self) -> None:
-        """Called in an inference thread. The future belongs to the event loop's thread."""
+        """Call the function, in an inference thread. The future belongs to the event loop's thread."""
         if self.future.cancelled():
             return
         result, error = None, None
@@ -30,7 +30,7 @@ class _Run(NamedTuple):
             result = self.function(self.part)
         except BaseException as caught:  # noqa: BLE001 - raised where the future is awaited
             error = caught
-        with suppress(RuntimeError):  # the loop is closed: the server stops
+        with suppress(RuntimeError):  # the loop is closed: the server is stopping
             self.future.get_loop().call_soon_threadsafe(_finish, self.future, result, error)
 
 
@@ -47,10 +47,10 @@ class InferenceQueue:
     """A bounded queue in front of the threads that run models. It belongs to one event loop.
 
     These threads go from one run to the next without a pause, while the event loop reads and writes requests. If each
-    request ran the model in a thread that also spoke HTTP, a core would idle for an eighth of the time, between the
-    end of one thread and the start of the next.
+    request ran the model in a thread that also handled HTTP, a core would be idle for an eighth of the time, between
+    the end of one thread and the start of the next.
 
-    The threads and futures are simpler than those of concurrent.futures, which cost 0.1 ms of CPU more per request.
+    The threads and futures are simpler than those of concurrent.futures, which cost 0.1 ms more CPU per request.
     """
 
     def __init__(self, threads: int, max_waiting: int) -> None:
@@ -70,7 +70,7 @@ class InferenceQueue:
         """Return what the function returns for each part of a request, or raise what it raises for the first failure.
 
         Several cores share a request of many parts. Only enough parts to keep the threads busy are queued at a time, so
-        that the next request waits for those and not for all. Raises OverloadedError at once if the queue is full.
+        that the next request waits only for those, not for all. Raises OverloadedError at once if the queue is full.
         """
         if self._requests >= self._max_requests:
             raise OverloadedError("Too many requests are waiting for inference. Try again later.")
@@ -88,7 +88,7 @@ class InferenceQueue:
         finally:
             for future in queued:  # after a failure, the parts that have not started do not run
                 if not future.cancel():
-                    future.exception()  # one failure is reported
+                    future.exception()  # only one failure is reported
             self._requests -= 1
 
     def _submit(self, function: Callable[[Part], Result], part: Part) -> "asyncio.Future[Result]":

@@ -1,4 +1,4 @@
-"""Chooses the runtime of a model by the files in its version folder and its platform."""
+"""Chooses the runtime of a model by its platform and the files in its version folder."""
 
 import importlib.util
 import logging
@@ -15,11 +15,11 @@ logger = logging.getLogger(__name__)
 class Platform(StrEnum):
     """What runs a model: the values of `model_platform` in models.config, or of the flag --runtime."""
 
-    ANY = "tensorflow"  # what a file that TensorFlow Serving reads, too, always says
+    ANY = "tensorflow"  # always the value in a file that TensorFlow Serving reads too
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
     OPENVINO_BF16 = "openvino_bf16"
-    """With bfloat16 in place of float32, where the processor has it: two or three digits of precision."""
+    """With bfloat16 instead of float32 where the processor supports it: two or three digits of precision."""
 
 
 class LoadOptions(TypedDict, total=False):
@@ -28,11 +28,11 @@ class LoadOptions(TypedDict, total=False):
     platform: str
     """One of Platform."""
     threads: int
-    """How many of them call the runtime at once."""
+    """The number of threads that call the runtime at once."""
 
 
 def load_runtime(version_dir: Path, *, platform: str = Platform.ANY, threads: int = 1) -> Runtime:
-    """Loads the model of a version folder. Raises ModelLoadError.
+    """Load the model of a version folder. Raises ModelLoadError.
 
     A loaded model no longer depends on its files: they may be overwritten or deleted.
     """
@@ -56,7 +56,7 @@ def _load_onnx(version_dir: Path, platform: Platform, threads: int) -> Runtime:
 
 
 def _run_onnx(path: Path, platform: Platform, threads: int) -> Runtime:
-    # Imported here, so that a server without such a model needs neither the time nor the package.
+    # Imported here, so that a server without such a model needs neither the package nor the time to import it.
     if platform in {Platform.OPENVINO, Platform.OPENVINO_BF16}:
         if importlib.util.find_spec("openvino") is None:
             raise ModelLoadError(

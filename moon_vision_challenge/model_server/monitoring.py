@@ -1,6 +1,7 @@
-"""Metrics under TensorFlow Serving's path and names, so that dashboards made for it work.
+"""Provides metrics under TensorFlow Serving's path and names, so that dashboards made for it work.
 
-Names and labels: tensorflow_serving/servables/tensorflow/util.cc. Latencies are in microseconds, as there.
+The names and labels are those of tensorflow_serving/servables/tensorflow/util.cc. As there, latencies are in
+microseconds.
 """
 
 import re
@@ -30,7 +31,7 @@ _STATUSES = {  # absl::StatusCode
 
 
 class RequestMetrics:
-    """Counts predictions of the models that are served, so that a client cannot add names.
+    """Counts the predictions of served models only, so that a client cannot add names.
 
     Args:
         is_served: whether a model of this name is configured.
@@ -43,7 +44,7 @@ class RequestMetrics:
         self._latencies: dict[str, _Histogram] = {}
 
     def observe(self, path: str, status: HTTPStatus, seconds: float) -> None:
-        """Count the answer to a request. Ignores what is not a prediction."""
+        """Count the answer to a request. Ignores requests that are not predictions."""
         match = _NAME.fullmatch(path)
         name = match and (match[1] or match[2])
         if not name or not self._is_served(name):
@@ -55,7 +56,7 @@ class RequestMetrics:
                 self._latencies.setdefault(name, _Histogram()).observe(seconds * 1e6)
 
     def page(self) -> str:
-        """The text format of Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/"""
+        """Return the metrics for Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/"""
         with self._lock:
             count, latency = ":tensorflow:serving:request_count", ":tensorflow:serving:request_latency"
             lines = [f"# TYPE {count} counter"]
@@ -91,9 +92,9 @@ def _escaped(text: str) -> str:
 
 
 def read_path(file: Path | None) -> str | None:
-    """The path that a monitoring.config names; None if it turns monitoring off. Raises ConfigError.
+    """Return the path that a monitoring.config names, or None if it turns monitoring off. Raises ConfigError.
 
-    Without a file, the metrics are at the usual path: TensorFlow Serving then has none.
+    Without a file, the metrics are at the default path, whereas TensorFlow Serving has none.
     """
     if file is None:
         return DEFAULT_PATH

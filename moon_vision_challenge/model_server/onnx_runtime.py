@@ -51,7 +51,7 @@ def _tensor_info(argument: Any) -> TensorSpec:
 
 
 class OnnxModel(ModelOfOnnxFile):
-    """Sessions with one thread per run: concurrent requests run in parallel instead of sharing a pool."""
+    """A model whose runs take one thread each: concurrent requests run in parallel instead of sharing a pool."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -87,7 +87,7 @@ class OnnxModel(ModelOfOnnxFile):
 
 
 def _decoded(name: str, array: np.ndarray) -> np.ndarray:
-    """ONNX strings are text, TensorFlow strings are bytes."""
+    """Decode strings, which are text in ONNX and bytes in TensorFlow."""
     try:
         return np.array([item.decode() for item in array.flat], dtype=object).reshape(array.shape)
     except UnicodeDecodeError as error:

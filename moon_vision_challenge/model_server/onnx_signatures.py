@@ -1,14 +1,14 @@
-"""The signatures of model.onnx, and how requests become inputs of its graph, whichever runtime runs it.
+"""Reads the signatures of model.onnx, and turns requests into inputs of its graph, whichever runtime runs it.
 
-Every model has the signature `serving_default`, the graph's own inputs and outputs. A model may add signatures, or
-replace that one, in its metadata property `serving_signatures`, a JSON object such as
+Every model has the signature `serving_default`, which is the graph's own inputs and outputs. A model may add
+signatures, or replace that one, in its metadata property `serving_signatures`, which is a JSON object such as this:
 
     {"raw": {"inputs": {"images": {"tensor": "images", "encoding": "raw"}},
              "outputs": {"probabilities": "probabilities"}}}
 
-where the names on the left are what clients see and those on the right are tensors of the graph. An input with the
-encoding `raw` is a string tensor to the client: one string of bytes per item, which is the memory of that item in C
-order, little-endian. Items of a signature with no other inputs may run separately, so they must be independent.
+The names on the left are what clients see, and those on the right are tensors of the graph. An input with the encoding
+`raw` is a string tensor to the client: one string of bytes per item, which is the memory of that item in C order,
+little-endian. Items of a signature with no other inputs may run separately, so they must be independent.
 """
 
 import json
@@ -28,8 +28,8 @@ from moon_vision_challenge.model_server.runtime import (
 
 SIGNATURES_PROPERTY = "serving_signatures"
 
-# The intermediate results of eight images do not fit into a core's cache: one run can take a fifth longer than four
-# runs of two, which several cores can share. docs/decisions/0004-the-model-server-is-one-process.md
+# The intermediate results of eight images do not fit into a core's cache: one run of eight can take a fifth longer
+# than four runs of two, which several cores can share. docs/decisions/0004-the-model-server-is-one-process.md
 _ITEMS_A_RUN = 2
 
 
@@ -37,7 +37,7 @@ class OnnxSignatures:
     """The signatures of one graph.
 
     Args:
-        inputs, outputs: the tensors of the graph, by their names.
+        inputs, outputs: the tensors of the graph, by name.
         text: the value of the metadata property, if the model has it.
 
     Raises ModelLoadError.
@@ -48,7 +48,7 @@ class OnnxSignatures:
     ) -> None:
         self._inputs, self._outputs = inputs, outputs
         self._raw: dict[str, set[str]] = {}  # by signature, the inputs that arrive as bytes
-        self._split: set[str] = set()  # signatures that take any number of items as bytes, with one answer per item
+        self._split: set[str] = set()  # signatures of any number of items as bytes, with one answer per item
         self.specs = {DEFAULT_SIGNATURE: SignatureSpec(inputs, outputs)}
         """What clients see."""
         try:
@@ -77,7 +77,7 @@ class OnnxSignatures:
                 self._split.add(DEFAULT_SIGNATURE)
 
     def zeros(self) -> dict[str, np.ndarray] | None:
-        """Inputs for a first run. None if more than the batch size is free, or an input is text."""
+        """Return inputs for a first run, or None if more than the batch size is free or an input is text."""
         if any(min(info.shape[1:], default=1) < 1 or info.dtype == "DT_STRING" for info in self._inputs.values()):
             return None
         sizes = {name: [max(size, 1) for size in info.shape] for name, info in self._inputs.items()}
@@ -97,7 +97,7 @@ class OnnxSignatures:
         ]
 
     def feeds(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What goes into the graph, by its names: the bytes of raw inputs as arrays, the rest as it came."""
+        """Return the inputs by the graph's names: the bytes of raw inputs as arrays, and the rest unchanged."""
         signature = self.specs[signature_name]
         raw = self._raw.get(signature_name, set())
         feeds: dict[str, np.ndarray] = {}
@@ -112,7 +112,7 @@ class OnnxSignatures:
 
 
 class ModelOfOnnxFile:
-    """What the runtimes of model.onnx share: the signatures, which they set when they load the file."""
+    """The part that the runtimes of model.onnx share: the signatures, which they set when they load the file."""
 
     _signatures: OnnxSignatures
 

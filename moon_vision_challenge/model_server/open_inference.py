@@ -1,9 +1,9 @@
-"""The REST API of the Open Inference Protocol (KServe v2), as far as classification needs it.
+"""The part of the Open Inference Protocol's REST API (KServe v2) that classification needs.
 
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 
-The protocol has no signatures: it takes and returns the tensors of a model's default signature. Its versions are
-strings, so a version label takes the place of a number.
+The protocol has no signatures: it accepts and returns the tensors of a model's default signature. Its versions are
+strings, so a version label can be used instead of a number.
 """
 
 import functools
@@ -33,11 +33,11 @@ _JSON = (("content-type", "application/json"),)
 
 
 class NotReadyError(RuntimeError):
-    """A model of the server is not available."""
+    """A model on the server is not available."""
 
 
 class Answer(NamedTuple):
-    """The body of a 200, and its headers."""
+    """The body and the headers of a 200."""
 
     content: bytes
     headers: tuple[tuple[str, str], ...] = _JSON

@@ -1,4 +1,4 @@
-"""Requests and responses of the Open Inference Protocol to arrays and back."""
+"""Converts requests of the Open Inference Protocol to arrays, and arrays to responses."""
 
 import json
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ _MAX_DIGITS = 18  # of a length
 
 
 class InferRequest(NamedTuple):
-    """The tensors of a request, and what it wants back."""
+    """The tensors of a request, and the outputs that it asks for."""
 
     id: str
     inputs: dict[str, "np.ndarray[Any, Any]"]
     outputs: dict[str, bool]
-    """The outputs that the client wants, and whether as binary data."""
+    """The outputs that the client wants, and whether each is sent as binary data."""
 
 
 def read_request(content: bytes, json_length: str, signature: SignatureSpec) -> InferRequest:
-    """`json_length` is the header's value, empty if the whole body is JSON. Raises InvalidInputError."""
+    """Read a request. `json_length` is the header's value, empty if the body is only JSON. Raises InvalidInputError."""
     length = _length(json_length, len(content))
     request = parse_request(content if length == len(content) else content[:length])
     try:
@@ -77,7 +77,7 @@ def _read_inputs(
 def _read_input(
     tensor: Mapping[str, Any], binary: memoryview, spec: TensorSpec
 ) -> tuple["np.ndarray[Any, Any]", memoryview]:
-    """The array, and the binary data that remain."""
+    """Return the array, and the binary data that remains."""
     shape, datatype = check_shape(tensor.get("shape")), _text(tensor, "datatype")
     if datatype != datatype_of(spec.dtype):
         raise TensorError(f"its datatype is {datatype_of(spec.dtype)}, not {datatype:.100}")
@@ -137,7 +137,10 @@ def _flag(owner: Mapping[str, Any], name: str, *, default: bool = False) -> bool
 def write_response(
     head: dict[str, Any], outputs: Mapping[str, "np.ndarray[Any, Any]"], signature: SignatureSpec, request: InferRequest
 ) -> tuple[bytes, int | None]:
-    """The body, and the length of its JSON if binary data follow. Raises InvalidInputError for bytes as JSON."""
+    """Return the body, and the length of its JSON if binary data follows.
+
+    Raises InvalidInputError for bytes that JSON cannot carry.
+    """
     tensors: list[dict[str, Any]] = []
     binary: list[bytes | memoryview] = []
     for name, is_binary in request.outputs.items():
@@ -161,7 +164,7 @@ def _json_data(name: str, array: "np.ndarray[Any, Any]", datatype: str) -> Any:
 
 
 def _dump(response: dict[str, Any]) -> bytes:
-    """NaN and Infinity are written as Python and JavaScript do: JSON has no text for them."""
+    """Write NaN and Infinity as Python and JavaScript do, because JSON has no text for them."""
     data = [tensor["data"] for tensor in response["outputs"] if "data" in tensor]
     if all(np.isfinite(one).all() for one in data if isinstance(one, np.ndarray) and one.dtype.kind == "f"):
         return orjson.dumps(response, option=orjson.OPT_SERIALIZE_NUMPY)

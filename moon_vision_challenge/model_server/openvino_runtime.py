@@ -12,8 +12,8 @@ import numpy as np
 from moon_vision_challenge.model_server.onnx_signatures import SIGNATURES_PROPERTY, ModelOfOnnxFile, OnnxSignatures
 from moon_vision_challenge.model_server.runtime import InvalidInputError, ModelLoadError, TensorSpec
 
-# Its converter, which nothing here needs, reports each import to Google Analytics and writes to the home folder. None
-# makes its import fail, and OpenVINO goes on without it.
+# OpenVINO's converter, which nothing here needs, reports each import to Google Analytics and writes to the home folder.
+# None makes its import fail, and OpenVINO continues without it.
 sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 
@@ -39,18 +39,18 @@ def _tensor_info(port: Any) -> TensorSpec:
 
 
 class OpenVinoModel(ModelOfOnnxFile):
-    """A compiled model with one stream of execution, and one request, for each thread that calls it.
+    """A compiled model with one execution stream and one request for each thread that calls it.
 
     Args:
         threads: how many threads call `run` at once.
-        precision: of the layers that are not quantised: "f32", or "bf16" if the model tolerates it.
+        precision: that of the layers that are not quantized: "f32", or "bf16" if the model tolerates it.
 
     Raises ModelLoadError.
     """
 
     def __init__(self, path: Path, *, threads: int, precision: str = "f32") -> None:
         options = {
-            "INFERENCE_PRECISION_HINT": precision,  # by default, it takes bf16 where the processor has it
+            "INFERENCE_PRECISION_HINT": precision,  # by default, it is bf16 where the processor supports it
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": threads,  # one thread per run
             "ENABLE_CPU_PINNING": False,  # the web server's processes share the cores
@@ -96,7 +96,7 @@ class OpenVinoModel(ModelOfOnnxFile):
 
 
 def _infer(request: Any, feeds: Mapping[str, np.ndarray]) -> None:
-    """Run in a thread of OpenVINO. `infer`, which runs in the caller's thread, has crashed under load."""
+    """Run in one of OpenVINO's threads. `infer`, which runs in the caller's thread, has crashed under load."""
     for name, array in feeds.items():
         request.set_tensor(name, openvino.Tensor(np.ascontiguousarray(array)))
     request.start_async()

@@ -1,4 +1,4 @@
-"""The models being served: every version's state, and the loaded runtime of those that are available."""
+"""The models being served: the state of every version, and the loaded runtime of each available one."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -29,11 +29,11 @@ class _Model:
 
 
 class ModelRegistry:
-    """Many threads read it while one updates it. A reader sees the models before or after a change.
+    """The served models. Many threads read them while one updates them. Readers see the state before or after a change.
 
     Args:
-        default_platform: runs the models whose configuration leaves it open.
-        threads: how many runs a model makes at once.
+        default_platform: runs the models whose configuration does not name a platform.
+        threads: the number of concurrent runs of a model.
     """
 
     def __init__(self, model_root: Path | None, *, default_platform: str = Platform.ANY, threads: int = 1) -> None:
@@ -46,8 +46,8 @@ class ModelRegistry:
     def update(self, configs: Iterable[ModelConfig]) -> None:
         """Load the wanted versions that are not loaded, several at a time, then unload the others.
 
-        Returns when every new version is available or has failed. Until then, all loaded versions serve. A version
-        that was available stays available until a wanted version is.
+        Returns when every new version is available or has failed. Until then, all loaded versions are served. A
+        version that was available stays available until a wanted version is.
         """
         wanted = {config: self._wanted(config) for config in configs}
         new = {
@@ -114,7 +114,7 @@ class ModelRegistry:
         return _Model(self._labels(config, versions), versions)
 
     def _labels(self, config: ModelConfig, versions: Mapping[int, ModelVersion]) -> Mapping[str, int]:
-        """A label does not move from an available version to one that is not available."""
+        """Return the version of each label. A label does not move from an available version to one that is not."""
 
         def serves(number: int | None) -> bool:
             return number is not None and number in versions and versions[number].runtime is not None
@@ -126,11 +126,11 @@ class ModelRegistry:
         }
 
     def has(self, name: str) -> bool:
-        """Whether models.config lists this model."""
+        """Return whether models.config lists this model."""
         return name in self._models
 
     def unavailable(self) -> list[str]:
-        """The names of the models that have no available version."""
+        """Return the names of the models that have no available version."""
         return [
             name
             for name, model in self._models.items()
@@ -138,7 +138,7 @@ class ModelRegistry:
         ]
 
     def versions(self, name: str, version: int | None = None, label: str | None = None) -> list[ModelVersion]:
-        """All versions of a model, newest first, or the one asked for.
+        """Return all versions of a model, newest first, or the requested one.
 
         Raises ServableNotFoundError or UnknownLabelError.
         """
@@ -154,7 +154,7 @@ class ModelRegistry:
         return [found[number]] if number is not None else [found[key] for key in sorted(found, reverse=True)]
 
     def available(self, name: str, version: int | None = None, label: str | None = None) -> tuple[int, Runtime]:
-        """The version asked for, else the newest available one. Raises ServableNotFoundError or UnknownLabelError."""
+        """Return the requested or the newest available version. Raises ServableNotFoundError or UnknownLabelError."""
         number = self._resolve(name, version, label)
         found = self._known(name)
         for key in sorted(found, reverse=True) if number is None else [number]:

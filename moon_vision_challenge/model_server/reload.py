@@ -1,4 +1,4 @@
-"""Checks for new versions of the models and for changes of models.config while the server runs."""
+"""Checks for new versions of the models and for changes to models.config while the server runs."""
 
 import logging
 import threading
@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Reloader:
-    """The intervals between checks are in seconds. 0 or less means never, as in TensorFlow Serving."""
+    """Checks at these intervals, in seconds. 0 or less means never, as in TensorFlow Serving."""
 
     registry: ModelRegistry
     config_file: Path
     configs: list[ModelConfig]
     config_interval_s: float
     versions_interval_s: float
-    _problem: str = field(default="", init=False)  # together with the file, so that it is logged once
+    _problem: str = field(default="", init=False)  # of the file, kept so that it is logged once
 
     def start(self) -> None:
         """Start the thread that checks. It ends with the process."""
@@ -43,7 +43,7 @@ class Reloader:
             due[first] = time.monotonic() + intervals[first]
 
     def _config_changed(self) -> bool:
-        """An unreadable or invalid file changes nothing and is logged once."""
+        """Return whether the configs have changed. An unreadable or invalid file changes nothing and is logged once."""
         try:
             configs = read_models_config(self.config_file)
         except ConfigError as error:

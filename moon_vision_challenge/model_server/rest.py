@@ -20,7 +20,7 @@ _POST = re.compile(_MODEL + r":(?P<method>classify|regress|predict)", re.IGNOREC
 _GET = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
 
 _MAX_VERSION = 2**63 - 1
-_MAX_VERSION_DIGITS = 4000  # Python does not convert more
+_MAX_VERSION_DIGITS = 4000  # Python does not convert longer numbers
 
 
 class MethodNotImplementedError(NotImplementedError):
@@ -105,14 +105,14 @@ class RestApi:
 
 
 def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
-    """One array for each output, of the outputs of a request's parts."""
+    """Join the outputs of a request's parts into one array for each output."""
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def chosen_version(match: re.Match[str]) -> tuple[int | None, str | None]:
-    """The groups `version` and `label` of a path. Raises InvalidInputError."""
+    """Return the version and the label that a path names. Raises InvalidInputError."""
     text = match["version"]
     if text and (len(text) > _MAX_VERSION_DIGITS or int(text) > _MAX_VERSION):
         raise InvalidInputError(f"Failed to convert version: {text:.100} to numeric.")
@@ -129,7 +129,7 @@ def _version_status(version: ModelVersion) -> dict[str, Any]:
 
 
 def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
-    """A tensor in the form of TensorFlow's types.proto and tensor_shape.proto."""
+    """Return a tensor in the form of TensorFlow's types.proto and tensor_shape.proto."""
     return {
         "dtype": spec.dtype,
         "tensor_shape": {"dim": [{"size": str(size), "name": ""} for size in spec.shape], "unknown_rank": False},

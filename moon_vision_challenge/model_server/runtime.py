@@ -11,7 +11,7 @@ from moon_vision_challenge.tensor_data import DATATYPES, tensorflow_type
 DEFAULT_SIGNATURE = "serving_default"
 
 NUMPY_DTYPES = {tensorflow_type(name): dtype for name, dtype in DATATYPES.items()}
-"""By TensorFlow's names of the element types, as /metadata gives them."""
+"""The NumPy types by TensorFlow's names of the element types, as /metadata returns them."""
 
 
 class ModelLoadError(Exception):
@@ -19,12 +19,12 @@ class ModelLoadError(Exception):
 
 
 class InvalidInputError(ValueError):
-    """The model cannot take these inputs. It may take others."""
+    """The model cannot accept these inputs. It may accept others."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor as the client sees it: `name` in the graph, `dtype` of NUMPY_DTYPES, -1 for a free dimension."""
+    """A tensor as the client sees it: `name` in the graph, `dtype` from NUMPY_DTYPES, -1 for a free dimension."""
 
     name: str
     dtype: str
@@ -54,6 +54,6 @@ class Runtime(Protocol):
     def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the model on one part that `split` returned.
 
-        Takes an array of the right dtype for each input of the signature and returns an array for each output.
+        Accepts an array of the right dtype for each input of the signature and returns an array for each output.
         Raises InvalidInputError.
         """

@@ -1,4 +1,4 @@
-"""Ends connections whose client does not read its answers. Granian has no time limit for that, but the kernel does."""
+"""Closes connections whose client does not read answers. Granian has no time limit for that, but the kernel does."""
 
 import os
 import socket
@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 WRITE_TIMEOUT_S = 30
-"""For the client to read something, when its receive buffer is full."""
+"""The time that a client has to read something when its receive buffer is full."""
 
 
 def limit_write_time(port: int, timeout_s: float) -> bool:
-    """Set the limit for all connections that come in at this port. Returns whether this process listens there.
+    """Set the limit for all connections to this port. Returns whether this process listens on it.
 
     A connection inherits the option of the socket that accepts it: https://man7.org/linux/man-pages/man7/tcp.7.html
     """
@@ -25,7 +25,7 @@ def limit_write_time(port: int, timeout_s: float) -> bool:
 
 
 def _listener(descriptor: int, port: int) -> socket.socket | None:
-    """A copy of the socket with this descriptor, if it listens at this port."""
+    """Return a copy of the socket with this descriptor if it listens on this port."""
     with suppress(OSError):  # it is another kind of file, or has been closed
         candidate = socket.socket(fileno=os.dup(descriptor))
         is_listening = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)

@@ -1,8 +1,8 @@
 """Runs a SavedModel with TensorFlow, which is an optional extra: requirements/tensorflow.txt.
 
-The first run of a batch size optimises and allocates. To keep that out of clients' requests, a model runs once with
+The first run with a batch size optimizes and allocates. To keep that out of clients' requests, a model runs once with
 each of WARM_UP_BATCHES. Inputs of fixed size are generated. Strings of bytes need examples: assets.extra/warmup.json is
-a list of bodies of predict requests, with one instance each.
+a list of the bodies of predict requests, with one instance each.
 """
 
 import json
@@ -24,7 +24,7 @@ from moon_vision_challenge.model_server.runtime import (
 )
 from moon_vision_challenge.model_server.tensors import read_inputs
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read on import; hides a note about CPU instructions
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read on import, to hide a note about CPU instructions
 import tensorflow as tf
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class SavedModel:
         try:
             self._model = tf.saved_model.load(str(path))  # its functions hold only weak references to its variables
             self._functions = dict(self._model.signatures)
-        except _LOAD_ERRORS as error:  # what loaders of damaged files raise
+        except _LOAD_ERRORS as error:  # what the loaders raise for damaged files
             raise ModelLoadError(f"TensorFlow cannot load it: {error}") from error
         if not self._functions:
             raise ModelLoadError("this SavedModel has no signature to serve")

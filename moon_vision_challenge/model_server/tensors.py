@@ -1,6 +1,7 @@
-"""JSON of the predict API to arrays and back: row format (`instances`, `predictions`), column (`inputs`, `outputs`).
+"""Converts JSON of the predict API to arrays and back.
 
-Rules and messages follow https://www.tensorflow.org/tfx/serving/api_rest and tensorflow_serving/util/json_tensor.cc.
+The row format has `instances` and `predictions`, and the column format has `inputs` and `outputs`. Rules and messages
+follow https://www.tensorflow.org/tfx/serving/api_rest and tensorflow_serving/util/json_tensor.cc.
 """
 
 import binascii
@@ -16,13 +17,13 @@ import pybase64
 
 from moon_vision_challenge.model_server.runtime import NUMPY_DTYPES, InvalidInputError, SignatureSpec, TensorSpec
 
-# Whole numbers that a float holds exactly: kMaxInt of json_tensor.cc.
+# The largest whole numbers that a float holds exactly: kMaxInt of json_tensor.cc.
 _MAX_EXACT = {"DT_HALF": 2**11 - 1, "DT_FLOAT": 2**24 - 1, "DT_DOUBLE": 2**53 - 1}
 _MAX_DIMENSIONS = 64  # NumPy's limit
 
 
 def parse_request(body: bytes) -> dict[str, Any]:
-    """The JSON object of a request; NaN and Infinity are numbers. Raises InvalidInputError."""
+    """Return the JSON object of a request. NaN and Infinity are numbers. Raises InvalidInputError."""
     if not body:
         raise InvalidInputError("JSON Parse error: The document is empty")
     body = body.removeprefix(codecs.BOM_UTF8)
@@ -42,12 +43,12 @@ def _loads(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         if b"NaN" in body or b"Infinity" in body:  # checking first would cost more than parsing
-            return json.loads(body, parse_int=orjson.loads)  # which makes a float of what no 64 bits hold
+            return json.loads(body, parse_int=orjson.loads)  # orjson makes floats of integers beyond 64 bits
         raise
 
 
 def read_inputs(request: Mapping[str, Any], signature: SignatureSpec) -> tuple[dict[str, np.ndarray], bool]:
-    """One array for each input of the signature, and whether the request is in the row format.
+    """Return one array for each input of the signature, and whether the request is in the row format.
 
     Raises InvalidInputError.
     """
@@ -106,22 +107,22 @@ def _columns_of_inputs(inputs: Any, signature: SignatureSpec) -> dict[str, Any]:
 
 
 def _is_object(value: Any) -> bool:
-    """An object of named tensors, not one that stands for a string of bytes."""
+    """Return whether this is an object of named tensors, not one that stands for a string of bytes."""
     return isinstance(value, dict) and not (len(value) == 1 and isinstance(value.get("b64"), str))
 
 
 def _type_name(dtype: str) -> str:
-    """The name in TensorFlow Serving's messages: float, double, int32, string."""
+    """Return the name in TensorFlow Serving's messages: float, double, int32, string."""
     return dtype.removeprefix("DT_").lower()
 
 
 def _shown(value: Any) -> str:
-    """The start of a JSON value, for an error message."""
+    """Return the start of a JSON value, for an error message."""
     return f"{value!r:.120}"
 
 
 def _to_array(name: str, value: Any, info: TensorSpec) -> np.ndarray:
-    """Nested lists of one shape to an array.
+    """Convert nested lists of one shape to an array.
 
     Each level is checked as a whole, so that the work per number is done in C.
     """
@@ -158,7 +159,7 @@ def _strings(items: list[Any]) -> np.ndarray:
 
 
 def _decode_base64(text: str) -> bytes:
-    """Padding is optional and white space is allowed, as in TensorFlow Serving."""
+    """Decode base64. Padding is optional and whitespace is allowed, as in TensorFlow Serving."""
     try:
         return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -195,7 +196,7 @@ def _numbers(name: str, items: list[Any], dtype: str) -> np.ndarray:
 
 
 def write_outputs(outputs: Mapping[str, np.ndarray], *, row_format: bool) -> bytes:
-    """The body of the answer. A float is the shortest text that reads back as itself, so nothing is lost.
+    """Return the body of the answer. A float is the shortest text that reads back as itself, so nothing is lost.
 
     A single output is written without its name. Raises InvalidInputError if rows are requested and an output has none.
     """
@@ -221,9 +222,9 @@ def write_outputs(outputs: Mapping[str, np.ndarray], *, row_format: bool) -> byt
 
 
 def _writable(name: str, array: np.ndarray) -> Any:
-    """The array in a form that orjson can write: contiguous, a scalar as a scalar, int64 for onnxruntime's longlong.
+    """Return the array in a form that orjson can write: contiguous, a scalar as such, int64 for onnxruntime's longlong.
 
-    Strings are text, or base64 where the name of the output ends in _bytes.
+    Strings are text, or base64 if the name of the output ends in _bytes.
     """
     if array.dtype != object:
         return np.asarray(array, order="C").view(np.dtype(array.dtype.str))[()]

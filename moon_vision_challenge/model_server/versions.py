@@ -15,7 +15,7 @@ _MAX_VERSION = 2**63 - 1  # an int64 in TensorFlow Serving
 
 
 class VersionState(StrEnum):
-    """The states of tensorflow_serving/apis/get_model_status.proto that a version can be seen in."""
+    """The states of tensorflow_serving/apis/get_model_status.proto in which a version can be observed."""
 
     LOADING = "LOADING"
     AVAILABLE = "AVAILABLE"
@@ -24,7 +24,7 @@ class VersionState(StrEnum):
 
 @dataclass
 class ModelVersion:
-    """A version is loaded once. Afterwards its files may change without effect."""
+    """A version of a model. It is loaded once, and later changes to its files have no effect."""
 
     name: str
     version: int
@@ -32,16 +32,19 @@ class ModelVersion:
     options: LoadOptions = field(default_factory=LoadOptions)
     state: VersionState = VersionState.LOADING
     error: str = ""
-    """Why the version is not available."""
+    """The reason why the version is not available."""
     warning: str = ""
-    """What an operator should know of a version that is available."""
+    """What an operator should know about a version that is available."""
     last_error: str = ""
     """The error of the load before this one. It is not logged again."""
     runtime: Runtime | None = None
     _files: Snapshot = field(default_factory=dict)  # when loading began
 
     def load(self) -> None:
-        """End as AVAILABLE with a runtime, or as END with an error, which is logged. Others are not affected."""
+        """Load it. Its state becomes AVAILABLE, with a runtime, or END, with an error, which is logged.
+
+        Other versions are not affected.
+        """
         self._files = take_snapshot(self.path)
         try:
             runtime = load_runtime(self.path, **self.options)
@@ -49,7 +52,7 @@ class ModelVersion:
                 raise ModelLoadError("its files changed while they were being read. The server loads it again shortly.")
         except ModelLoadError as error:
             self._fail(str(error))
-        except Exception as error:  # noqa: BLE001 - runtimes raise anything for a damaged file; the others are served
+        except Exception as error:  # noqa: BLE001 - runtimes raise anything for damaged files, and others are served
             self._fail(f"it cannot be loaded: {error!r:.1000}")
         else:
             self.runtime, self.state = runtime, VersionState.AVAILABLE
@@ -61,7 +64,7 @@ class ModelVersion:
             logger.error("Model %s version %d is NOT available (%s): %s", self.name, self.version, self.path, reason)
 
     def has_other_files(self) -> bool:
-        """Whether files were added, removed or changed since loading began."""
+        """Return whether files were added, removed, or changed since loading began."""
         return take_snapshot(self.path) != self._files
 
     def compare_files(self) -> None:
@@ -79,14 +82,14 @@ class ModelVersion:
         self.warning = warning
 
     def unloaded(self) -> "ModelVersion":
-        """A request that holds the runtime keeps it until it is answered."""
+        """Return it without its runtime. A request that holds the runtime keeps it until it is answered."""
         if self.runtime is not None:
             logger.info("Model %s version %d is unloaded", self.name, self.version)
         return ModelVersion(self.name, self.version, self.path, self.options, VersionState.END)
 
 
 def versions_on_disk(directory: Path) -> dict[int, Path]:
-    """The folders whose name is a whole number, leading zeros allowed. Raises OSError."""
+    """Return the folders whose name is a whole number. Leading zeros are allowed. Raises OSError."""
     found = {
         int(path.name): path
         for path in directory.iterdir()

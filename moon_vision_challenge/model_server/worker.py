@@ -1,6 +1,6 @@
-"""What the process that serves requests runs.
+"""Runs in the process that serves requests.
 
-It is not in __main__.py, because a worker that is spawned, as on macOS, imports this function by its module's name.
+load_application is not in __main__.py, because a spawned worker, as on macOS, imports it by its module's name.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MAX_WAITING_REQUESTS = 48
 
 
 def load_application(configs: list[ModelConfig], metrics_path: str | None, flags: argparse.Namespace) -> Application:
-    """Runs in the worker before it listens: the port opens when every model is available or has failed to load."""
+    """Load the models in the worker. The port opens when every model is available or has failed to load."""
     logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)  # a spawned worker does not inherit it
     platform = Platform.ANY if flags.runtime == "auto" else Platform(flags.runtime)
     registry = ModelRegistry(flags.model_root, default_platform=platform, threads=flags.inference_threads)

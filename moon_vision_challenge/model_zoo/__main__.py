@@ -19,7 +19,7 @@ from moon_vision_challenge.model_zoo.variants import VARIANTS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Builds the models named on the command line, or adds one; returns the exit code."""
+    """Build the models named on the command line, or add one. Returns the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
     if words[:1] == ["add"]:
         # Imported here: most calls find their models built and do not need onnx and onnxruntime.

@@ -1,7 +1,7 @@
 """python -m moon_vision_challenge.model_zoo add EXPORT: adds a classifier that you exported elsewhere.
 
-EXPORT is an ONNX file (with or without external data), a SavedModel (folder or tarball), or the folder that Hugging
-Face's optimum or Ultralytics have exported. The command asks for what the files do not say, or you give it as options.
+EXPORT is an ONNX file (with or without external data), a SavedModel (folder or tarball), or a folder that Hugging
+Face's optimum or Ultralytics exported. The command asks for what neither the files nor your options say.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from moon_vision_challenge.model_zoo.trial import Forms, try_photo
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # what the dispatcher accepts as a model_type
 
 _BOXES = frozenset({"boxes", "detection_boxes", "pred_boxes"})
-"""Outputs of the detectors of torchvision, TensorFlow and Hugging Face."""
+"""The outputs of detectors from torchvision, TensorFlow, and Hugging Face."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Adds one model; returns the exit code."""
+    """Add one model. Returns the exit code."""
     arguments = add_parser().parse_args(argv)
     try:
         with find_export(arguments.export) as export:
@@ -95,7 +95,7 @@ def _said(arguments: argparse.Namespace) -> dict[str, Any]:
 def _complete(
     export: Export, inspected: Inspected, recognised: Recognised, arguments: argparse.Namespace
 ) -> tuple[Declaration, Forms]:
-    """The declaration. Asks for what is missing. Raises AddError if it cannot ask."""
+    """Return the declaration and the forms. Asks for what is missing. Raises AddError if it cannot ask."""
     said, preset = _said(arguments), arguments.preset
     config = export.find("preprocessor_config.json", "config.json")
     while True:
@@ -116,7 +116,7 @@ def _complete(
 
 
 def _what_is_missing(declared: Declaration, forms: Forms, said: set[str]) -> tuple[str, str] | None:
-    """A problem and the option that solves it: no file answers it, and a default would be a guess."""
+    """Return a problem and the option that solves it: no file answers it, and a default would be a guess."""
     if forms.input is not None and forms.input.dtype in FLOATS and not said & {"mean", "scale"}:
         known = ", ".join(preset_names())
         problem = "The model takes floats, and no file says how pixels become floats."
@@ -130,7 +130,7 @@ def _what_is_missing(declared: Declaration, forms: Forms, said: set[str]) -> tup
 
 
 def _ask(problem: str, field: str, said: dict[str, Any], preset: str | None) -> str | None:
-    """Put an answer into `said`. Returns the preset."""
+    """Ask, and put the answer into `said`. Returns the preset."""
     print(problem)
     text = input(f"{field}: ").strip()
     if field == "preset":
@@ -154,7 +154,7 @@ def _forms(inspected: Inspected, declared: Declaration) -> Forms:
             return found
     [alone, *more] = {tuple(one.inputs.values()) for one in signatures.values()}
     if not more and len(alone) == 1 and len(alone[0].shape) == 2 and alone[0].dtype in FLOATS and alone[0].shape[1] > 0:
-        inputs.read_input(alone[0], replace(declared, layout="flat"))  # says which size the vector may have
+        inputs.read_input(alone[0], replace(declared, layout="flat"))  # the error says which size the vector may have
     shown = "; ".join(", ".join(one.inputs) for one in signatures.values())
     raise AddError(f"The model does not take one image, but {shown}. Write a Classificator with hooks of your own.")
 
@@ -212,7 +212,7 @@ def _install(
 
 
 def _to_declare(declared: Declaration) -> Mapping[str, Any]:
-    """What differs from the defaults."""
+    """Return the fields that differ from the defaults, without the labels."""
     default = Declaration()
     said = {name: value for name, value in vars(declared).items() if value != getattr(default, name)}
     said.pop("labels", None)

@@ -11,12 +11,12 @@ from moon_vision_challenge.model_io.types import Activation, Channels, Interpola
 
 
 def is_interactive() -> bool:
-    """Whether the command can ask questions."""
+    """Return whether the command can ask questions."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def read_size(text: str) -> int | tuple[int, int]:
-    """224, or 160x224 for (height, width)."""
+    """Parse 224, or 160x224 for (height, width)."""
     match = re.fullmatch(r"(\d{1,5})(?:[x,](\d{1,5}))?", text.replace(" ", "").strip("()"))
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size: write 224, or HEIGHTxWIDTH")
@@ -24,7 +24,7 @@ def read_size(text: str) -> int | tuple[int, int]:
 
 
 def _numbers(text: str) -> float | tuple[float, ...]:
-    """127.5, or 123.675,116.28,103.53."""
+    """Parse 127.5, or 123.675,116.28,103.53."""
     try:
         found = tuple(float(one) for one in text.strip("()").split(","))
     except ValueError:
@@ -33,7 +33,7 @@ def _numbers(text: str) -> float | tuple[float, ...]:
 
 
 def _color(text: str) -> int | tuple[int, int, int]:
-    """114, or 255,255,255."""
+    """Parse 114, or 255,255,255."""
     match = re.fullmatch(r"(\d{1,3})(?:,(\d{1,3}),(\d{1,3}))?", text.replace(" ", "").strip("()"))
     values = [int(value) for value in match.groups() if value] if match else []
     if not values or max(values) > 255:

@@ -16,7 +16,7 @@ ARCHITECTURES = {
     "inception": Architecture("InceptionV3", "inception_v3", 299),  # preprocess_input: -1 to 1
 }
 LITE = "efficientnet_lite0"
-NAMES = [LITE, *ARCHITECTURES]  # first the one that does not need the network
+NAMES = [LITE, *ARCHITECTURES]  # the one that needs no network access comes first
 
 
 def image_size(name: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 def models_parser(
     *, prog: str, description: str, known: Collection[str], default: Sequence[str]
 ) -> argparse.ArgumentParser:
-    """A parser of `names`, which are those of `default` if none is given, and `models_dir`. Names must be known."""
+    """Return a parser of `names`, which must be known and are `default` if none is given, and of `models_dir`."""
 
     def known_model(name: str) -> str:
         if name not in known:

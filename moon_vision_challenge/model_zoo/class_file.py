@@ -1,4 +1,4 @@
-"""Writes the class that declares a model, into a new file or at the end of one."""
+"""Writes the class that declares a model, into a new file or at the end of an existing one."""
 
 import ast
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ _IMPORTS = {
 
 
 def class_name(model_type: str) -> str:
-    """`my-flowers.v2` → `MyFlowersV2Classificator`."""
+    """Convert `my-flowers.v2` to `MyFlowersV2Classificator`."""
     words = "".join(one if one.isalnum() else " " for one in model_type).split()
     name = "".join(word[0].upper() + word[1:] for word in words)
     return ("Model" if not name or name[0].isdecimal() else "") + name + "Classificator"
 
 
 def class_text(model_type: str, said: Mapping[str, Any], labels_file: str | None) -> str:
-    """The class, without its imports."""
+    """Return the source of the class, without its imports."""
     lines = [f"model_type = {model_type!r}", *(f"{name} = {value!r}" for name, value in said.items())]
     if labels_file:
         lines.append(f"labels = read_labels(Path(__file__).with_name({labels_file!r}))")
@@ -32,12 +32,12 @@ def class_text(model_type: str, said: Mapping[str, Any], labels_file: str | None
 
 
 def with_class(source: str, text: str) -> str:
-    """A module with one more class and the imports that it needs. Raises AddError."""
+    """Return a module with one more class and the imports that it needs. Raises AddError."""
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
         raise AddError(f"The file to write to is not Python: line {error.lineno}: {error.msg}.") from error
-    name = ast.parse(text).body[0].name  # type: ignore[attr-defined]  # it is the class of class_text
+    name = ast.parse(text).body[0].name  # type: ignore[attr-defined]  # the class from class_text
     if any(isinstance(one, ast.ClassDef) and one.name == name for one in tree.body):
         raise AddError(f"The file to write to already has a class {name}.")
     known = _top_level_names(tree)
@@ -65,7 +65,7 @@ def _top_level_names(tree: ast.Module) -> set[str]:
 
 
 def _end_of_imports(tree: ast.Module) -> int:
-    """The line after the last import, or after the docstring."""
+    """Return the line after the last import, or after the docstring."""
     ends = [node.end_lineno or 0 for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     first = tree.body[0] if tree.body else None
     if not ends and isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):

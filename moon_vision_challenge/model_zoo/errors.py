@@ -1,4 +1,4 @@
-"""Why a model cannot be built. The messages are for the person who asked for it."""
+"""The reasons why a model cannot be built. The messages are for the person who asked for it."""
 
 
 class BuildError(Exception):
@@ -10,7 +10,7 @@ class MissingWeightsError(BuildError):
 
 
 class WeightsFileError(BuildError, ValueError):
-    """The file is not a legacy PyTorch state dictionary, or holds more than one should."""
+    """The file is not a legacy PyTorch state dictionary, or contains more than it should."""
 
 
 class NotCalibratedError(BuildError):
@@ -18,4 +18,4 @@ class NotCalibratedError(BuildError):
 
 
 class AddError(BuildError):
-    """A model cannot be added. The message is one sentence for the person who adds it."""
+    """A model cannot be added. The message tells the person who adds it what to do."""

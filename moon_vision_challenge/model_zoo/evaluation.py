@@ -1,4 +1,4 @@
-"""How photos are prepared for evaluation, which is how the models are served."""
+"""The preparation of photos for evaluation, which is the same as for serving."""
 
 CROP = 0.875
-"""The part of the shorter side that is kept, around the centre: 224 of 256 pixels."""
+"""The fraction of the shorter side that is kept, around the center: 224 of 256 pixels."""

@@ -1,4 +1,4 @@
-"""Finds the model in what a trainer has exported: a file, a folder or a tarball."""
+"""Finds the model in what a trainer has exported: a file, a folder, or a tarball."""
 
 import json
 import tarfile
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from moon_vision_challenge.model_zoo.errors import AddError
 
-MAX_BYTES = 20_000_000_000  # of what a tarball holds
+MAX_BYTES = 20_000_000_000  # of the content of a tarball
 _TARBALLS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _LABEL_FILES = ("labels.txt", "labels.json", "classes.txt", "class_names.txt", "class_indices.json", "synset.txt")
 _ONNX_ANEW = "Export ONNX of the model that it was made from"
-# Name, or end of a name → how to get a file that can be served
+# The name, or the end of a name → how to get a file that can be served
 _OTHERS = {
     "model.json": (  # TensorFlow.js
         "In Teachable Machine: Export Model, TensorFlow, SavedModel. "
@@ -47,25 +47,25 @@ def _how_else(path: Path) -> str | None:
 
 
 class Export(NamedTuple):
-    """What was found: an ONNX file with any name, or the folder of a SavedModel."""
+    """The model that was found: an ONNX file with any name, or the folder of a SavedModel."""
 
     model: Path
     """The ONNX file, or the folder that holds saved_model.pb."""
     folders: tuple[Path, ...]
     """The folders that may hold files that describe it, nearest first."""
     name: str
-    """A name for it, from the files."""
+    """A name for it, taken from the files."""
 
     @property
     def is_onnx(self) -> bool:
         return self.model.suffix == ".onnx"
 
     def find(self, *names: str) -> Path | None:
-        """The first of these files that exists."""
+        """Return the first of these files that exists."""
         return next((one / name for one in self.folders for name in names if (one / name).is_file()), None)
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """An empty object if the file does not exist. Raises AddError."""
+        """Return the object in a file, or an empty one if the file does not exist. Raises AddError."""
         if (path := self.find(name)) is None:
             return {}
         try:
@@ -81,7 +81,7 @@ class Export(NamedTuple):
 
 @contextmanager
 def find_export(path: Path) -> Iterator[Export]:
-    """The model in a file, a folder or a tarball, which is unpacked for the time of the context. Raises AddError."""
+    """Yield the model in a file, a folder, or a tarball, which stays unpacked inside the context. Raises AddError."""
     if not path.exists():
         raise AddError(f"{path} does not exist.")
     if path.is_file() and path.name.endswith(_TARBALLS):
@@ -101,7 +101,7 @@ def find_export(path: Path) -> Iterator[Export]:
 
 def _of_onnx_file(path: Path) -> Export:
     folder = path.resolve().parent
-    is_inner = folder.name == "onnx"  # as in repositories of Hugging Face: their other files are one folder above
+    is_inner = folder.name == "onnx"  # as in Hugging Face repositories: their other files are one folder above
     folders = (path.parent, folder.parent) if is_inner else (path.parent,)
     return Export(path, folders, path.stem if path.stem != "model" else folders[-1].resolve().name)
 

@@ -1,4 +1,4 @@
-"""What a model file contains about itself."""
+"""What a model file says about itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 class Tensor(NamedTuple):
     dtype: str
-    """As in TensorFlow's types.proto."""
+    """The name in TensorFlow's types.proto."""
     shape: tuple[int, ...]
-    """-1: any size."""
+    """The sizes. -1 means any size."""
 
 
 class Signature(NamedTuple):

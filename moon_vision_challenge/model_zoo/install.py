@@ -1,4 +1,4 @@
-"""Puts a model under its next version, lists it, and writes its class: all of it, or nothing."""
+"""Puts a model under its next version, lists it, and writes its class. Either all of it happens, or nothing."""
 
 import fcntl
 import os
@@ -18,10 +18,10 @@ def add_version(model_dir: Path, save: Callable[[Path], None], texts: Mapping[Pa
 
     Args:
         save: writes the model's files into the folder that it is given.
-        texts: file → its whole new text.
+        texts: the whole new text of each file.
 
     Raises:
-        AddError: something cannot be written, or whatever `save` raises.
+        AddError: something cannot be written. Exceptions of `save` pass through.
     """
     existed = model_dir.parent.exists()
     try:
@@ -52,7 +52,7 @@ def _next_version(model_dir: Path) -> int:
 
 @contextmanager
 def _staging(model_dir: Path) -> Iterator[Path]:
-    """A folder on the same file system. Its name is not a number, so the model server does not see a version."""
+    """Yield a folder on the same file system. Its name is not a number, so the model server ignores it."""
     folder = Path(tempfile.mkdtemp(prefix=".adding-", dir=model_dir))
     folder.chmod(0o755)
     try:

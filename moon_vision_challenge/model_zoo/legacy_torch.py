@@ -38,7 +38,7 @@ def _rebuild_tensor(
 
 
 class _StateDictUnpickler(pickle.Unpickler):
-    """Unpickling may call anything it can name, so it can name only what a state dictionary needs."""
+    """An unpickler that names only what a state dictionary needs, because unpickling may call anything it can name."""
 
     allowed: dict[tuple[str, str], Callable[..., Any] | np.dtype[Any]] = {
         ("collections", "OrderedDict"): OrderedDict,
@@ -71,9 +71,9 @@ def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Returns {parameter name: array}, float32 or int64, in the shapes of PyTorch (convolutions are OIHW).
+    """Return {parameter name: array}, float32 or int64, in the shapes of PyTorch (convolutions are OIHW).
 
-    Raises WeightsFileError for any other kind of file, and OSError when it cannot be read.
+    Raises WeightsFileError for any other kind of file, and OSError if it cannot be read.
     """
     with path.open("rb") as file:
         try:

@@ -1,4 +1,4 @@
-"""Adds a model to models.config and leaves every other character as it is."""
+"""Adds a model to models.config and leaves every other character unchanged."""
 
 import re
 
@@ -10,12 +10,12 @@ _SKIPPED = re.compile(r"""\#[^\n]*|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 
 
 def is_listed(text: str, name: str) -> bool:
-    """Whether models.config lists a model of this name. Raises AddError."""
+    """Return whether models.config lists a model of this name. Raises AddError."""
     return name in _names(_parse(text))
 
 
 def with_model(text: str, name: str, base_path: str) -> str:
-    """The file with one more config at the end of its list. Raises AddError."""
+    """Return the file with one more config at the end of its list. Raises AddError."""
     fields = _parse(text)
     if name in _names(fields):
         return text
@@ -48,7 +48,7 @@ def _names(fields: list[Field]) -> list[str]:
 
 
 def _end_of_list(text: str) -> int:
-    """The position of the bracket that closes the list."""
+    """Return the position of the bracket that closes the list."""
     blank = _SKIPPED.sub(lambda match: " " * len(match[0]), text)  # brackets in strings and comments do not count
     depth = 0
     for match in re.compile(r"[{}<>]").finditer(blank, blank.index(_LIST)):

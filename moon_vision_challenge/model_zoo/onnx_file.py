@@ -42,7 +42,7 @@ class OnnxFile:
             raise AddError(f"{self.path} cannot be loaded by onnxruntime: {_load_problem(error)}") from error
 
     def inspect(self) -> Inspected:
-        """Its inputs and outputs, as the model server shows them. Raises AddError."""
+        """Return its inputs and outputs, as the model server shows them. Raises AddError."""
         inputs = {one.name: _tensor(one) for one in self._session.get_inputs()}
         outputs = {one.name: _tensor(one) for one in self._session.get_outputs()}
         opsets = ", ".join(f"{one.domain or 'ai.onnx'} {one.version}" for one in self._proto.opset_import)
@@ -57,7 +57,7 @@ class OnnxFile:
         )
 
     def run(self, pixels: np.ndarray) -> dict[str, Any]:
-        """The outputs for one image, by name, in the form of a row of the REST API. Raises AddError."""
+        """Return the outputs for one image, by name, in the form of a row of the REST API. Raises AddError."""
         [argument] = self._session.get_inputs()
         dtype = argument.type.removeprefix("tensor(").removesuffix(")")
         numpy_dtype = {"float": "float32", "double": "float64"}.get(dtype, dtype)
@@ -83,11 +83,11 @@ class OnnxFile:
         if (signatures := self._raw_signature()) is not None:
             addition = onnx.ModelProto()
             helper.set_model_props(addition, {SIGNATURES_PROPERTY: json.dumps(signatures)})
-            with target.open("ab") as file:  # protobuf merges messages that follow each other
+            with target.open("ab") as file:  # protobuf merges consecutive messages
                 file.write(addition.SerializeToString())
 
     def _raw_signature(self) -> dict[str, Any] | None:
-        """A signature `raw`, so that pictures travel as bytes, not as lists of numbers. None if that is impossible."""
+        """Return a signature `raw` that accepts bytes instead of lists of numbers, or None if that is impossible."""
         arguments = self._session.get_inputs()
         fixed = len(arguments) == 1 and all(isinstance(size, int) for size in arguments[0].shape[1:])
         if not fixed or any(one.key == SIGNATURES_PROPERTY for one in self._proto.metadata_props):
@@ -126,7 +126,7 @@ def _refuse_detector(graph: onnx.GraphProto) -> None:
 
 
 def _external_files(proto: onnx.ModelProto, path: Path) -> dict[str, Path]:
-    """Name → file of the weights that are stored next to the model."""
+    """Return the files of weights that are stored next to the model, by name."""
     found: dict[str, Path] = {}
     for tensor in external_data_helper._get_all_tensors(proto):
         if not external_data_helper.uses_external_data(tensor):
@@ -143,7 +143,7 @@ def _external_files(proto: onnx.ModelProto, path: Path) -> dict[str, Path]:
 
 
 def _make_tensors_of_maps(proto: onnx.ModelProto) -> tuple[str, ...] | None:
-    """Replace ZipMap, whose lists of maps the REST API cannot carry, by the scores that go into it.
+    """Replace ZipMap, whose lists of maps the REST API cannot carry, with the scores that go into it.
 
     Returns:
         The labels that it held. Empty if they are numbers. None if the model does not have a ZipMap.
@@ -171,7 +171,7 @@ def _tensor(argument: Any) -> Tensor:
 
 
 def _load_problem(error: Exception) -> str:
-    """The reason, without the place in onnxruntime's own source."""
+    """Return the reason, without the location in onnxruntime's own source."""
     text = re.sub(r".*\.(?:cc|h):\d+ .*?\) (?=[A-Z])", "", _whole_line(error))
     if (limit := re.search(r"Unsupported model IR version.*|Current official support for domain .*", text)) is not None:
         return f"{limit[0].rstrip('.')}. Export the model with a lower opset."

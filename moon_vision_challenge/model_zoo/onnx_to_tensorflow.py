@@ -1,8 +1,7 @@
-"""The ONNX graph of EfficientNet-Lite as a function of TensorFlow, so that one description of the network serves both.
+"""Turns EfficientNet-Lite's ONNX graph into a TensorFlow function, so that both share one description of the network.
 
-TensorFlow's convolutions on a CPU need channels last, which is how the pictures arrive. This code therefore leaves out
-the graph's first transposition, and uses the last axis for the graph's axis 1. The padding already is TensorFlow's
-'SAME'.
+TensorFlow's convolutions on a CPU need channels last, which is how the images arrive. This code therefore omits the
+graph's first transposition, and uses the last axis for the graph's axis 1. The padding is TensorFlow's 'SAME' already.
 """
 
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from onnx import numpy_helper
 
 
 def _channels_last(value: np.ndarray) -> np.ndarray:
-    """Kernels [out, in, height, width] in TensorFlow's order: in and out last, for depthwise ones out and in."""
+    """Transpose kernels [out, in, height, width] to TensorFlow's order: in and out last, or out and in if depthwise."""
     if value.ndim != 4:
         return value
     depthwise = value.shape[1] == 1
@@ -44,7 +43,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 
 
 class TensorFlowGraph(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
-    """Call it with uint8 [N, size, size, 3]. It returns the probabilities [N, 1000]."""
+    """A callable that accepts uint8 [N, size, size, 3] and returns the probabilities [N, 1000]."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the files of an export say about the preparation of images and the names of classes."""
+"""Reads what the files of an export say about the preparation of images and the names of classes."""
 
 import ast
 from collections.abc import Mapping
@@ -30,13 +30,13 @@ _IMAGE_PROPERTIES: dict[str, dict[str, dict[str, Any]]] = {
 class Recognised(NamedTuple):
     preset: str | None
     said: dict[str, Any]
-    """What the preset's files declare, labels included."""
+    """What the preset's files declare, including the labels."""
     why: str
     """The reason, for the person who adds the model."""
 
 
 def recognise(export: Export, inspected: Inspected) -> Recognised:
-    """The kind of an export. Raises AddError if its files contradict it."""
+    """Recognize the kind of an export. Raises AddError if its files contradict it."""
     for preset, why in _kinds(export, inspected.properties):
         folder = config.parent if (config := export.find("preprocessor_config.json", "config.json")) else None
         try:
@@ -68,7 +68,7 @@ def _kinds(export: Export, properties: Mapping[str, str]) -> list[tuple[str, str
 
 
 def _of_image_properties(properties: Mapping[str, str]) -> dict[str, Any]:
-    """Raises AddError for what no declaration can say."""
+    """Raises AddError for properties that no declaration can express."""
     said: dict[str, Any] = {}
     for name, known in _IMAGE_PROPERTIES.items():
         if (value := properties.get(name)) is None:
@@ -103,7 +103,7 @@ def read_labels_file(path: Path) -> tuple[str, ...]:
 
 
 def _names(text: str) -> tuple[str, ...] | None:
-    """Ultralytics writes a Python dictionary of index and name."""
+    """Parse the Python dictionary of index and name that Ultralytics writes."""
     try:
         names = ast.literal_eval(text)
         return labels_of_json({str(index): name for index, name in names.items()})

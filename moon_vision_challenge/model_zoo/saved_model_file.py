@@ -21,7 +21,7 @@ _Fields = dict[int, list[bytes | int]]
 
 
 def inspect_saved_model(folder: Path) -> Inspected:
-    """The signatures of a SavedModel that predict. Raises AddError."""
+    """Read the predict signatures of a SavedModel. Raises AddError."""
     path = folder / "saved_model.pb"
     try:
         meta_graphs = _messages(_fields(path.read_bytes()), 2)
@@ -78,7 +78,7 @@ def _text(fields: _Fields, number: int) -> str:
 
 
 def _fields(data: bytes) -> _Fields:
-    """Field number → values: bytes of length-delimited ones, numbers of varints. Raises ValueError or IndexError."""
+    """Return values by field number: bytes if length-delimited, numbers if varint. Raises ValueError or IndexError."""
     found: _Fields = {}
     position = 0
     while position < len(data):

@@ -1,9 +1,9 @@
 """python -m moon_vision_challenge.model_zoo.saved_models [efficientnet_lite0] [resnet] [inception]
 
-Exports EfficientNet-Lite0 and classifiers of keras.applications as SavedModels, <models_dir>/<name>/1/. Preprocessing
+Exports EfficientNet-Lite0 and classifiers of keras.applications as SavedModels to <models_dir>/<name>/1/. Preprocessing
 is inside the graph. tensorflow_models describes their signatures.
 
-With MODEL_DATA_URL in the environment, it fetches and unpacks a tarball of such folders instead.
+If MODEL_DATA_URL is set in the environment, it fetches and unpacks a tarball of such folders instead.
 """
 
 import fcntl
@@ -25,15 +25,16 @@ MODEL_FILE = "saved_model.pb"
 
 
 def is_there(name: str, version_dir: Path) -> bool:
-    """Whether a version exists, wherever it comes from. EfficientNet-Lite0 may exist as ONNX only."""
+    """Return whether a version exists, wherever it comes from. EfficientNet-Lite0 may exist as ONNX only."""
     return (version_dir / MODEL_FILE).exists() if name == LITE else version_dir.exists()
 
 
 def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
-    """False if a version exists that the zoo did not build. The SavedModel appears complete or not at all.
+    """Build the SavedModel, and return False if a version exists. It appears complete or not at all.
 
-    EfficientNet-Lite0's is stored next to its model.onnx, which is built if necessary: one is for TensorFlow Serving,
-    the other for the native model server. Raises BuildError, or OSError if the models folder cannot be written.
+    EfficientNet-Lite0's SavedModel is stored next to its model.onnx, which is built if necessary. The first is for
+    TensorFlow Serving, the other for the native model server. Raises BuildError, or OSError if the models folder cannot
+    be written.
     """
     # Imported here: fetching a tarball does not need TensorFlow.
     from moon_vision_challenge.model_zoo import tensorflow_models
@@ -56,7 +57,7 @@ def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
         if not version_dir.exists():
             unfinished.rename(version_dir)
             return True
-        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == MODEL_FILE):  # this makes it a model
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == MODEL_FILE):  # last: makes it a model
             shutil.rmtree(version_dir / path.name, ignore_errors=True)  # left by a killed run
             path.rename(version_dir / path.name)
         unfinished.rmdir()
@@ -64,7 +65,7 @@ def export(name: str, models_dir: Path, seed: int | None = None) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exports the models named on the command line; returns the exit code."""
+    """Export the models named on the command line. Returns the exit code."""
     parser = models_parser(
         prog="saved_models",
         description="Exports classifiers as SavedModels of TensorFlow.",

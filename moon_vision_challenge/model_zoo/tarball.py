@@ -1,4 +1,4 @@
-"""Fetches a tarball of ready models and unpacks it: <name>/<version>/..., below one folder `models` or none."""
+"""Fetches and unpacks a tarball of ready models: <name>/<version>/..., in a folder `models` or at the top."""
 
 import hashlib
 import shutil
@@ -12,8 +12,8 @@ from typing import IO
 
 from moon_vision_challenge.model_zoo.errors import BuildError
 
-MAX_BYTES = 2_000_000_000  # of the tarball, and of what is in it
-TIMEOUT_S = 30  # without a byte
+MAX_BYTES = 2_000_000_000  # of the tarball, and of its content
+TIMEOUT_S = 30  # without receiving a byte
 CHUNK_BYTES = 1 << 20
 UNFINISHED = ".unpacking-"
 
@@ -23,14 +23,14 @@ class TarballError(BuildError):
 
 
 def fetch_and_unpack(url: str, models_dir: Path, sha256: str | None = None) -> list[Path]:
-    """Return the new version folders. Existing ones stay unchanged. Each appears complete or not at all.
+    """Return the new version folders, each of which appears complete or not at all. Existing ones stay unchanged.
 
-    Raises TarballError, or OSError when the models folder cannot be written.
+    Raises TarballError, or OSError if the models folder cannot be written.
     """
     if not url.startswith(("https://", "http://", "file://")):
         raise TarballError(f"MODEL_DATA_URL must be an http, https or file URL, not {url}")
     models_dir.mkdir(parents=True, exist_ok=True)
-    for left in models_dir.glob(f"{UNFINISHED}*"):  # left by a run that was killed
+    for left in models_dir.glob(f"{UNFINISHED}*"):  # left by a killed run
         shutil.rmtree(left)
     with (
         tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=models_dir) as folder,

@@ -1,8 +1,8 @@
-"""The networks as TensorFlow modules with signatures. Only this module and onnx_to_tensorflow need TensorFlow.
+"""Builds the networks as TensorFlow modules with signatures.
 
-Signatures: `serving_default` takes encoded pictures, decodes and crops them in the graph, and returns `classes` (int64
-[N], the index of the most probable) and `probabilities` (float32 [N, 1000]). `raw` takes prepared pictures, the bytes
-of uint8 [size, size, 3] in RGB, and returns `probabilities`.
+Signatures: `serving_default` accepts encoded images, decodes and crops them in the graph, and returns `classes` (int64
+[N], the index of the most probable class) and `probabilities` (float32 [N, 1000]). `raw` accepts prepared images, the
+bytes of uint8 [size, size, 3] in RGB, and returns `probabilities`.
 """
 
 import base64
@@ -18,7 +18,7 @@ from moon_vision_challenge.model_zoo.errors import MissingWeightsError
 from moon_vision_challenge.model_zoo.evaluation import CROP
 from moon_vision_challenge.model_zoo.legacy_torch import read_state_dict
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read on import; hides a note about CPU instructions
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read on import, to hide a note about CPU instructions
 import keras
 import tensorflow as tf
 
@@ -26,15 +26,15 @@ from moon_vision_challenge.model_zoo.onnx_to_tensorflow import TensorFlowGraph
 
 
 def build_keras_model(name: str, seed: int | None) -> Any:
-    """The model with ImageNet's weights, or with random weights of this seed. Raises MissingWeightsError."""
+    """Build the model with ImageNet's weights, or with random weights from this seed. Raises MissingWeightsError."""
     architecture = ARCHITECTURES[name]
     build = getattr(keras.applications, architecture.keras_name)
     if seed is not None:
         keras.utils.set_random_seed(seed)
         return build(weights=None)
     try:
-        return build(weights="imagenet")  # shows the progress of the download; kept in ~/.keras
-    except Exception as error:  # what Keras raises when a download fails is a plain Exception
+        return build(weights="imagenet")  # shows progress, and keeps the download in ~/.keras
+    except Exception as error:  # Keras raises a plain Exception when a download fails
         if not str(error).startswith("URL fetch failure"):
             raise
         raise MissingWeightsError(
@@ -44,7 +44,7 @@ def build_keras_model(name: str, seed: int | None) -> Any:
 
 
 def build_classifier(name: str, seed: int | None) -> tuple[Any, Callable[[Any], Any]]:
-    """The object that holds the variables, and the function from uint8 [N, size, size, 3] to probabilities."""
+    """Return the object that holds the variables, and the function from uint8 [N, size, size, 3] to probabilities."""
     if name == LITE:
         graph = TensorFlowGraph(build_graph(name, read_state_dict(weights_path(name))))
         return graph, graph
@@ -54,7 +54,7 @@ def build_classifier(name: str, seed: int | None) -> tuple[Any, Callable[[Any], 
 
 
 def servable(name: str, seed: int | None) -> tuple[Any, dict[str, Any]]:
-    """A tf.Module and its signatures. See the module's docstring."""
+    """Return a tf.Module and its signatures. See the module docstring."""
     size = image_size(name)
     model, classify = build_classifier(name, seed)
     strings = [tf.TensorSpec([None], tf.string, name="images")]
@@ -89,7 +89,7 @@ def save(name: str, seed: int | None, folder: Path) -> None:
 
 
 def warm_up_requests(size: int) -> list[dict[str, Any]]:
-    """Write examples for the model server, which cannot generate strings of bytes."""
+    """Return example requests for the model server, which cannot generate strings of bytes."""
     black = bytes(size * size * 3)
     encoded = tf.io.encode_jpeg(tf.zeros((size, size, 3), tf.uint8)).numpy()
     return [

@@ -1,4 +1,4 @@
-"""Tries a photo on a model before it is added."""
+"""Tries a model on a photo before the model is added."""
 
 import importlib.util
 import io
@@ -20,16 +20,16 @@ _TOP = 5
 
 
 class Forms(NamedTuple):
-    """What a signature of the model takes and returns."""
+    """What a signature of the model accepts and returns."""
 
     signature: str
     input: InputForm | None
-    """None: the graph takes encoded images."""
+    """None if the graph accepts encoded images."""
     output: OutputForm
 
 
 def try_photo(path: Path, model: OnnxFile | Path, declared: Declaration, forms: Forms) -> None:
-    """Print the labels that the model gives a photo.
+    """Print the labels that the model assigns to a photo.
 
     Args:
         model: an ONNX file, or the folder of a SavedModel.
@@ -71,8 +71,8 @@ def _jpeg(image: Image.Image) -> bytes:
 
 
 def _run_saved_model(folder: Path, signature: str, item: np.ndarray | bytes) -> dict[str, Any]:
-    """The outputs for one picture, by name, as the REST API's row format has them."""
-    import tensorflow as tf  # large, and in an environment of its own
+    """Return the outputs for one image, by name, in the form of a row of the REST API."""
+    import tensorflow as tf  # large, and in a separate environment
 
     try:
         model = tf.saved_model.load(str(folder))  # its functions hold only weak references to its variables

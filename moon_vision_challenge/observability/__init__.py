@@ -1,4 +1,4 @@
-"""What an operator can see of the service from outside: metrics, and the id of each request in the logs.
+"""What operators can see of the service from outside: metrics, and the id of each request in the logs.
 
-Knows nothing of Inference or of classificators. They report to it.
+This package knows neither Inference nor classificators. They report to it.
 """

@@ -1,4 +1,4 @@
-"""The page that Prometheus reads: what all processes have counted, and the current state of the service."""
+"""The page that Prometheus scrapes: what all processes have counted, and the current state of the service."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ class FunctionCollector(Collector):
 
 
 def make_application(folder: Path, collectors: Sequence[Callable[[], Iterable[Metric]]]) -> "WSGIApplication":
-    """A WSGI application that answers GET /metrics.
+    """Return a WSGI application that answers GET /metrics.
 
     Args:
         folder: METRICS_DIR.

@@ -1,4 +1,4 @@
-"""Log lines as JSON, for machines that collect them."""
+"""Formats log lines as JSON, for log collectors."""
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
@@ -7,7 +7,7 @@ _MAX_MESSAGE_CHARS = 2000
 
 
 class JSONFormatter(OrjsonFormatter):
-    """`time`, `level`, `logger`, `message`, the ids of the request and the inference, and what the event adds."""
+    """Writes `time`, `level`, `logger`, `message`, the ids of the request and the inference, and the event's fields."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -19,7 +19,7 @@ class JSONFormatter(OrjsonFormatter):
         )
 
     def process_log_record(self, log_data: dict[str, object]) -> dict[str, object]:
-        """Leave out ids that do not apply, and cut what a client may have made long."""
+        """Omit ids that do not apply, and truncate the message, which a client may have made long."""
         present = {name: value for name, value in log_data.items() if value is not None}
         present["message"] = str(present.get("message", ""))[:_MAX_MESSAGE_CHARS]
         return present

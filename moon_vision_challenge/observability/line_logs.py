@@ -1,4 +1,4 @@
-"""Log lines for people."""
+"""Formats log lines for people."""
 
 import logging
 
@@ -6,7 +6,7 @@ _MAX_MESSAGE_CHARS = 2000
 
 
 class LineFormatter(logging.Formatter):
-    """An event is one line, whatever a label or a path holds. Only tracebacks have more."""
+    """Writes each event on one line, whatever a label or a path contains. Only tracebacks take more lines."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s%(context)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")

@@ -28,7 +28,7 @@ def current() -> Subject:
 
 @contextmanager
 def about(**ids: Any) -> Iterator[None]:
-    """Log lines that are written inside the context carry these ids of a Subject. The others stay."""
+    """Add these ids of a Subject to the log lines written inside the block. Its other ids stay the same."""
     token = _current.set(_current.get()._replace(**ids))
     try:
         yield
@@ -39,7 +39,7 @@ def about(**ids: Any) -> Iterator[None]:
 class ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         subject = _current.get()
-        # Django logs a failed request after the middleware, and passes it along.
+        # Django logs a failed request after the middleware has ended, and adds the request to the record.
         request_id = subject.request_id or getattr(getattr(record, "request", None), "request_id", None)
         ids = {
             "request": request_id or None,

@@ -1,6 +1,6 @@
-"""All metrics that the processes count. The names begin with `moon_vision_` and end with a base unit.
+"""All metrics that the processes count. Their names begin with `moon_vision_`. Those with a unit end with its base unit.
 
-Every label has a bounded number of values: a route, not a path; a registered model type, not what a client sent.
+Every label has a bounded number of values: a route, not a path, and a registered model type, not what a client sent.
 """
 
 import logging
@@ -100,13 +100,16 @@ result_cache = Counter(
 
 @cache
 def child(metric: Histogram, *labels: str) -> Histogram:
-    """metric.labels(*labels), which takes as long as to observe a value. The labels have a bounded number of values."""
+    """Return metric.labels(*labels) from a cache, because computing it takes as long as observing a value.
+
+    The labels have a bounded number of values.
+    """
     return metric.labels(*labels)
 
 
 @contextmanager
 def timed(histogram: Histogram, label: str, result: str = "ok") -> Iterator[None]:
-    """Observe how long the block takes. An exception's `code`, or else `internal_error`, is its result."""
+    """Observe how long the block takes. After an exception, the result is its `code`, or else `internal_error`."""
     begin = time.perf_counter()
     try:
         yield

@@ -27,7 +27,7 @@ _LOGGED_PATH_CHARS = 200
 class ObservabilityMiddleware:
     """The outermost middleware, so that it sees every answer.
 
-    A valid X-Request-ID is kept, and a valid traceparent is continued.
+    It keeps a valid X-Request-ID, and continues a valid traceparent.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -62,7 +62,7 @@ class ObservabilityMiddleware:
 def _log(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
     path = request.path[:_LOGGED_PATH_CHARS]
     ms = round(1000 * seconds, 1)
-    caller: Caller | None = getattr(request, "caller", None)  # none if the request was refused, or anybody may make it
+    caller: Caller | None = getattr(request, "caller", None)  # none if the request was refused, or anyone may make it
     fields = {"method": request.method, "path": path, "status": response.status_code, "ms": ms}
     if caller:
         fields |= {"token": caller.token_name, "owner_id": caller.owner_id}
@@ -78,7 +78,7 @@ def _describe(span: Span, method: str, route: str, status: int) -> None:
 
 
 def route_of(request: HttpRequest) -> str:
-    """The pattern in the URL configuration, such as `/api/v1/inferences/<pk>/`: a client cannot invent one."""
+    """Return the pattern in the URL configuration, such as `/api/v1/inferences/<pk>/`. A client cannot invent one."""
     return _readable(request.resolver_match.route) if request.resolver_match else "unknown"
 
 

@@ -1,4 +1,4 @@
-"""Records spans with OpenTelemetry, and sends them over OTLP. Imported only where traces are on.
+"""Records spans with OpenTelemetry, and sends them over OTLP. Imported only while traces are on.
 
 The SDK reads its other variables itself, such as OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS:
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
@@ -22,7 +22,7 @@ from moon_vision_challenge.observability import traceparent as header
 from moon_vision_challenge.observability.span import Attribute, Kind, Span
 
 _FLUSH_TIMEOUT_S = 2.0
-"""How long the end of a process waits for a collector."""
+"""How long an exiting process waits for the collector."""
 
 
 class RecordedSpan(Span):
@@ -58,7 +58,7 @@ class RecordedSpan(Span):
 
 
 def flush() -> None:
-    """Send what is recorded, and record nothing more."""
+    """Send the recorded spans, and stop recording."""
     if not _provider.cache_info().currsize:
         return
     # In a thread, because the exporter keeps trying for up to a minute.
@@ -78,7 +78,7 @@ def _span_context(parent: str) -> SpanContext:
 
 @cache
 def _provider() -> TracerProvider:
-    """Made at the first span. In a process that is forked after that, OpenTelemetry starts its thread again."""
+    """Create the provider at the first span. In a process forked later, OpenTelemetry starts its thread again."""
     resource = Resource.create({"service.name": settings.OTEL_SERVICE_NAME, "service.version": __version__})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # it would wait for half a minute
     exporter = OTLPSpanExporter(endpoint=f"{settings.OTEL_EXPORTER_OTLP_ENDPOINT.rstrip('/')}/v1/traces")

@@ -1,4 +1,4 @@
-"""The files in which each process counts, and which outlive it. One exporter reads them all.
+"""The files in which each process counts. They outlive the process, and one exporter reads them all.
 
 `prometheus_client` has a mode for several processes: each writes to memory-mapped files, and the scraped process adds
 them up. By itself, it keeps the files of ended processes forever, and two containers may use the same process id. Here,
@@ -27,13 +27,13 @@ KINDS = ("counter", "histogram")
 """The kinds of metrics that processes write. Gauges belong to the exporter."""
 
 FILE_BYTES = 256 * 1024
-"""Reserved for each file. A memory-mapped page that the disk has no room for would kill the process."""
+"""The space reserved for each file. Writing to a mapped page that the disk has no room for would kill the process."""
 
 _FOLDED = "folded"
 
 
 class Identity:
-    """The name of this process in the folder. It is taken when the process first counts, also after a fork.
+    """The name of this process in the folder. The process takes it when it first counts, also after a fork.
 
     Empty if the folder cannot be used.
     """
@@ -49,7 +49,7 @@ class Identity:
             self._pid = os.getpid()
             try:
                 self._take_name()
-            except OSError as error:  # counting must not fail a request; a parent's files can be used, too
+            except OSError as error:  # counting must not fail a request, and a parent's files also work
                 logger.warning("the metrics of this process may be incomplete: %s", error)
         return self._name
 
@@ -61,7 +61,7 @@ class Identity:
                 stack.callback(path.unlink, missing_ok=True)
                 with path.open("xb") as file:
                     _allocate(file)
-            # Locked before it has its final name: a lock file that nobody holds means an ended process.
+            # Locked before it gets its final name, because a lock file that is not locked means an ended process.
             unlocked = self._folder / f"{name}.new"
             stack.callback(unlocked.unlink, missing_ok=True)
             lock_file = stack.enter_context(unlocked.open("xb"))
@@ -74,14 +74,14 @@ class Identity:
 
 
 def _allocate(file: BinaryIO) -> None:
-    if sys.platform == "linux":  # a full disk is an error here, and not when the file's memory is written
+    if sys.platform == "linux":  # a full disk raises an error here, instead of when the memory is written
         os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
     else:
         file.truncate(FILE_BYTES)
 
 
 class _Values:
-    """Makes the values of metrics: in the folder if it can be used, otherwise in memory."""
+    """Creates the values of metrics, in the folder if it can be used, and otherwise in memory."""
 
     def __init__(self, folder: Path) -> None:
         self._identity = Identity(folder)
@@ -96,14 +96,14 @@ class _Values:
 
 
 def use_folder(folder: Path) -> None:
-    """Make all metrics that are created from now on count in `folder`. Raises OSError if it cannot be made."""
+    """Make all metrics created after this call count in `folder`. Raises OSError if it cannot be created."""
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # where prometheus_client looks for it
     values.ValueClass = _Values(folder)
 
 
 def collect(folder: Path) -> Iterable[Metric]:
-    """The sum over all processes, running and ended. Merges the files of ended processes first."""
+    """Return the sums over all processes, running and ended. Merges the files of ended processes first."""
     with _exclusive(folder):
         _fold_ended(folder)
         files = [str(path) for kind in KINDS for path in folder.glob(f"{kind}_*.db")]
@@ -121,7 +121,7 @@ def _lock_path(folder: Path, name: str) -> Path:
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """One exporter at a time: during a deployment there may be two."""
+    """Admit one exporter at a time: during a deployment, there may be two."""
     with (folder / "exporter").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -141,7 +141,7 @@ def _fold_ended(folder: Path) -> None:
 
 
 def _fold(folder: Path, kind: str, name: str) -> None:
-    """Add the file of an ended process to the sum of the ended, so that a crash in between counts nothing twice."""
+    """Add the file of an ended process to the sum of all ended ones. A crash in between counts nothing twice."""
     ended, folded = sample_file(folder, kind, name), sample_file(folder, kind, _FOLDED)
     if not ended.exists():
         return
@@ -161,7 +161,7 @@ def _fold(folder: Path, kind: str, name: str) -> None:
 
 
 def _finish_interrupted(folder: Path) -> None:
-    """A sum whose source is gone is complete. One whose source is there is made again."""
+    """Keep a sum whose source is deleted, because it is complete. One whose source still exists is computed again."""
     for kind in KINDS:
         for new in folder.glob(f"{kind}_*.new"):
             name = new.stem.removeprefix(f"{kind}_")
@@ -170,7 +170,7 @@ def _finish_interrupted(folder: Path) -> None:
 
 
 def _read(path: Path) -> list[tuple[str, float, float, int]]:
-    """The entries of a file. A process that was killed while it wrote may have left an incomplete last one."""
+    """Return the entries of a file. A process that was killed while writing may have left the last one incomplete."""
     entries: list[tuple[str, float, float, int]] = []
     try:
         for entry in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A span: a part of a trace, with a begin and an end."""
+"""A span: a part of a trace, with a start and an end."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ Attribute = str | int | float | bool
 
 
 class Kind(Enum):
-    """The role of a span, in OpenTelemetry's words."""
+    """The role of a span, in OpenTelemetry's terms."""
 
     SERVER = "SERVER"
     CONSUMER = "CONSUMER"
@@ -27,6 +27,6 @@ class Span:
         """Add attributes. In their names, two underscores stand for a period."""
 
     def fail(self, reason: str) -> None:
-        """Mark it as an error."""
+        """Mark the span as an error."""
 
     def end(self) -> None: ...

@@ -11,7 +11,7 @@ MAX_CHARS = 55
 
 
 def parse(header: str) -> str:
-    """The header in the form of version 00; empty if it is not valid. A later version may have more fields."""
+    """Return the header in the form of version 00, or "" if it is not valid. A later version may have more fields."""
     found = _HEADER.fullmatch(header) if len(header) <= 4 * MAX_CHARS else None
     if not found or (header.startswith("00") and found["rest"]):
         return ""
@@ -23,5 +23,5 @@ def make(trace_id: str, span_id: str, *, is_sampled: bool) -> str:
 
 
 def trace_id_of(traceparent: str) -> str:
-    """Of a header that `parse` or `make` has returned."""
+    """Return the trace id of a header that `parse` or `make` has returned."""
     return traceparent[3:35]

@@ -1,7 +1,7 @@
 """Traces: the spans of a request, an inference, and a webhook. Off unless OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
 The position in a trace is a string, the header `traceparent`, because it passes through rows and headers. It does so
-while traces are off, too: a client's own trace then leads through this service.
+even while traces are off, so that a client's own trace leads through this service.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,18 +28,18 @@ _NOT_RECORDED = nullcontext(Span())
 
 
 def span(name: str, kind: Kind, **attributes: Attribute) -> AbstractContextManager[Span]:
-    """A part of the current trace, or the beginning of a new one."""
+    """Begin a span in the current trace, or in a new one."""
     return _one_span(name, kind, attributes) if IS_ON else _NOT_RECORDED
 
 
 @contextmanager
 def spans(name: str, kind: Kind, parents: Sequence[str], **attributes: Attribute) -> Iterator[list[Span]]:
-    """A span in each of several traces, for what is done for all of them together. The first is the current one.
+    """Begin a span in each of several traces, for work that is done for all of them together. The first is current.
 
     An exception marks all of them as errors.
 
     Args:
-        parents: positions in traces. An empty one begins a trace.
+        parents: positions in traces. An empty one begins a new trace.
     """
     begun = [otel.RecordedSpan(name, kind, each, attributes) if IS_ON else Span(each) for each in parents]
     with log_context.about(traceparent=begun[0].traceparent if begun else ""):
@@ -55,13 +55,13 @@ def spans(name: str, kind: Kind, parents: Sequence[str], **attributes: Attribute
 
 
 def add_past(name: str, parent: str, *, begin_s: float, end_s: float) -> None:
-    """Record a span that is over. The times are in seconds since 1970."""
+    """Record a span that has ended. The times are in seconds since 1970."""
     if IS_ON:
         otel.RecordedSpan(name, Kind.INTERNAL, parent, {}, begin_s=begin_s).end(at_s=end_s)
 
 
 def flush() -> None:
-    """Send what is recorded. Call it at the end of a process that runs no exit handlers."""
+    """Send the recorded spans. Call it at the end of a process that runs no exit handlers."""
     if IS_ON:
         otel.flush()
 

@@ -1,4 +1,4 @@
-"""The page's static files. The hash of all of them is part of their address, so that browsers keep them for ever."""
+"""The page's static files. The hash of all of them is part of their address, so that browsers keep them forever."""
 
 import hashlib
 from pathlib import Path
@@ -13,5 +13,5 @@ def _hash() -> str:
     return digest.hexdigest()[:16]
 
 
-# One folder for all: the modules find each other by relative addresses, and nothing has to rewrite them.
+# One folder for all, so that the modules find each other by relative addresses and nothing has to rewrite them.
 PREFIX = f"playground/{_hash()}"

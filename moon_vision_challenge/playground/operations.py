@@ -10,7 +10,7 @@ _URL = {"type": "string", "format": "uri"}
 
 
 def add_index(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """A hook of drf-spectacular."""
+    """Add the address `/`. A hook of drf-spectacular."""
     result["components"]["schemas"]["EntryPoints"] = {
         "type": "object",
         "required": [*ENTRY_POINTS],

@@ -47,11 +47,11 @@ _MODULES = sorted(path.name for path in FOLDER.glob("*.js"))
 @vary_on_headers("Accept")
 @cache_control(no_cache=True)
 def index(request: HttpRequest) -> HttpResponse:
-    """The page if the client prefers HTML to JSON, as browsers do. Otherwise, the entry points."""
+    """Return the page if the client prefers HTML to JSON, as browsers do. Otherwise, return the entry points."""
     if request.method not in _METHODS:
         body = error_body(f'Method "{request.method}" not allowed.', "method_not_allowed")
         return JsonResponse(body, status=405, headers={"Allow": ", ".join(_METHODS)})
-    # Without a preference, as from curl, the first of equals is chosen.
+    # Without a preference, as with curl, the first type is chosen.
     if request.get_preferred_type(["application/json", "text/html"]) == "text/html":
         return _page()
     return JsonResponse({name: request.build_absolute_uri(reverse(view)) for name, view in ENTRY_POINTS.items()})

@@ -1,6 +1,6 @@
-"""Looks the server's name up, because libpq would do it while psycopg2 holds Python's lock.
+"""Looks up the server's name, because libpq would do it while psycopg2 holds the GIL.
 
-While no name server answers, that would stop the whole process, again and again. `socket` releases the lock.
+While no name server answers, that would stop the whole process repeatedly. `socket` releases the lock.
 """
 
 import socket
@@ -11,7 +11,7 @@ import psycopg2
 
 
 def with_addresses(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a connection, with all addresses of its host. The host stays: TLS compares its name.
+    """Return the parameters of a connection, with all addresses of its host. The host stays: TLS checks its name.
 
     Raises psycopg2.OperationalError if the name has no address.
     """

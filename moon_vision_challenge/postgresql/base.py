@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, without waiting for a server that hangs. Use it as ENGINE in DATABASES.
+"""Django's PostgreSQL backend, except that it does not wait for a server that hangs. Use it as ENGINE in DATABASES.
 
 Migrations run without time limits, and so do the statements that create and drop a test's database.
 """
@@ -25,7 +25,7 @@ _LIFT_BOUNDS = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_tra
 
 
 class ErrorTranslator(DatabaseErrorWrapper):
-    """Django's, except that a server which accepts no writes is unavailable, and not an internal error."""
+    """Translates errors as Django does, but a server that accepts no writes is unavailable, not an internal error."""
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if isinstance(error, errors.ReadOnlySqlTransaction):
@@ -40,7 +40,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, settings_dict: dict[str, Any], alias: str = DEFAULT_DB_ALIAS) -> None:
         super().__init__(settings_dict, alias)
-        # To create or drop a database takes long, and new connections to it wait meanwhile.
+        # Creating or dropping a database takes long, and new connections to it wait meanwhile.
         self._is_bounded = alias != NO_DB_ALIAS
 
     @cached_property
@@ -77,7 +77,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             check_bounds(self.connection, self.settings_dict["OPTIONS"][BOUNDS_OF_THE_ROLE])
 
     def prepare_database(self) -> None:
-        """Called before migrations run. Raises CommandError behind a pooler."""
+        """Lift the time limits before migrations run. Raises CommandError behind a pooler."""
         if self._is_pooled:
             raise CommandError(
                 "Migrations lift the time limits of their session, and PgBouncer would give that session to others. "

@@ -1,7 +1,7 @@
-"""Waits for PostgreSQL so that a server that hangs costs little.
+"""Waits for PostgreSQL in a way that keeps the cost of a hanging server low.
 
 A stopped server keeps its sockets open, and its kernel acknowledges what clients send. Then neither TCP's timeouts nor
-the server's own end the wait of a client. psycopg2 accepts a callback that waits:
+the server's own end a client's wait. psycopg2 accepts a callback that waits:
 https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries
 """
 
@@ -26,7 +26,7 @@ _PROBE_EVERY_S = 1.0
 
 
 class BoundedConnection(extensions.connection):
-    """Gives up if an answer takes too long, or if the server is known to hang.
+    """A connection that gives up if an answer takes too long, or if the server is known to hang.
 
     libpq ignores `connect_timeout` if psycopg2 waits with a callback, so the connection enforces it.
     """
@@ -47,7 +47,7 @@ class HangDetector:
 
     @property
     def is_hanging(self) -> bool:
-        """Only as long as the thread looks out for an answer. A lookup of the server's name may hold it for long."""
+        """Whether the server hangs: only while the thread probes, which a lookup of the server's name may prolong."""
         return self._has_hung and self._is_probing
 
     @property
@@ -55,7 +55,7 @@ class HangDetector:
         return self._thread is not None and self._thread.is_alive()
 
     def suspect(self) -> None:
-        """A caller waits, or has waited, suspiciously long."""
+        """Check the server, because a caller waits, or has waited, suspiciously long."""
         with self._lock:
             if not self._is_probing and time.monotonic() >= self._next_probe:
                 self._thread = threading.Thread(target=self._probe_until_it_answers, name="probe-db", daemon=True)
@@ -66,7 +66,7 @@ class HangDetector:
             raise NoAnswerError("PostgreSQL hangs, so the query is not sent")
 
     def trip(self) -> None:
-        """An answer has taken too long."""
+        """Treat the server as hanging, because an answer has taken too long."""
         self._has_hung = True
         self.suspect()
 
@@ -88,7 +88,7 @@ class HangDetector:
             probe(_PROBE_TIMEOUT_S)
         except NoAnswerError:
             return True
-        except psycopg2.Error:  # it refuses connections, or does not run: callers get an error as soon as this probe
+        except psycopg2.Error:  # it refuses connections, or does not run: callers get an error as fast as this probe
             return time.monotonic() - begin > _PROBE_TIMEOUT_S  # late if no name server answers
         return False
 
@@ -97,7 +97,7 @@ detector = HangDetector()
 
 
 def wait(asked: extensions.connection) -> None:
-    """psycopg2's wait callback: return when the server has answered. An error that it raises closes the connection."""
+    """Return when the server has answered. This is psycopg2's wait callback: if it raises, the connection closes."""
     timeout_s = getattr(asked, "answer_timeout_s", None)
     begin = time.monotonic()
     pause_s = SUSPICIOUS_S

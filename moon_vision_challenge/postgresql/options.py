@@ -8,12 +8,12 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg2.extensions import make_dsn
 
 _DJANGOS = {"assume_role", "isolation_level", "pool", "server_side_binding", "service"}
-"""Options that Django takes out before it connects."""
+"""Options that Django removes before it connects."""
 
 _OF_THE_SESSION = {"assume_role", "isolation_level", "options"}
 
 ANSWER_TIMEOUT_S = "answer_timeout_s"
-"""Our own option: after how long a client that waits for an answer hangs up."""
+"""Our own option: how long a client waits for an answer before it hangs up."""
 
 BOUNDS_OF_THE_ROLE = "bounds_of_the_role"
 """Our own option: limits in milliseconds that the server must have for this role, because a pooler forwards none."""
@@ -29,13 +29,13 @@ def connection_options(
     lock_timeout_s: float,
     idle_in_transaction_timeout_s: float,
 ) -> dict[str, Any]:
-    """Options for Django's DATABASES. 0 turns a limit off, and `given` options win.
+    """Return options for Django's DATABASES. 0 turns a limit off, and `given` options take precedence.
 
     Args:
-        is_pooled: a pooler gives each transaction another session, so the session cannot have the limits.
+        is_pooled: whether a pooler gives each transaction another session. The session then cannot have the limits.
 
     Raises:
-        ImproperlyConfigured: libpq does not know an option that is given, or a pooler would lose it.
+        ImproperlyConfigured: libpq does not know a given option, or a pooler would lose it.
     """
     if is_pooled:
         _refuse_session_state(given)
@@ -52,11 +52,11 @@ def connection_options(
         options["connect_timeout"] = max(1, round(connect_timeout_s))
     if is_pooled:
         options[BOUNDS_OF_THE_ROLE] = bounds_ms
-    if tcp_timeout_s:  # if the other side is gone, the kernel gives up, with or without data in transit
+    if tcp_timeout_s:  # if the other side is down, the kernel gives up, with or without data in transit
         options |= {"tcp_user_timeout": round(tcp_timeout_s * 1000), "keepalives_count": 3}
         options |= dict.fromkeys(("keepalives_idle", "keepalives_interval"), max(1, round(tcp_timeout_s / 4)))
     options |= {name: value for name, value in given.items() if name != "options"}
-    if flags or "options" in given:  # the last flag with a name wins
+    if flags or "options" in given:  # of several flags with one name, the last wins
         options["options"] = " ".join([*flags, str(given.get("options", ""))]).strip()
     _refuse_unknown(options)
     return options

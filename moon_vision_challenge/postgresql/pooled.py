@@ -17,7 +17,7 @@ class _Check:
 
 
 _check = _Check()
-"""Once in each process: the bounds are the role's, and last longer than a connection."""
+"""One check per process is enough, because the bounds belong to the role and outlive a connection."""
 
 
 def check_bounds(connection: Any, bounds_ms: Mapping[str, int]) -> None:

@@ -17,13 +17,13 @@ class NoAnswerError(psycopg2.OperationalError):
 
 _TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'"
 
-# More rows than work_mem holds go to a temporary file, here of a megabyte: no table and no log is written. LOCAL,
-# because behind a pooler, the session is another client's next.
+# More rows than work_mem holds go to a temporary file, here of a megabyte. Neither a table nor a log is written. LOCAL,
+# because behind a pooler, another client gets the session next.
 _TAKE_ROOM = "SET LOCAL work_mem = '64kB'; SELECT count(*) FROM generate_series(1, 50000)"
 
 
 def probe(timeout_s: float) -> bool:
-    """Connect, ask, and disconnect. Returns whether the server accepts writes: a replica does not.
+    """Connect, send a query, and disconnect. Returns whether the server accepts writes, which a replica does not.
 
     Raises:
         NoAnswerError: no answer within `timeout_s`.
@@ -37,7 +37,7 @@ def probe_disk(timeout_s: float) -> None:
 
     Raises:
         psycopg2.errors.DiskFull: the server's disk has no room.
-        psycopg2.OperationalError: as `probe`.
+        psycopg2.OperationalError: as in `probe`.
     """
     _ask(_TAKE_ROOM, timeout_s)
 

@@ -1,4 +1,4 @@
-"""Reads DATABASE_URL: what it says wins, and what cannot be used is an error instead of being dropped."""
+"""Reads DATABASE_URL, which takes precedence. What cannot be used is an error instead of being dropped."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,11 +13,11 @@ _TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0"
 
 
 def read_url(url: str) -> dict[str, Any]:
-    """An entry for Django's DATABASES, without an engine. Its OPTIONS are what the URL gives for libpq.
+    """Return an entry for Django's DATABASES, without an engine. Its OPTIONS are what the URL specifies for libpq.
 
     Raises:
-        ImproperlyConfigured: the URL is not PostgreSQL's, or one of its options cannot be used. The message holds no
-            password.
+        ImproperlyConfigured: the URL is not for PostgreSQL, or one of its options cannot be used. The message contains
+            no password.
     """
     database: dict[str, Any] = Env.db_url_config(url)
     if database.pop("ENGINE", None) != Env.DB_SCHEMES["postgres"]:

@@ -1,4 +1,4 @@
-"""One calculation for equal requests at the same moment, per process."""
+"""Shares one calculation among equal concurrent requests of a process."""
 
 import threading
 from collections.abc import Callable
@@ -18,9 +18,9 @@ class Flights(Generic[T]):
         self._flights: dict[str, Future[T]] = {}
 
     def join(self, key: str, calculate: Callable[[], T]) -> tuple[T, bool]:
-        """Return what `calculate` returns or raises, and whether another thread has called it.
+        """Return what `calculate` returns, or raise what it raises. Also return whether another thread has called it.
 
-        The other thread's error is this caller's error, too: both asked for the same.
+        An error in the other thread is also this caller's error, because both requested the same.
         """
         with self._lock:
             flight = self._flights.get(key)

@@ -1,4 +1,4 @@
-"""Results in Redis. Without Redis, nothing is found and nothing is kept."""
+"""Stores results in Redis. Without Redis, it finds nothing and keeps nothing."""
 
 import functools
 import logging
@@ -30,7 +30,7 @@ def find(key: str) -> bytes | None:
 
 
 def put(values: dict[str, bytes]) -> None:
-    """Keep values for RESULT_CACHE_TTL_S. The oldest ones go while all take more than RESULT_CACHE_MAX_BYTES."""
+    """Keep values for RESULT_CACHE_TTL_S. The oldest ones are dropped while all exceed RESULT_CACHE_MAX_BYTES."""
 
     def put_all(redis: Redis) -> None:
         script = redis.register_script(_PUT)
@@ -42,18 +42,18 @@ def put(values: dict[str, bytes]) -> None:
 
 
 def wish(row_id: int, key: str) -> None:
-    """Have the result of a row kept, under a key that its worker completes."""
+    """Request that the result of a row be kept, under a key that its worker completes."""
     _ask(lambda redis: redis.set(f"{_WISH}{row_id}", key, ex=settings.RESULT_CACHE_TTL_S))
 
 
 def wishes(row_ids: Sequence[int]) -> list[str | None]:
-    """The keys that `wish` was called with, for rows whose result is to be kept."""
+    """Return the keys that `wish` was called with, for rows whose result is to be kept."""
     found = _ask(lambda redis: redis.mget([f"{_WISH}{row_id}" for row_id in row_ids])) if row_ids else []
     return [key and key.decode() for key in found or [None] * len(row_ids)]
 
 
 def clear() -> int:
-    """Forget all results. Returns how many there were. Raises RedisError."""
+    """Delete all results. Returns how many there were. Raises RedisError."""
     redis = _client(settings.REDIS_URL)
     count = 0
     for key in redis.scan_iter(f"{_PREFIX}*", count=1000):

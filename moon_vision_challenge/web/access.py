@@ -19,7 +19,7 @@ _SCHEMES = frozenset({"bearer", "token"})
 
 
 class AccessMiddleware:
-    """Refuses routes that declare no rule, and callers who do not fulfill it."""
+    """Refuses routes without an access rule, and callers that do not satisfy the rule."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -48,7 +48,7 @@ class AccessMiddleware:
 
 
 def _keep_private(response: HttpResponse) -> None:
-    """Only the caller's own cache may keep the answer, and asks whether it still holds, unless the view allows more."""
+    """Let only the caller's own cache keep the response, and make it revalidate, unless the view allows more."""
     response.headers.setdefault("Cache-Control", "private, no-cache")
     patch_vary_headers(response, ["Authorization"])
 
@@ -61,7 +61,7 @@ def _rule_of_route(request: HttpRequest, view: Callable[..., Any]) -> Rule:
 
 
 def authenticate(request: HttpRequest) -> Caller:
-    """The caller of a request. A request that sends credentials is never anonymous.
+    """Return the caller of a request. A request that sends credentials is never anonymous.
 
     Raises:
         InvalidTokenError: the header is malformed, or the token is unknown, expired, or revoked.

@@ -16,7 +16,7 @@ _KNOWN_PATHS = 64
 
 class _Request(WSGIRequest):
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        """Django has its mail parser find a charset in the header. The parsers here read the header themselves."""
+        """Run Django's mail parser only if the header has a charset. The parsers here read the header themselves."""
         header = meta.get("CONTENT_TYPE", "")
         if "charset" in header.lower():
             super()._set_content_type_params(meta)  # type: ignore[misc]  # the stubs leave it out
@@ -25,15 +25,15 @@ class _Request(WSGIRequest):
 
 
 class Application(WSGIHandler):
-    """Call django.setup() first. One per process: it changes what Django does at the start and end of a request."""
+    """Call django.setup() first. Create one per process: it changes how Django starts and ends a request."""
 
     request_class = _Request
 
     def __init__(self) -> None:
         super().__init__()
         if not settings.DEBUG:
-            request_started.disconnect(reset_queries)  # only DEBUG notes queries
-        request_finished.disconnect(close_caches)  # those of Redis have nothing to close
+            request_started.disconnect(reset_queries)  # only DEBUG records queries
+        request_finished.disconnect(close_caches)  # Redis caches have nothing to close
 
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
         request.resolver_match = match = _resolve(request.path_info)

@@ -6,19 +6,20 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n\v\f\x1c\x1d\x1e\x1f"
 _BYTE_ORDER_MARK = "\ufeff"
 _ESCAPED = {"%2B": "+", "%2F": "/", "%3D": "=", "%0D": "", "%0A": "", "%20": ""}
-"""What URL encoding makes of base64. urllib's `unquote` would take many times the memory of the text."""
+"""What base64 becomes in URL encoding. urllib's `unquote` would need many times the memory of the text."""
 
 
 def decode_base64(text: str) -> bytes:
-    """Accepts line breaks, blanks, missing padding, URL encoding and the URL-safe alphabet (RFC 4648, 5) only.
+    """Decode strict base64 and a few of its variants.
 
-    A byte order mark in front is ignored.
+    The variants are line breaks, blanks, missing padding, URL encoding, and the URL-safe alphabet (RFC 4648, 5).
+    A leading byte order mark is ignored.
 
     Raises ValueError.
     """
     if "%" in text:
         text = _unescape(text)
-    # Not by str.split: text of many blanks would become a list of many strings, which takes twenty times the memory.
+    # Not str.split: text with many blanks would become a list of many strings, which takes twenty times the memory.
     data = _ascii(text).translate(_URL_SAFE, _BLANKS).rstrip(b"=")
     if len(data) % 4 == 1:
         raise ValueError("a character is missing")
@@ -37,7 +38,7 @@ def _unescape(text: str) -> str:
 
 
 def _ascii(text: str) -> bytes:
-    """Without the blanks that are not ASCII, such as no-break spaces."""
+    """Encode the text without the blanks that are not ASCII, such as no-break spaces."""
     while True:
         try:
             return text.encode("ascii")

@@ -15,7 +15,7 @@ _MAX_MEMBERS = 1000
 
 
 def read_body(stream: IO[bytes], content_encoding: str = "") -> bytes:
-    """The bytes of the body, decompressed if need be: at most MAX_REQUEST_BODY_BYTES.
+    """Return the bytes of the body, decompressed if necessary to at most MAX_REQUEST_BODY_BYTES.
 
     Raises UnsupportedEncodingError, MalformedBodyError, RequestTooLargeError.
     """
@@ -29,7 +29,7 @@ def read_body(stream: IO[bytes], content_encoding: str = "") -> bytes:
 
 
 def encoding_of(parser_context: Mapping[str, Any] | None) -> str:
-    """The Content-Encoding of the request that DRF gives to a parser."""
+    """Return the Content-Encoding of the request that DRF passes to a parser."""
     request = (parser_context or {}).get("request")
     return request.META.get("HTTP_CONTENT_ENCODING", "") if request else ""
 

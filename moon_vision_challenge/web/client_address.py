@@ -11,15 +11,15 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _IPV6_PREFIX = 64
-"""A site gets at least this much, and its hosts choose the rest."""
+"""A site gets a network of at least this size, and its hosts choose the rest of their addresses."""
 _MAX_CHARS = 500  # of X-Forwarded-For
 
 
 def client_address(meta: dict[str, Any]) -> str:
-    """The client's IPv4 address, or its IPv6 network, from the request's META. Whatever is not an address is "".
+    """Return the client's IPv4 address, or its IPv6 network, from the request's META, or "" if there is no address.
 
-    Each proxy appends the address that it was connected from to X-Forwarded-For, so only the last entries are known to
-    be true: those that DJANGO_NUM_PROXIES or DJANGO_TRUSTED_PROXIES vouch for. Other headers are not read.
+    Each proxy appends the address of its peer to X-Forwarded-For, so only the last entries are known to be true: those
+    that DJANGO_NUM_PROXIES or DJANGO_TRUSTED_PROXIES vouch for. Other headers are not read.
     """
     return _client_address(
         meta.get("REMOTE_ADDR", ""),
@@ -37,21 +37,21 @@ def _client_address(peer: str, forwarded: str, num_proxies: int, trusted: Sequen
         if hops >= num_proxies and not _is_in(known, networks):
             break
         address = parse_address(entry)
-        if address is None:  # a proxy that hides its client, or nonsense: the last address that is known counts
+        if address is None:  # a proxy that hides its client, or nonsense: the last known address counts
             break
         known = address
     return partition_of(known)
 
 
 def partition_of(address: Address | None) -> str:
-    """Those who share a limit: an IPv4 address, or an IPv6 network."""
+    """Return the unit that shares a limit: an IPv4 address, or an IPv6 network."""
     if isinstance(address, IPv6Address):
         return str(ip_network((int(address), _IPV6_PREFIX), strict=False))
     return str(address or "")
 
 
 def parse_address(text: str) -> Address | None:
-    """An address as proxies write it: with or without a port, brackets, or a zone. IPv4 in IPv6 is IPv4."""
+    """Parse an address as proxies write it: with or without a port, brackets, or a zone. IPv4 in IPv6 becomes IPv4."""
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -65,7 +65,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def _end_of(forwarded: str) -> str:
-    """The entries of the nearest proxies. The client chooses how many precede them."""
+    """Return the entries of the nearest proxies. The client chooses how many precede them."""
     return forwarded if len(forwarded) <= _MAX_CHARS else forwarded[-_MAX_CHARS:].partition(",")[2]
 
 

@@ -1,4 +1,4 @@
-"""What pages may load and run. The header is on every response, so that no page is forgotten."""
+"""What pages may load and run. Every response has the header, so that no page is forgotten."""
 
 from collections.abc import Callable
 

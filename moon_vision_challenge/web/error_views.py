@@ -1,4 +1,4 @@
-"""Errors outside the views: JSON, and Django's own pages in the admin."""
+"""Responses to errors outside the views: JSON, and Django's own pages in the admin."""
 
 from typing import Any
 

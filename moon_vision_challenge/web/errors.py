@@ -12,7 +12,7 @@ _MAX_SENTENCE = 1000
 
 
 def error_body(detail: str, code: str) -> dict[str, str]:
-    """`detail` is a sentence for a person; `code` is for programs and never changes."""
+    """Return the body of an error. `detail` is a sentence for a person. `code` is for programs, and never changes."""
     return {"detail": detail, "code": code}
 
 
@@ -23,7 +23,7 @@ def echo(value: object) -> str:
 
 
 def shorten(data: Any) -> Any:
-    """The sentences of an error, each shortened: the framework's sentences repeat what the client has sent."""
+    """Shorten each sentence of an error, because the framework's sentences repeat what the client has sent."""
     if isinstance(data, dict):
         return {name: shorten(value) for name, value in data.items()}
     if isinstance(data, list):

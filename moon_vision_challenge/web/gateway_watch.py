@@ -1,7 +1,7 @@
-"""Notices clients that appear with the address of the container network's gateway.
+"""Detects clients that appear with the address of the container network's gateway.
 
 Docker's port forwarding does this to IPv6 clients of an IPv4 network, and rootless engines do it to all clients. They
-then share one rate limit, and nothing fails, so the log has to say it.
+then share one rate limit. Nothing fails, so the log has to report it.
 """
 
 import logging
@@ -18,7 +18,7 @@ from moon_vision_challenge.web.client_address import Address, partition_of
 logger = logging.getLogger(__name__)
 
 ENOUGH_REQUESTS = 1000
-"""An operator who tries the service on the machine itself has this address, too, but sends fewer requests."""
+"""An operator who tries the service on the machine itself also has this address, but sends fewer requests."""
 
 _MESSAGE = (
     "%d requests came from %s, the gateway of this network. Unless this machine sent them, their clients are hidden, "
@@ -27,7 +27,7 @@ _MESSAGE = (
 
 
 class GatewayWatch:
-    """Warns once per process."""
+    """Warns once per process about requests from the gateway."""
 
     def __init__(self, folder: Path = Path("/proc/net")) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class GatewayWatch:
         return frozenset(map(partition_of, found))
 
     def _read_ipv4(self) -> Iterator[IPv4Address]:
-        """Hexadecimal numbers in the byte order of the machine.
+        """Yield the gateways of default routes, which are hexadecimal numbers in the byte order of the machine.
 
         https://man7.org/linux/man-pages/man5/proc_pid_net.5.html
         """

@@ -12,9 +12,9 @@ IMAGE_FIELD = "image"
 
 
 class ImageBodyParser(BaseParser):
-    """`Content-Type: image/jpeg`, or any other image: cheaper than multipart, which has to be searched for its end.
+    """`Content-Type: image/jpeg`, or any other image: cheaper than multipart, which must be searched for its end.
 
-    The type does not choose the decoder: the bytes do, as in the other parsers.
+    The bytes determine the decoder, not the type, as in the other parsers.
     """
 
     media_type = "image/*"
@@ -25,19 +25,19 @@ class ImageBodyParser(BaseParser):
         media_type: str | None = None,  # noqa: ARG002
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """The body under "image", as bytes, and the query's parameters. Raises what `read_body` raises."""
+        """Return the body under "image", as bytes, and the query parameters. Raises what `read_body` raises."""
         query = parser_context["request"].query_params.dict() if parser_context else {}
         return {**query, IMAGE_FIELD: read_body(stream, encoding_of(parser_context))}
 
 
 class BinaryBodyParser(ImageBodyParser):
-    """`Content-Type: application/octet-stream`, which clients send that do not know the type of a file."""
+    """`Content-Type: application/octet-stream`, from clients that do not know the type of a file."""
 
     media_type = "application/octet-stream"
 
 
 def read_fields(request: Request) -> Any:
-    """The request's fields. DRF calls no parser for an empty body, so an empty image is filled in here."""
+    """Return the request's fields. DRF calls no parser for an empty body, so this adds an empty image."""
     if request.data or not _is_image(request.content_type):
         return request.data
     return {**request.query_params.dict(), IMAGE_FIELD: b""}

@@ -1,4 +1,4 @@
-"""Admin lists of tables with millions of rows: no page reads or counts all of them."""
+"""Admin lists for tables with millions of rows: no page reads or counts all of them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,18 +16,18 @@ from moon_vision_challenge.accounts.service_admin import ServiceModelAdmin
 COUNTED = 10_000
 """Up to this number, rows are counted. Above it, the number is PostgreSQL's estimate."""
 MAX_PAGES = 200
-"""A page further on would read all rows before it. Filters and dates lead to those rows, too."""
+"""A later page would read all rows before it. Filters and dates also lead to those rows."""
 SEARCHED = 100_000
-"""A search for text reads this many rows: the newest of those that the filters leave."""
+"""A search for text reads this many rows: the newest of those that match the filters."""
 FOUND = 1_000
-"""And shows this many rows."""
+"""A search for text shows this many rows."""
 MAX_CHOSEN = 1_000
-"""The most rows that one action changes, within the time of a request."""
+"""The most rows that one action can change within the time of a request."""
 _MAX_KEY = 2**63 - 1
 
 
 class EstimatingPaginator(Paginator[Any]):
-    """Takes the planner's estimate for the number of rows, which it derives from pg_class and the statistics."""
+    """Uses the planner's estimate for the number of rows, which is derived from pg_class and the statistics."""
 
     object_list: QuerySet[Any]
 
@@ -49,7 +49,7 @@ class EstimatingPaginator(Paginator[Any]):
 
 
 def estimated_count(rows: QuerySet[Any]) -> int:
-    """How many rows PostgreSQL expects. It reads none of them."""
+    """Return how many rows PostgreSQL expects. It does not read them."""
     sql, parameters = rows.values("pk").query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
@@ -60,7 +60,7 @@ def estimated_count(rows: QuerySet[Any]) -> int:
 class PeriodsQuerySet(QuerySet[Any]):
     """Gives the admin's date hierarchy every period between the first row and the last one.
 
-    Django reads all rows to leave out the periods without a row.
+    Django would read all rows to leave out the periods without a row.
     """
 
     def datetimes(self, field_name: str, kind: str, order: str = "ASC", tzinfo: Any = None) -> Any:  # noqa: ARG002
@@ -86,12 +86,12 @@ def _begin(moment: datetime, kind: str) -> datetime:
 class LargeTableAdmin(ServiceModelAdmin):
     """An admin whose list stays fast. Its rows are in the order of an index: newest first.
 
-    A number is searched in `key_fields`, which need an index. Other text is searched in `text_fields`.
+    A search for a number reads `key_fields`, which need an index. A search for other text reads `text_fields`.
     """
 
     paginator = EstimatingPaginator
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # each number would be a count
+    show_facets = admin.ShowFacets.NEVER  # each facet would be a count
     list_per_page = 50
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
@@ -115,15 +115,15 @@ class LargeTableAdmin(ServiceModelAdmin):
         if not term:
             return queryset, False
         if term.isdecimal():
-            # Not Django's "=id", which compares texts, and so reads all rows.
+            # Not Django's "=id", which compares text, and therefore reads all rows.
             key = min(int(term[:20]), _MAX_KEY)
             return queryset.filter(_any_of(self.key_fields, "exact", key)), False
         matches = _newest(queryset).filter(_any_of(self.text_fields, "icontains", term))
-        # Searched once: the list, its number and its dates are then look-ups by key.
+        # Search once. The list, its count, and its dates are then lookups by key.
         found = list(matches.order_by("-created_at").values_list("pk", "created_at")[:FOUND])
         if not found:
             return queryset.none(), False
-        # The times are for the planner, which would look for the first and the last date among all rows.
+        # The times are for the planner, which would otherwise look for the first and the last date among all rows.
         times = (found[-1][1], found[0][1])
         return queryset.filter(pk__in=[key for key, _ in found], created_at__range=times), False
 
@@ -142,7 +142,7 @@ def _any_of(fields: Sequence[str], lookup: str, value: object) -> models.Q:
 
 
 def _newest(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Those from the SEARCHED newest rows on."""
+    """Return the SEARCHED newest rows, and any as old as the last of them."""
     times = rows.order_by("-created_at").values_list("created_at", flat=True)
     oldest = times[SEARCHED - 1 : SEARCHED].first()
     return rows.filter(created_at__gte=oldest) if oldest else rows

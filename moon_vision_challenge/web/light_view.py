@@ -1,4 +1,4 @@
-"""DRF's view without the steps that have no effect here: they would cost every request a tenth of its Python."""
+"""DRF's view without the steps that have no effect here. They would cost every request a tenth of its Python time."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _RENDERER = JSONRenderer()
 
 class _LightRequest(Request):
     def _load_data_and_files(self) -> None:
-        """The parsers return files among the fields. DRF would parse Content-Type three times to find out."""
+        """Use the fields of the parsers, files included. DRF would parse Content-Type three times to find them."""
         self._data, self._files = self._parse()  # type: ignore[attr-defined]  # the stubs leave it out
         self._full_data = self._data
         if isinstance(self._data, MultiValueDict):
@@ -22,7 +22,7 @@ class _LightRequest(Request):
 
 
 class LightView(APIView):
-    """For views with one renderer, JSON. The middleware has found the caller and checked its access and its limits."""
+    """A view with one renderer, JSON. The middleware has found the caller, and checked its access and its limits."""
 
     def initialize_request(self, request: HttpRequest, *_: Any, **__: Any) -> Request:
         return _LightRequest(
@@ -38,7 +38,7 @@ class LightView(APIView):
         request.accepted_renderer, request.accepted_media_type = _RENDERER, _RENDERER.media_type
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Then forget the request: it is in reference cycles, and its image would stay until a garbage collection."""
+        """Forget the request afterwards. Its reference cycles would keep the image until a garbage collection."""
         response = super().dispatch(request, *args, **kwargs)
         self.request.parser_context.clear()
         vars(self).clear()

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 class ContentNegotiation(DefaultContentNegotiation):
     """A view with one response format sends it to all clients, whatever they accept. RFC 9110, 12.5.1, allows that.
 
-    DRF would parse Accept, and Content-Type once per parser, for every request.
+    For every request, DRF would parse Accept, and parse Content-Type once per parser.
     """
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:

@@ -1,4 +1,4 @@
-"""Request bodies → their fields. Each parser replaces one of DRF's, for the reason in its docstring."""
+"""Parses request bodies into fields. Each parser replaces one of DRF's, for the reason in its docstring."""
 
 import codecs
 import json
@@ -19,7 +19,7 @@ from moon_vision_challenge.web.errors import MalformedBodyError, echo
 
 _MAX_PARTS = 20
 _MAX_CHARSET_BYTES = 1000
-"""Text in a charset other than UTF-8 is a short field. Some of Python's codecs take quadratic time."""
+"""Text in a charset other than UTF-8 must be a short field, because some of Python's codecs take quadratic time."""
 _FILENAME = re.compile(r";\s*filename\*?\s*=", re.IGNORECASE)
 
 # The library's message → ours.
@@ -44,9 +44,9 @@ _REASONS = {
 
 
 class FormDataParser(BaseParser):
-    """multipart/form-data by the `multipart` library, in memory: a quarter of the CPU time of Django's parser.
+    """Parses multipart/form-data in memory with the `multipart` library. Django's parser takes four times the CPU time.
 
-    The web server has already limited the body. Under another server, RequestSizeLimitMiddleware does.
+    The web server has already limited the body. With another server, RequestSizeLimitMiddleware limits it.
     """
 
     media_type = "multipart/form-data"
@@ -54,7 +54,7 @@ class FormDataParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> "MultiValueDict[str, Any]":
-        """Text fields as str, files as bytes. Raises MalformedBodyError, and what `read_body` raises."""
+        """Return text fields as str, and files as bytes. Raises MalformedBodyError, and what `read_body` raises."""
         content_type = media_type or ""
         boundary = parse_options_header(content_type)[1].get("boundary", "").encode("latin-1", "replace")
         fields: MultiValueDict[str, Any] = MultiValueDict()
@@ -101,7 +101,10 @@ def _value(segment: MultipartSegment, content: bytes) -> str | bytes:
 
 
 def _text(content: bytes, media_type: str, charset: str) -> str | None:
-    """None for a file. Some clients give a file's part a type but no name (Retrofit, .NET's ByteArrayContent)."""
+    """Return the text, or None for a file.
+
+    Some clients give a file's part a type but no name (Retrofit, .NET's ByteArrayContent).
+    """
     if media_type == "application/json":  # Retrofit's converters send every field this way
         return _json_text(content)
     if not media_type.startswith("text/"):
@@ -127,7 +130,7 @@ def _json_text(content: bytes) -> str:
 
 
 def _decode_transfer(content: bytes, encoding: str) -> bytes:
-    """RFC 7578 deprecates Content-Transfer-Encoding, but some clients still send it."""
+    """Decode Content-Transfer-Encoding, which RFC 7578 deprecates, but which some clients still send."""
     match encoding.strip().lower():
         case "7bit" | "8bit" | "binary":
             return content
@@ -146,7 +149,7 @@ _MAX_JSON_DEPTH = 8
 
 
 class ORJSONParser(BaseParser):
-    """JSON by orjson. DRF's parser recurses, so a body of a hundred thousand "[" would cause a 500."""
+    """Parses JSON with orjson. DRF's parser recurses, so a body of a hundred thousand "[" would cause a 500."""
 
     media_type = "application/json"
 
@@ -155,7 +158,7 @@ class ORJSONParser(BaseParser):
     ) -> Any:
         """Raises MalformedBodyError, and what `read_body` raises."""
         body = read_body(stream, encoding_of(parser_context)).removeprefix(codecs.BOM_UTF8)
-        # Checked before parsing: each value takes many times its bytes in memory. An image in base64 has neither.
+        # Checked before parsing: each value takes many times its bytes in memory. Base64 has no brackets or commas.
         brackets = body.count(b"[") + body.count(b"{")
         if brackets + body.count(b",") > _MAX_JSON_VALUES:
             raise MalformedBodyError(f"its JSON has more than {_MAX_JSON_VALUES:,} values.")

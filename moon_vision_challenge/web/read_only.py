@@ -1,4 +1,4 @@
-"""Views that are functions and only show something."""
+"""Function views that only show something."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,7 +16,7 @@ _ALLOWED = ("GET", "HEAD")
 
 
 def read_only(view: Callable[..., Response]) -> Callable[..., Response | JsonResponse]:
-    """Answer 405 to other methods, in JSON as DRF does. Django's CSRF page would come first."""
+    """Answer 405 to other methods, in JSON as DRF does. Without `csrf_exempt`, Django's CSRF page would come first."""
 
     @csrf_exempt
     @wraps(view)

@@ -1,4 +1,4 @@
-"""Django's sessions, users and messages, for pages only. The API knows its callers by their tokens.
+"""Django's sessions, users, and messages, for pages only. The API identifies its callers by their tokens.
 
 Without this, each request to the API would build a session, a user, and a message store that nothing reads.
 """

@@ -19,7 +19,7 @@ class RequestSizeLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             return _error(411, "State the body's length in Content-Length.", "length_required")
-        # A parser of jobs limits their bodies, which it does not read into memory.
+        # The parsers of jobs limit these bodies, and do not read them into memory.
         if request.path_info != settings.JOBS_PATH and _content_length(request) > settings.MAX_REQUEST_BODY_BYTES:
             error = RequestTooLargeError()
             return _error(error.status_code, str(error.detail), error.default_code)

@@ -48,7 +48,7 @@ class WebhookDeliveryAdmin(LargeTableAdmin):
         css = {"all": ["admin_site/operations.css"]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
-        """Only an event makes a delivery."""
+        """Forbid it, because only an event creates a delivery."""
         return False
 
     @admin.display(description="status", ordering="status")
@@ -57,7 +57,7 @@ class WebhookDeliveryAdmin(LargeTableAdmin):
 
     @admin.display(description="last answer")
     def last_answer(self, delivery: WebhookDelivery) -> str:
-        """The status of the last response, or why there was none."""
+        """Return the status of the last response, or why there was none."""
         if not delivery.log:
             return "-"
         return str(delivery.log[-1].get("status") or delivery.log[-1].get("error") or "-")
@@ -75,7 +75,7 @@ class WebhookDeliveryAdmin(LargeTableAdmin):
 
     @admin.action(description="Send again", permissions=["change"])
     def send_again(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
-        """Send the same event with the same id, so that a receiver can recognise it."""
+        """Send the same event with the same id, so that a receiver can recognize it."""
         ids = list(deliveries.values_list("pk", flat=True))
         count = outbox.send_again(ids)
         audit.record("webhook.send_again", actor=actor_of(request), deliveries=ids)
@@ -92,7 +92,7 @@ class DisabledWebhookAdmin(ServiceModelAdmin):
 
 @admin.register(WebhookSecret)
 class WebhookSecretAdmin(SecretOnceMixin, ServiceModelAdmin):
-    """Adding a secret rotates: the owner's earlier secret stays valid for a day."""
+    """Adding a secret is a rotation: the owner's earlier secret stays valid for a day."""
 
     audited_elsewhere = ("create",)
     explanation = "The secret that signs webhooks from now on. The earlier one is valid for another day."

@@ -25,21 +25,21 @@ logger = logging.getLogger(__name__)
 
 Status = WebhookDelivery.Status
 
-# The pauses that Standard Webhooks recommends after each failed attempt, in seconds. After the last one, it gives up.
+# The pauses after failed attempts, in seconds, recommended by Standard Webhooks. The attempt after the last pause is the last one.
 RETRY_DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 DEADLINE_S = 15
 """The time limit of an attempt."""
 _LEASE_S = 120  # longer than an attempt takes
-_TURN_S = 30  # together with its last attempt, below Celery's time limit
+_TURN_S = 30  # together with the last attempt, below Celery's time limit
 ATTEMPTS_PER_HOST = 2
-"""Concurrent attempts in one process: a host that does not answer occupies at most this many threads."""
+"""The limit on concurrent attempts in one process: a host that does not answer occupies at most this many threads."""
 ATTEMPTS_PER_OWNER = 6
-"""The same for an owner: two of the worker's eight threads remain for the other owners."""
+"""The same limit for an owner: two of the worker's eight threads remain for the other owners."""
 
 
 @dataclass(frozen=True)
 class Busy:
-    """Those that have no free slot."""
+    """The hosts and owners that have no free slot."""
 
     hosts: Collection[str] = ()
     owners: Collection[Any] = ()
@@ -49,7 +49,7 @@ NOBODY = Busy()
 
 
 class Slots:
-    """Limits the concurrent attempts to one host, and of one owner, in this process."""
+    """Limits the concurrent attempts to one host and for one owner, in this process."""
 
     def __init__(self, per_host: int, per_owner: int) -> None:
         self._per_host = per_host
@@ -66,7 +66,7 @@ class Slots:
         )
 
     def claim(self) -> WebhookDelivery | None:
-        """Claim the delivery that has been due longest and has a free slot. Call `release` after it."""
+        """Claim the delivery that has been due longest and has a free slot. Call `release` afterwards."""
         with self._lock:  # no other thread may take the slot between the check and the claim
             delivery = claim_due(besides=self.busy)
             if delivery:
@@ -99,10 +99,10 @@ def claim_due(*, besides: Busy = NOBODY) -> WebhookDelivery | None:
 
 
 def deliver_due(wake: Callable[[], None]) -> int:
-    """Attempt the deliveries that are due, one after the other, for one turn. Returns their number.
+    """Attempt the deliveries that are due, one after another, for one turn. Returns their number.
 
     2xx is success, 410 disables the URL, anything else is retried. Calls `wake` so that another thread helps while
-    more is due, and so that the rest is done after the turn.
+    more deliveries are due, and so that the rest follow after the turn.
     """
     end = time.monotonic() + _TURN_S
     attempted = 0
@@ -132,7 +132,7 @@ def _due(besides: Busy) -> QuerySet[WebhookDelivery]:
 
 
 def _attempt(delivery: WebhookDelivery) -> dict[str, Any]:
-    """Returns an entry of the delivery's log."""
+    """Attempt a delivery. Returns an entry for its log."""
     begin = time.monotonic()
     status, error = None, ""
     with tracing.span("deliver webhook", Kind.CLIENT, server__address=delivery.host) as span:
@@ -196,7 +196,7 @@ def _log(delivery: WebhookDelivery, attempt: dict[str, Any]) -> None:
 
 
 def _post(delivery: WebhookDelivery) -> int:
-    """Returns the status of the response. Nothing else in it matters."""
+    """Send a delivery. Returns the status of the response, in which nothing else matters."""
     message_id, now = str(delivery.pk), timezone.now()
     headers = {
         "Content-Type": "application/json",

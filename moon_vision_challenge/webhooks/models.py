@@ -15,7 +15,7 @@ class WebhookDelivery(models.Model):
         FAIL = "fail", "given up"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)  # the webhook-id that the receiver sees
-    # What the event is about. Not a foreign key: this app knows nothing of the rows of other apps.
+    # What the event is about. Not a foreign key, because this app does not know the rows of other apps.
     subject_id = models.BigIntegerField(db_index=True)
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_index=False, **OWNER_OPTIONS)
     url = models.URLField(max_length=2000)
@@ -25,7 +25,7 @@ class WebhookDelivery(models.Model):
     body = models.TextField(editable=False)  # each attempt sends the same bytes
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
-    # Where the event began: the ids for logs and traces
+    # The origin of the event: the ids for logs and traces
     request_id = models.CharField(max_length=64, editable=False, default="", db_default="")
     traceparent = models.CharField(max_length=55, editable=False, default="", db_default="")
     # [{"at": …, "status": 500, "error": "", "ms": 12}, …], one entry per attempt
@@ -58,13 +58,13 @@ class DisabledWebhook(models.Model):
 
 
 class WebhookSecret(models.Model):
-    """Signs an owner's webhooks. Owners without one use WEBHOOK_SECRET.
+    """A secret that signs an owner's webhooks. Owners without one use WEBHOOK_SECRET.
 
-    A rotation adds a secret and gives the earlier one an end. Until then, webhooks carry both signatures.
+    A rotation adds a secret and gives the earlier one an expiry time. Until then, webhooks carry both signatures.
     """
 
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, **OWNER_OPTIONS)
-    secret = models.CharField(max_length=100, editable=False)  # as plain text: signing needs it
+    secret = models.CharField(max_length=100, editable=False)  # in plain text, because signing needs it
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, editable=False)
 

@@ -1,4 +1,4 @@
-"""Where other apps announce events. A delivery is a row that is committed together with what it announces."""
+"""Lets other apps announce events. A delivery is a row that is committed together with what it announces."""
 
 import json
 import uuid
@@ -20,13 +20,13 @@ class Event(NamedTuple):
 
     url: str
     type: str
-    """Such as `inference.done`."""
+    """The type, such as `inference.done`."""
     subject_id: int
     data: dict[str, Any]
-    """The payload's `data`; JSON."""
+    """The payload's `data`, which becomes JSON."""
     owner_id: int | None = ANONYMOUS_OWNER_ID
     request_id: str = ""
-    """Of the request that it goes back to."""
+    """The id of the request that led to the event."""
     traceparent: str = ""
     """The position in a trace that the delivery continues."""
 
@@ -34,7 +34,7 @@ class Event(NamedTuple):
 def announce(events: Collection[Event]) -> None:
     """Write one delivery per event, and start delivering when the transaction commits.
 
-    Call it in the transaction that makes the events true: neither can then exist without the other.
+    Call it in the transaction that makes the events true, so that neither can exist without the other.
     """
     if not events:
         return
@@ -61,7 +61,7 @@ def announce(events: Collection[Event]) -> None:
 
 
 def send_again(delivery_ids: Collection[uuid.UUID]) -> int:
-    """Start again with all attempts of these deliveries, whether they ended or not. Returns how many there are.
+    """Start these deliveries over with all attempts, whether or not they have ended. Returns how many there are.
 
     The receiver gets the same bytes and the same webhook-id.
     """

@@ -9,7 +9,7 @@ from django.db import connection
 
 BATCH = 1000
 TURN_S = 20.0
-"""The next run takes what is left: a batch takes milliseconds, so a turn deletes more than ten minutes add."""
+"""The next run deletes the rest. A batch takes milliseconds, so a turn deletes more than ten minutes add."""
 
 # SKIP LOCKED: two concurrent runs share the work, and neither waits for an attempt to deliver.
 _DELETE_OLD = """
@@ -23,7 +23,7 @@ DELETE FROM webhooks_webhookdelivery WHERE id IN (SELECT id FROM old)
 
 
 def delete_old_deliveries() -> int:
-    """Delete deliveries that ended, WEBHOOK_RETENTION_DAYS after they were announced, for a turn. Returns how many."""
+    """Delete ended deliveries WEBHOOK_RETENTION_DAYS after their announcement, for one turn. Returns how many."""
     end, count = time.monotonic() + TURN_S, 0
     while deleted := _delete_batch():
         count += deleted

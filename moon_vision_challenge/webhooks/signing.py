@@ -22,12 +22,12 @@ _SECRET_BYTES = 32
 
 
 def has_secret(owner_id: int) -> bool:
-    """Whether webhooks of this owner can be signed."""
+    """Return whether webhooks of this owner can be signed."""
     return bool(settings.WEBHOOK_SECRET) or _valid(owner_id).exists()
 
 
 def signature(*, owner_id: int | None, message_id: str, at: datetime, body: str) -> str:
-    """The header `webhook-signature`: one signature for each valid secret, the newest first, with a space between."""
+    """Return the header `webhook-signature`: a signature for each valid secret, newest first, separated by spaces."""
     valid = list(_valid(owner_id).values_list("secret", flat=True)) or [settings.WEBHOOK_SECRET]
     return " ".join(Webhook(secret).sign(message_id, at, body) for secret in valid)
 
@@ -35,7 +35,7 @@ def signature(*, owner_id: int | None, message_id: str, at: datetime, body: str)
 def rotate_secret(owner: Owner, *, actor: str | Caller, overlap: timedelta = OVERLAP) -> WebhookSecret:
     """Give an owner a new secret. The earlier one stays valid during `overlap`.
 
-    At most two secrets are valid at a time: a secret that an earlier rotation has replaced ends now.
+    At most two secrets are valid at a time: a secret that an earlier rotation has replaced becomes invalid now.
     """
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
     with transaction.atomic():

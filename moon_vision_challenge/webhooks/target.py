@@ -1,4 +1,4 @@
-"""The URLs that a webhook may have."""
+"""Checks the URL of a webhook."""
 
 from django.conf import settings
 
@@ -11,7 +11,7 @@ class UnacceptableWebhookURLError(Exception):
 
 
 def check_url(url: str, *, owner_id: int) -> None:
-    """Refuse a URL that could never be delivered to. Raises UnacceptableWebhookURLError."""
+    """Refuse a URL that could never receive a delivery. Raises UnacceptableWebhookURLError."""
     if not signing.has_secret(owner_id):
         raise UnacceptableWebhookURLError("Webhooks are not set up on this service.")
     try:

@@ -39,5 +39,5 @@ def sweep() -> None:
 
 @shared_task
 def delete_old() -> int:
-    """Beat: delete deliveries that ended more than WEBHOOK_RETENTION_DAYS ago. Returns how many."""
+    """Beat: delete final deliveries that are older than WEBHOOK_RETENTION_DAYS. Returns how many."""
     return retention.delete_old_deliveries()

@@ -1,4 +1,4 @@
-"""Runs PostgreSQL, Redis and small commands of a Procfile of its own: no Django is needed here."""
+"""Runs PostgreSQL, Redis, and small commands of a separate Procfile, without Django."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from native import postgres
 
 PROCFILE = Path(__file__).parent / "Procfile"
 LIMIT_S = 600  # allows for a loaded machine: only a test that fails reaches it
-NO_FSYNC = {"POSTGRES_OPTIONS": "-c fsync=off"}  # nothing of a test needs to outlive a power cut
+NO_FSYNC = {"POSTGRES_OPTIONS": "-c fsync=off"}  # no test data needs to survive a power failure
 # A user's own servers and ports must not leak into these tests.
 VARIABLES = (
     "DATABASE_URL",
@@ -35,7 +35,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Iterator[Path]:
-    """A run directory; as root PostgreSQL keeps its part elsewhere, which goes too."""
+    """Yield a run directory. For root, PostgreSQL keeps its part elsewhere, which is removed too."""
     path = tmp_path / "run of [Größe] & 'co'"
     yield path
     if os.geteuid() == 0:

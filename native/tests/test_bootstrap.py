@@ -13,7 +13,7 @@ TOOLS = ("sh", "cat", "cksum", "dirname", "grep", "ln", "mkdir", "rm", "sed")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout that holds what bootstrap.sh reads, beside a PATH (`bin`) of POSIX tools and nothing else."""
+    """Return a checkout with what bootstrap.sh reads, beside a PATH (`bin`) of POSIX tools and nothing else."""
     path = tmp_path / "checkout"
     for part in ("native", "requirements"):
         shutil.copytree(ROOT / part, path / part, ignore=shutil.ignore_patterns("__pycache__"))

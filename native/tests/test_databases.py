@@ -70,7 +70,7 @@ def test_a_lock_that_names_another_program_is_ignored(run_dir: Path) -> None:
         services.kill("postgres")
         lock = postgres.folder(run_dir) / "data" / "postmaster.pid"
         old, rest = lock.read_text().split("\n", 1)
-        lock.write_text(f"{os.getpid()}\n{rest}")  # as after a restart of the machine: a process has that number, ours
+        lock.write_text(f"{os.getpid()}\n{rest}")  # as after a restart of the machine: another process, ours, has it
         assert old != str(os.getpid())
         services.start("postgres")
         services.wait_until_ready("postgres")
@@ -79,7 +79,7 @@ def test_a_lock_that_names_another_program_is_ignored(run_dir: Path) -> None:
 def test_data_of_another_major_version_is_reported_in_a_plain_sentence(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # as PostgreSQL's account it could not write its data
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it could not write its data as PostgreSQL's account
     with running(["postgres"], run_dir=run_dir, env=NO_FSYNC, procfile=PROCFILE) as services:
         services.stop("postgres")
         (postgres.folder(run_dir) / "data" / "PG_VERSION").write_text("15\n")

@@ -1,4 +1,4 @@
-"""On which machines it runs: what resolves from wheels, and a checkout in a folder that is hard to name."""
+"""Tests where the project runs: which platforms have wheels, and a checkout in a folder with a difficult name."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from native.environment import ROOT, free_public_ports
 pytestmark = pytest.mark.e2e
 UV = Path(sys.executable).with_name("uv")
 CACHE = os.environ.get("UV_CACHE_DIR", str(ROOT / ".run" / "cache" / "uv"))
-# Whether packages hold everything that `make run` needs, and Redis too.
+# Whether packages contain everything that `make run` needs, and whether one contains Redis.
 PLATFORMS = {
     "x86_64-unknown-linux-gnu": (True, True),
     "aarch64-unknown-linux-gnu": (True, False),
@@ -24,7 +24,7 @@ PLATFORMS = {
     "x86_64-unknown-linux-musl": (False, False),  # cykooz_resizer
 }
 NAME = "a checkout [of] Größe & 'co', şığ"
-# The path as a whole is far longer than a Unix socket's may be (107 bytes), or a script's first line (127).
+# The whole path is far longer than the path of a Unix socket (107 bytes) or the first line of a script (127) may be.
 DEEP = "/".join(["a folder in a folder"] * 8)
 
 
@@ -35,7 +35,7 @@ def _online(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def resolves(folder: Path, lock: str, platform: str, python: str) -> bool:
-    """Whether wheels hold all packages of the lock for this platform and Python."""
+    """Return whether all packages of the lock have wheels for this platform and Python."""
     options = ["--dry-run", "--only-binary", ":all:", "--no-deps", "--python-platform", platform]
     target = ["--target", str(folder / "target"), "-r", str(ROOT / "requirements" / f"{lock}.txt")]
     done = subprocess.run(
@@ -54,7 +54,7 @@ def resolves(folder: Path, lock: str, platform: str, python: str) -> bool:
 def test_what_make_run_needs_comes_from_wheels(tmp_path: Path, platform: str, python: str) -> None:
     everything, redis = PLATFORMS[platform]
     assert resolves(tmp_path, "native", platform, python) is everything
-    assert resolves(tmp_path, "redis", platform, "3.12") is redis  # as bootstrap.sh asks
+    assert resolves(tmp_path, "redis", platform, "3.12") is redis  # as in bootstrap.sh
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("locale", ["C", "tr_TR.UTF-8"])
 def test_demo_runs_in_a_folder_and_an_environment_that_are_hard(checkout: Path, tmp_path: Path, locale: str) -> None:
     (tmp_path / "home").mkdir(mode=0o500)
-    # Not the settings of the tests; but what the network needs, such as a proxy.
+    # Without the settings of the tests, but with what the network needs, such as a proxy.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "COV"))}
     environment |= {
         "HOME": str(tmp_path / "home"),

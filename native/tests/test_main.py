@@ -1,4 +1,4 @@
-"""The runner itself, with all nine services and the real model."""
+"""Tests the runner itself, with all nine services and the real model."""
 
 import json
 import os
@@ -31,7 +31,7 @@ START_TIMEOUT_S = 300
 
 @contextmanager
 def runner(action: str, run_dir: Path, *, command: Sequence[str] = (), **env: str) -> Iterator[subprocess.Popen[str]]:
-    """The runner, as `make run` or `make demo` starts it; its output goes to `run_dir`.out."""
+    """Start the runner as `make run` or `make demo` does. Its output goes to `run_dir`.out."""
     given = os.environ | free_public_ports() | {"RUN_DIR": str(run_dir), "POSTGRES_OPTIONS": "-c fsync=off"} | env
     arguments = command or [sys.executable, "-m", "native", action]
     with run_dir.with_suffix(".out").open("w") as output:
@@ -57,13 +57,13 @@ def web_url(run_dir: Path) -> str:
 
 
 def own_addresses() -> list[str]:
-    """The IPv4 addresses of this machine under which others reach it."""
+    """Return the IPv4 addresses at which other machines reach this one."""
     found = [address for addresses in psutil.net_if_addrs().values() for address in addresses]
     return [address.address for address in found if address.family == socket.AF_INET]
 
 
 def manage(run_dir: Path, code: str) -> str:
-    """What Django's shell prints, in the environment of `make manage`."""
+    """Return what Django's shell prints in the environment of `make manage`."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     command = ["make", "manage", f"ARGS=shell --no-imports -c {shlex.quote(code)}"]
     return subprocess.run(
@@ -72,7 +72,7 @@ def manage(run_dir: Path, code: str) -> str:
 
 
 def web_supervisor(run_dir: Path) -> psutil.Process:
-    """Not by its place among the groups: a service that died with its neighbour has started anew after it."""
+    """Find it by its command, not its place. A service that dies with its neighbour restarts after it, out of order."""
     leaders = [process for process in psutil.process_iter() if process.pid in groups(run_dir)]
     [web] = [process for process in leaders if "config.web_server" in command_of(process)]
     return web
@@ -87,7 +87,7 @@ def is_replaced(supervisor: psutil.Process, worker: psutil.Process) -> bool:
 
 
 def classifies(url: str) -> bool:
-    """Through both doors."""
+    """Return whether both doors give the right label."""
     try:
         return sample.classify_at_once(url).is_right and sample.classify_through_queue(url).is_right
     except CannotRunError:

@@ -32,7 +32,7 @@ with running(sys.argv[3:], run_dir=Path(sys.argv[1]), procfile=Path(sys.argv[2])
 
 
 def start_runner(run_dir: Path, *names: str) -> tuple[subprocess.Popen[str], list[int]]:
-    """Runs services in a process of its own, which tests may end in any way; returns it and the services' groups."""
+    """Run services in a separate process, which tests may end in any way. Returns it and the services' groups."""
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(run_dir), str(PROCFILE), *names],
         cwd=ROOT,

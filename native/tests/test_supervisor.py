@@ -18,7 +18,7 @@ from .processes import command_of
 
 
 def look_after_until(supervised: Supervisor, services: Services, name: str, old: int) -> None:
-    """Until the service runs again under a new number."""
+    """Supervise until the service runs again under a new process id."""
 
     def runs_again() -> bool:
         supervised.look_after()
@@ -88,7 +88,7 @@ def test_the_children_of_a_dead_service_are_ended_before_it_starts_again(run_dir
 
 
 def waits_for(pid: int, folder: Path) -> bool:
-    """Whether the process has opened the lock of this folder, which another one holds."""
+    """Return whether the process has opened the lock of this folder, which another one holds."""
     return str(folder / "lock") in [file.path for file in psutil.Process(pid).open_files()]
 
 
@@ -134,4 +134,4 @@ def test_a_log_that_grows_too_large_is_rotated(run_dir: Path, monkeypatch: pytes
         assert services.log("noisy").stat().st_size <= logs.MAX_BYTES
         lines = (previous.read_text() + services.log("noisy").read_text()).split()
         assert lines[-1] == "99999"
-        assert "\0" not in services.log("noisy").read_text()  # a hole, where the service wrote on at its old place
+        assert "\0" not in services.log("noisy").read_text()  # no hole before the service's old offset

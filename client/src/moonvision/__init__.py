@@ -1,4 +1,4 @@
-"""Client of the Moon Vision Challenge image-classification service."""
+"""A client for the Moon Vision Challenge image-classification service."""
 
 from moonvision.client import Client
 from moonvision.errors import (

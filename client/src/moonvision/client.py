@@ -1,4 +1,4 @@
-"""The API of the service, as Python functions."""
+"""The API of the service, as Python methods."""
 
 import hashlib
 import os
@@ -37,13 +37,13 @@ _PAGE_SIZE = 1000
 
 
 class Client:
-    """Use it as a context manager, or call `close`. Threads may share it.
+    """A client of the service. Use it as a context manager, or call `close`. Threads can share it.
 
     Args:
-        url: the address of the service. By default MOONVISION_URL, or what `moonvision login` has stored.
-        token: an API token. By default MOONVISION_TOKEN, or what `moonvision login` has stored for this address.
-        timeout_s: the time for one request.
-        give_up_s: how long a request is repeated while the service is unavailable.
+        url: the address of the service. The default is MOONVISION_URL, or what `moonvision login` stored.
+        token: an API token. The default is MOONVISION_TOKEN, or what `moonvision login` stored for this address.
+        timeout_s: the time limit for connecting, and for each wait for the service to send or receive something.
+        give_up_s: how long a request is retried while the service is unavailable.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Requests of other threads end with ServiceUnavailableError."""
+        """Close the connections. Requests in other threads end with ServiceUnavailableError."""
         self._transport.close()
 
     def classify(self, image: Source, model_type: str, *, top_k: int = 0) -> Classification:
-        """Classify an image at once.
+        """Classify an image immediately.
 
         Args:
             top_k: how many of the most probable classes to return.
@@ -92,11 +92,12 @@ class Client:
     def submit(
         self, image: Source, model_type: str, *, webhook_url: str = "", idempotency_key: str | None = None
     ) -> Inference:
-        """Put an image into the queue.
+        """Add an image to the queue.
 
         Args:
-            idempotency_key: a second request with the same key returns the same inference. By default, it is made from
-                the image and the model, so submitting an image twice costs one inference. Pass "" for a new one.
+            idempotency_key: a second request with the same key returns the same inference. By default, the key is
+                derived from the image and the other arguments, so submitting an image twice costs one inference. Pass
+                "" to create a new inference.
         """
         data = _image(image).read()
         fields = {"model_type": model_type} | ({"webhook_url": webhook_url} if webhook_url else {})
@@ -107,7 +108,7 @@ class Client:
         return Inference.parse(body)
 
     def get(self, inference_id: int, *, wait_s: int = 0) -> Inference:
-        """Get an inference. The service may hold the answer for up to `wait_s` seconds, until it is final."""
+        """Return an inference. The service may hold the response for up to `wait_s` seconds, until it is final."""
         headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
         return Inference.parse(
             self._transport.request("GET", f"/api/v1/inferences/{int(inference_id)}/", headers=headers)
@@ -118,7 +119,7 @@ class Client:
         return Inference.parse(self._transport.request("POST", f"/api/v1/inferences/{int(inference_id)}/cancel/"))
 
     def wait(self, inference_id: int, *, timeout_s: float = 600) -> Inference:
-        """Wait until an inference is final. Raises ServiceUnavailableError after `timeout_s`."""
+        """Wait until an inference is final, and return it. Raises ServiceUnavailableError after `timeout_s`."""
         end = time.monotonic() + timeout_s
         pause_s = _POLL_S
         while True:
@@ -129,7 +130,7 @@ class Client:
                 return inference
             if time.monotonic() >= end:
                 raise ServiceUnavailableError(f"inference {inference_id} is still {inference.status}")
-            if time.monotonic() - begin < pause_s:  # the service did not wait: too many others do
+            if time.monotonic() - begin < pause_s:  # the service did not wait, because too many others do
                 time.sleep(pause_s)
                 pause_s = min(2.0, pause_s * 1.5)
 
@@ -156,24 +157,24 @@ class Client:
         return Job.parse(body)
 
     def jobs(self) -> list[Job]:
-        """The newest jobs, without their counts."""
+        """Return the newest jobs, without their counts."""
         return [Job.parse(each) for each in self._transport.request("GET", _JOBS)["results"]]
 
     def get_job(self, job_id: int, *, wait_s: int = 0) -> Job:
-        """Get a job. The service may hold the answer for up to `wait_s` seconds, until it is final."""
+        """Return a job. The service may hold the response for up to `wait_s` seconds, until it is final."""
         headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
         return Job.parse(self._transport.request("GET", f"{_JOBS}{int(job_id)}/", headers=headers))
 
     def cancel_job(self, job_id: int) -> Job:
-        """Cancel what no worker has started. Raises RejectedError if the job has ended."""
+        """Cancel the images of a job that no worker has started. Raises RejectedError if the job has ended."""
         return Job.parse(self._transport.request("POST", f"{_JOBS}{int(job_id)}/cancel/"))
 
     def delete_job(self, job_id: int) -> Job:
-        """Begin to delete a job with all its images."""
+        """Start the deletion of a job and all its images."""
         return Job.parse(self._transport.request("DELETE", f"{_JOBS}{int(job_id)}/"))
 
     def job_results(self, job_id: int) -> Iterator[dict[str, Any]]:
-        """The results in the order of the files: index, name, id, status, label, score, predictions, error."""
+        """Yield the results in the order of the files: index, name, id, status, label, score, predictions, error."""
         after, is_over = -1, False
         while not is_over:
             params = {"after": after, "page_size": _PAGE_SIZE}
@@ -183,7 +184,7 @@ class Client:
             after = -1 if is_over else page["results"][-1]["index"]
 
     def models(self) -> list[Model]:
-        """The registered models and their state."""
+        """Return the registered models and their state."""
         body = self._transport.request("GET", "/api/v1/models/")
         entries = body["results"] if isinstance(body, dict) else body
         return [Model.parse(each) for each in entries]
@@ -200,10 +201,11 @@ class Client:
         """Classify images concurrently, and yield the results in the order of the images.
 
         An image that fails yields a Result with an error. At most four times `concurrency` images are read ahead, so
-        the memory does not depend on their number.
+        the memory use does not depend on the number of images.
 
         Raises:
-            MoonVisionError: the rest would fail as well. The service is not available, the token or the model is wrong.
+            MoonVisionError: the rest would fail as well, because the service is not available, or the token or the
+                model is wrong.
         """
 
         def work(image: Image) -> Result:
@@ -220,7 +222,7 @@ class Client:
 
     def _classify_through_queue(self, image: Image, model_type: str, *, top_k: int) -> Classification:
         inference = self.submit(image, model_type)
-        if inference.status in {"fail", "canceled"}:  # an earlier attempt, which ended
+        if inference.status in {"fail", "canceled"}:  # an earlier attempt, which has ended
             inference = self.submit(image, model_type, idempotency_key="")
         if not inference.is_final:
             inference = self.wait(inference.id)

@@ -1,4 +1,4 @@
-"""`moonvision`: classify pictures from a shell."""
+"""`moonvision`: classifies images from a shell."""
 
 import argparse
 import getpass
@@ -20,7 +20,7 @@ from moonvision.client import Client
 from moonvision.errors import AuthenticationError, MoonVisionError, RejectedError, ServiceUnavailableError
 
 EXIT_FAILED = 1  # at least one image could not be classified
-EXIT_USAGE = 2  # also argparse's
+EXIT_USAGE = 2  # argparse also uses it
 EXIT_UNAVAILABLE = 3
 EXIT_AUTHENTICATION = 4
 EXIT_INTERRUPTED = 130
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `moonvision … | head`
         _drop_output()
         return 0
-    except OSError as error:  # the disk is full
+    except OSError as error:  # such as a full disk
         _drop_output()
         return _fail(f"Cannot write: {error}", EXIT_USAGE)
     except EOFError:
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """The command. After Ctrl-C, it does not wait for the requests that are on their way."""
+    """Run the command, and exit. After Ctrl-C, do not wait for the requests that are in flight."""
     code = main()
     if code == EXIT_INTERRUPTED:
         os._exit(code)
@@ -68,7 +68,7 @@ def run() -> NoReturn:
 
 
 def _drop_output() -> None:
-    """What is still buffered would fail again at the end of the process."""
+    """Discard the buffered output. Writing it would fail again at the end of the process."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -167,7 +167,7 @@ def _format_name(options: argparse.Namespace) -> str:
 
 
 def _progress(total: int, done: int, *, is_quiet: bool) -> AbstractContextManager[Callable[[], object]]:
-    """Yields what to call after each image. On a terminal, shows a bar with the rate and the remaining time."""
+    """Yield a function to call after each image. On a terminal, show a bar with the rate and the remaining time."""
     console = Console(stderr=True)
     if is_quiet or not console.is_terminal or total < 2:
         return nullcontext(lambda: None)
@@ -217,5 +217,5 @@ def _login(options: argparse.Namespace) -> int:
 def _version() -> str:
     try:
         return version("moonvision")
-    except PackageNotFoundError:  # run from the sources
+    except PackageNotFoundError:  # run from source
         return "unknown"

@@ -1,16 +1,16 @@
-"""What can go wrong, by what you can do about it."""
+"""Errors, by what you can do about them."""
 
 
 class MoonVisionError(Exception):
-    """The base of all errors of this package. Its text says what happened."""
+    """The base class of all errors in this package. The text says what happened."""
 
 
 class RejectedError(MoonVisionError):
     """The service rejected this request, and repeating it does not help.
 
     Attributes:
-        status: the HTTP status; None if the inference failed in the queue.
-        code: a word for programs, such as `invalid_image`.
+        status: the HTTP status, or None if the inference failed in the queue.
+        code: a machine-readable code, such as `invalid_image`.
         fields: the fields of the request that the service names.
     """
 
@@ -22,7 +22,7 @@ class RejectedError(MoonVisionError):
 
 
 class AuthenticationError(RejectedError):
-    """The token is missing, wrong, expired, or lacks a scope."""
+    """The token is missing, wrong, or expired, or it lacks a scope."""
 
 
 class ServiceUnavailableError(MoonVisionError):

@@ -1,4 +1,4 @@
-"""Where images come from: files, folders, patterns, standard input, and addresses."""
+"""Sources of images: files, folders, patterns, standard input, and addresses."""
 
 import glob
 import os
@@ -13,18 +13,18 @@ import httpx
 from moonvision.errors import UnreadableImageError
 
 MAX_BYTES = 64 * 1024 * 1024
-"""More is not read. The service has a lower limit, and says so."""
+"""The most that is read of one image. The service has a lower limit, which it reports itself."""
 
 URL_TIMEOUT_S = 30
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif"}
 )
-"""The files of a folder that count as images. A file that is named is always one."""
+"""The suffixes of files in a folder that count as images. A file that is named explicitly always counts."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A name, and a function that reads the bytes. Nothing is read before it is needed."""
+    """The name of an image, and a function that reads its bytes. Nothing is read before it is needed."""
 
     name: str
     read: Callable[[], bytes]
@@ -47,7 +47,7 @@ class Image:
 
 
 def find(arguments: Iterable[str]) -> Iterator[Image]:
-    """Images of files, folders (with their subfolders), patterns, `-`, and http(s) addresses.
+    """Yield the images from files, folders (including subfolders), patterns, `-`, and http(s) addresses.
 
     Raises UnreadableImageError for a name that does not exist, and for a pattern that matches nothing.
     """
@@ -83,13 +83,13 @@ def _find_in_folder(folder: Path) -> Iterator[Image]:
 
 
 def _read_regular(path: Path) -> bytes:
-    """Reading a pipe or a device that happens to be in a folder could take for ever."""
+    """Read a regular file. Reading a pipe or a device that happens to be in a folder could block forever."""
     check_regular(path)
     return _read_file(path)
 
 
 def check_regular(path: Path) -> None:
-    """Raises UnreadableImageError."""
+    """Raises UnreadableImageError if the path exists, but is not a regular file."""
     if path.exists() and not path.is_file():
         raise UnreadableImageError(f"{path}: not a regular file")
 

@@ -21,7 +21,7 @@ _POLL_S = 1.0
 
 
 def add(commands: Any) -> None:
-    """Add the command and its own commands to those of `moonvision`."""
+    """Add the command and its subcommands to those of `moonvision`."""
     parser = commands.add_parser("jobs", help="Classify whole folders and archives in one request.")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
@@ -99,7 +99,7 @@ def _results(options: argparse.Namespace) -> int:
 
 
 def _wait(client: Client, job: Job) -> Job:
-    """On a terminal, shows a bar with the remaining time."""
+    """Wait until the job is final. On a terminal, show a bar with the remaining time."""
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,4 +1,4 @@
-"""Jobs: many images in one request, sent as a tar that is made while it is read."""
+"""Jobs: many images in one request, sent as a tar that is created while it is read."""
 
 import hashlib
 import os
@@ -18,16 +18,16 @@ _BLOCK_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Job:
-    """Many images of one request."""
+    """A job: many images in one request."""
 
     id: int
     status: str
     """unpacking, processing, done, fail, canceling, canceled, or deleting."""
     total: int
     counts: Mapping[str, int]
-    """How many images have which status."""
+    """The number of images in each status."""
     body: Mapping[str, Any] = field(repr=False)
-    """The whole answer."""
+    """The whole response."""
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
@@ -39,10 +39,10 @@ class Job:
 
 
 class Folder:
-    """Files as a tar, which exists only while it is sent. It can be sent again.
+    """A tar of files, which exists only while it is sent. It can be sent again.
 
     Args:
-        paths: files, by their names in the tar.
+        paths: the files, by their names in the tar.
 
     Raises UnreadableImageError.
     """
@@ -61,7 +61,7 @@ class Folder:
         yield bytes(2 * tarfile.BLOCKSIZE)
 
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed, or changed, without reading the files."""
+        """Return a digest that changes when a file is added, removed, or changed. It does not read the files."""
         digest = hashlib.sha256()
         for (_, head), path in self._files:
             digest.update(head + f"{path.stat().st_mtime_ns}".encode())
@@ -86,7 +86,7 @@ class Archive:
 
 
 def upload_of(path: Path, suffixes: Iterable[str]) -> Folder | Archive:
-    """A folder with its subfolders, or an archive."""
+    """Return the upload for a folder, including its subfolders, or for an archive."""
     if not path.is_dir():
         return Archive(path)
     known = frozenset(suffixes)

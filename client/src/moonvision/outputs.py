@@ -1,4 +1,4 @@
-"""Where results go: a table, JSON lines, or CSV; to the terminal or to a file that a second run continues."""
+"""Writes results as a table, JSON lines, or CSV, to the terminal or to a file that a second run continues."""
 
 import csv
 import io
@@ -18,9 +18,9 @@ from moonvision.results import Result
 with suppress(ImportError):  # not on Windows
     import fcntl
 
-# What spreadsheets take for a formula: https://owasp.org/www-community/attacks/CSV_Injection
+# What spreadsheets read as a formula: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA_STARTS = ("=", "+", "-", "@")
-# Also what Python and JavaScript take for the end of a line
+# Includes what Python and JavaScript treat as the end of a line
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BOM = "\ufeff"
 
@@ -28,7 +28,7 @@ COLUMNS = ("image", "label", "score", "error", "predictions")
 
 
 def record(result: Result) -> dict[str, Any]:
-    """One row. `predictions` are the most probable classes, best first."""
+    """Return the row for a result. `predictions` are the most probable classes, best first."""
     found = result.classification
     return {
         "image": result.name,
@@ -40,7 +40,7 @@ def record(result: Result) -> dict[str, Any]:
 
 
 def shown(text: str) -> str:
-    """Without what a terminal acts on, what ends a line, and what UTF-8 lacks: a file name has any bytes."""
+    """Escape what a terminal acts on, what ends a line, and what UTF-8 lacks: a file name can have any bytes."""
     text = text.encode(errors="backslashreplace").decode()
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
@@ -61,7 +61,7 @@ def csv_line(row: dict[str, Any]) -> str:
 
 
 def cell(text: str) -> str:
-    """A text on one line. One that a spreadsheet would take for a formula begins with a quote."""
+    """Return the text on one line, with a leading quote if a spreadsheet would read it as a formula."""
     text = shown(text)
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
@@ -85,13 +85,13 @@ FORMATS: dict[str, Callable[[dict[str, Any]], str]] = {"table": table_line, "jso
 
 
 def prepare_stdout(encoding: str | None = None) -> None:
-    """Show what the terminal's encoding lacks as codes, instead of ending."""
+    """Make standard output show characters that its encoding lacks as codes, instead of raising an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def begin(format_name: str) -> None:
-    """Before the first row on standard output. What programs read is UTF-8 in any locale."""
+    """Prepare standard output for the first row. Formats for programs are UTF-8 in any locale."""
     if format_name != "table":
         prepare_stdout(encoding="utf-8")
     if format_name == "csv":
@@ -99,7 +99,7 @@ def begin(format_name: str) -> None:
 
 
 class ResultFile:
-    """A file of JSON lines or CSV. Opening it again continues it: `done` has the names that it already holds.
+    """A file of JSON lines or CSV. Opening it again continues it: `done` holds the names that are already in it.
 
     Each row is written whole, so a killed run leaves at most one incomplete last line, which is removed.
     """
@@ -131,7 +131,7 @@ class ResultFile:
             raise self._told(error) from error
 
     def has(self, name: str) -> bool:
-        """Whether an earlier run has written the result of this image."""
+        """Return whether an earlier run has written the result of this image."""
         return (cell(name) if self._is_csv else name) in self.done
 
     def write(self, row: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ class ResultFile:
             file.write(csv_header().encode())
 
     def _lock(self, file: IO[bytes]) -> None:
-        """Until the file is closed. Some file systems, and Windows, have no such locks."""
+        """Lock the file until it is closed. Windows and some file systems have no such locks."""
         try:
             if os.name == "posix":
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -196,7 +196,7 @@ class ResultFile:
             raise self._is_other(number) from error
 
     def _begins_like(self, line: bytes) -> bool:
-        """Whether a killed run can have left this as its first line."""
+        """Return whether a killed run could have left this as its first line."""
         begin = csv_header().encode() if self._is_csv else b'{"image": "'
         return line.startswith(begin) or begin.startswith(line)
 

@@ -1,4 +1,4 @@
-"""What the service answers."""
+"""The responses of the service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class Inference:
     error: str
     code: str
     body: Mapping[str, Any] = field(repr=False)
-    """The whole answer."""
+    """The whole response."""
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
@@ -80,7 +80,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Result:
-    """One of many images: its name, and either a classification or an error."""
+    """The result for one of many images: its name, and either a classification or an error."""
 
     name: str
     classification: Classification | None = None

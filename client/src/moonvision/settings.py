@@ -22,7 +22,7 @@ def path() -> Path:
 
 
 def read(*, url: str | None = None, token: str | None = None) -> Account:
-    """A stored token is only used for the address that it was stored with. Raises MoonVisionError."""
+    """Return the account. A stored token is used only for the address it was stored with. Raises MoonVisionError."""
     stored = _read_stored()
     url = (url or os.environ.get("MOONVISION_URL") or stored.url or DEFAULT_URL).rstrip("/")
     _check_url(url)
@@ -47,7 +47,7 @@ def _check_url(url: str) -> None:
 
 
 def store(account: Account) -> None:
-    """Only the user can read the file."""
+    """Store the account in a file that only the user can read."""
     file = path()
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")

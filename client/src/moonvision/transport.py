@@ -1,4 +1,4 @@
-"""Requests that are repeated while the service is unavailable."""
+"""Sends requests, and retries them while the service is unavailable."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ RETRIED = frozenset({408, 429, 502, 503, 504})
 """Statuses after which the same request may succeed."""
 
 _HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
-"""The address or the token is not one that can be sent."""
+"""Errors for an address or a token that cannot be sent."""
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
@@ -27,12 +27,12 @@ _MAX_DIGITS = 10
 
 
 class Transport:
-    """Sends requests, and repeats them until `give_up_s` have passed since the first failure.
+    """Sends requests, and retries them until `give_up_s` have passed since the first failure.
 
-    It waits as long as `Retry-After` says, otherwise with a pause that doubles. Threads may share it.
+    It waits as long as `Retry-After` says. Without this header, the pause doubles each time. Threads can share it.
 
     Args:
-        renew: returns another `http` for a process that was forked, where the same connections would mix up answers.
+        renew: returns another `http` for a forked process, in which shared connections would mix up responses.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Transport:
         self._http.close()
 
     def request(self, method: str, path: str, **arguments: Any) -> Any:
-        """Returns the JSON of the answer. Raises a MoonVisionError."""
+        """Return the JSON of the response. Raises MoonVisionError."""
         end: float | None = None
         pause_s = _FIRST_PAUSE_S
         while True:
@@ -95,7 +95,7 @@ class Transport:
         return response, f"{response.status_code}: {_detail(response).text}"
 
     def _tell(self, problem: str) -> None:
-        """Once for all threads, until the service answers. If no logging is set up, it goes to standard error."""
+        """Warn once for all threads, until the service answers. Without logging set up, this goes to standard error."""
         if self._is_away:
             return
         self._is_away = True
@@ -103,7 +103,7 @@ class Transport:
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:
-    """Seconds, or a date by the clock of the service (RFC 9110, 10.2.3)."""
+    """Return the seconds of Retry-After, which may be a date by the clock of the service (RFC 9110, 10.2.3)."""
     value = response.headers.get("Retry-After", "")
     if value.isascii() and value.isdecimal():
         return float(value) if len(value) < _MAX_DIGITS else None
@@ -135,7 +135,7 @@ class _Detail(NamedTuple):
 
 
 def _detail(response: httpx.Response) -> _Detail:
-    """The sentence and the code of an error: `{"detail", "code"}`, or a list of sentences for each field."""
+    """Return the sentence and the code of an error: `{"detail", "code"}`, or a list of sentences for each field."""
     try:
         body = response.json()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Wait until Traefik gives requests to these containers and to no other. Runs in Traefik's network."""
+"""Waits until Traefik sends requests to these containers and no others. Runs in Traefik's network."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ TIMEOUT_S = 30
 
 
 def servers() -> dict[str, str]:
-    """URL → "UP" or "DOWN". Empty while Traefik does not answer."""
+    """Return URL → "UP" or "DOWN". Empty while Traefik does not answer."""
     try:
         with urllib.request.urlopen(ADDRESS, timeout=2) as reply:
             status: dict[str, str] = json.load(reply).get("serverStatus", {})
@@ -25,7 +25,7 @@ def main() -> None:
     while (found := servers()) != wanted:
         if time.monotonic() > deadline:
             sys.exit(f"Traefik does not use the new containers. It has: {found}")
-        time.sleep(0.2)  # between two looks
+        time.sleep(0.2)  # between two checks
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def closed(settings: Settings) -> None:
 
 @pytest.fixture
 def new_token(db: None) -> NewToken:
-    """Make a token of an owner, with all scopes unless told otherwise."""
+    """Make a token for an owner, with all scopes by default."""
 
     def make(
         owner: str = "alice",
@@ -42,7 +42,7 @@ def new_token(db: None) -> NewToken:
 
 @pytest.fixture
 def client_of() -> ClientOf:
-    """A client that sends a token."""
+    """Make a client that sends a token."""
 
     def make(secret: str) -> APIClient:
         return APIClient(raise_request_exception=False, headers={"Authorization": f"Bearer {secret}"})

@@ -14,7 +14,7 @@ SAMPLES = {
     "model_type": "efficientnet_lite0",
     "path": "inferences/2026/01/01/0123456789abcdef.jpg",
 }
-"""A value for each parameter of a route. `{pk}` stays, for the id of a row."""
+"""A value for each parameter of a route. `{pk}` remains as a placeholder for the id of a row."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Route:
 
 
 def all_routes() -> Iterator[Route]:
-    """Each route outside the admin with each method that it allows."""
+    """Yield each route outside the admin with each method that it allows."""
     for pattern, view in _patterns(get_resolver().url_patterns, "/"):
         if pattern.startswith("/admin/"):
             continue

@@ -1,4 +1,4 @@
-"""Every route of the URL configuration, as anyone but its owner uses it. A new route is included by itself."""
+"""Access to each route of the URL configuration by callers other than the owner. New routes are included by default."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -33,13 +33,13 @@ every_guarded_route = pytest.mark.parametrize("route", GUARDED, ids=str)
 
 @pytest.fixture
 def alices(new_token: NewToken) -> Inference:
-    """A row that may be seen, canceled and deleted by Alice."""
+    """A row that Alice may see, cancel, and delete."""
     token, _ = new_token("alice", "setup")
     return new_rows(token.owner_id)
 
 
 def new_rows(owner_id: int | None) -> Inference:
-    """An inference, and a job with the same number."""
+    """Create an inference and a job with the same id, and return the inference."""
     row = Inference.objects.create(owner_id=owner_id, model_type="resnet", image="inferences/a.jpg")
     Job.objects.create(pk=row.pk, owner_id=owner_id, model_type="resnet", container="zip", upload_bytes=0, total=0)
     return row

@@ -1,4 +1,4 @@
-"""The addresses outside the API: the admin, files, metrics. Strangers, tokens and plain users open none of them."""
+"""The URLs outside the API: the admin, files, metrics. Strangers, tokens, and plain users cannot open any of them."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ SAMPLES = {
 
 
 def admin_paths() -> Iterator[str]:
-    """Each address of the admin, from the URL configuration."""
+    """Yield each path of the admin, from the URL configuration."""
     (resolver,) = [each for each in get_resolver().url_patterns if str(each.pattern) == "admin/"]
     assert isinstance(resolver, URLResolver)
     for pattern in _patterns(resolver):
@@ -82,7 +82,7 @@ def test_a_user_who_is_not_staff_has_to_log_in(path: str) -> None:
 
 
 def test_the_public_routes_are_these() -> None:
-    """A new one has to be added here, too."""
+    """A new public route must be added here, too."""
     assert {route.path for route in all_routes() if rule_of(route.view, "GET") is PUBLIC and route.method == "GET"} == {
         "/",
         "/api/docs/",

@@ -11,7 +11,7 @@ def migrate(*target: str) -> None:
 
 
 def file_of(table: str) -> object:
-    """The file that PostgreSQL stores the table in. A rewrite gives it another one."""
+    """Return the file that PostgreSQL stores the table in. A rewrite changes it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_relation_filenode(%s)", [table])
         return cursor.fetchone()

@@ -35,7 +35,7 @@ def cache(clock: Clock) -> TokenCache:
 
 @pytest.fixture
 def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Call it to make the database unavailable, and call what it returns to end that."""
+    """Yield a function that makes the database unavailable and returns a function that restores it."""
 
     def begin() -> Any:
         def fail(*_: object) -> None:
@@ -66,7 +66,7 @@ def test_a_revocation_counts_after_the_cache_time(
 ) -> None:
     token, text = new_token()
     cache.find_caller(text)
-    tokens.revoke_token(token, actor="test")  # in another process: this cache is not told
+    tokens.revoke_token(token, actor="test")  # as another process does: this cache is not notified
     clock.now_s += settings.API_TOKEN_CACHE_S
     cache.find_caller(text)
     clock.now_s += 0.1
@@ -144,7 +144,7 @@ def test_invented_tokens_are_bounded_in_queries_and_in_memory(
     assert outcomes.count(InvalidTokenError) == LOOKUPS_PER_S - 1
     assert outcomes[-1] is TooManyUnknownTokensError
     assert len(cache._refused) == 10
-    cache.find_caller(known)  # who is known is not affected
+    cache.find_caller(known)  # known tokens are not affected
     clock.now_s += 0.5
     with pytest.raises(InvalidTokenError):
         cache.find_caller(secret.new_token())

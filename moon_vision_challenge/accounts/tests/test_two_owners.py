@@ -1,4 +1,4 @@
-"""Two owners and a stranger walk through everything, on the running service, with the token check of production."""
+"""Two owners and a stranger use everything on the running service, with the token check of production."""
 
 import time
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ def test_a_revoked_token_is_refused_within_the_cache_time(closed: Service) -> No
 
 @contextmanager
 def database_closed() -> Iterator[None]:
-    """PostgreSQL ends the connections of everybody but this test, and takes no new ones."""
+    """Make PostgreSQL end all connections but this test's, and accept no new ones."""
     name = connection.ops.quote_name(connection.settings_dict["NAME"])
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with connection.cursor() as cursor:

@@ -34,7 +34,7 @@ def page(admin: Client) -> str:
 
 
 def rows(html: str, table_id: str) -> list[list[str]]:
-    """The cells of a table, as text."""
+    """Return the cells of a table as text."""
     _, _, rest = html.partition(f'id="{table_id}"')
     body = rest.partition("<tbody>")[2].partition("</tbody>")[0]
     cell = re.compile(r"<td[^>]*>(.*?)</td>", re.DOTALL)

@@ -87,7 +87,7 @@ def test_fifty_rows_need_as_many_queries_as_one(admin_client: Client, url: str, 
 
     expected = 1
     make(1)
-    admin_client.get(url)  # content types are then in the cache
+    admin_client.get(url)  # caches the content types
     of_one = count_queries()
     expected = 50
     make(49)
@@ -95,7 +95,7 @@ def test_fifty_rows_need_as_many_queries_as_one(admin_client: Client, url: str, 
 
 
 def cells(admin_client: Client, query: str = "") -> list[dict[str, str]]:
-    """For each row, column → text without tags."""
+    """For each row, return a mapping of column → text without tags."""
     page = admin_client.get(INFERENCES + query).content.decode()
     rows = re.findall(r"<tr>(<td class=\"action-checkbox\">.*?)</tr>", page, re.DOTALL)
     cell = re.compile(r'<t[dh] class="field-(\w+)[^"]*">(.*?)</t[dh]>', re.DOTALL)
@@ -195,7 +195,7 @@ def test_the_dates_lead_to_every_day_between_the_first_row_and_the_last(admin_cl
 
 
 def act(admin_client: Client, action: str, rows: list[Inference], **more: Any) -> list[str]:
-    """Returns the messages."""
+    """Run an action on the rows, and return the messages."""
     form = {"action": action, "_selected_action": [row.pk for row in rows], **more}
     response = admin_client.post(INFERENCES, form, follow=True)
     return [str(message) for message in response.context["messages"]]

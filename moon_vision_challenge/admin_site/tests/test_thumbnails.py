@@ -26,7 +26,7 @@ NO_PREVIEW = "/static/admin_site/no-preview.svg"
 
 
 def store(data: bytes, suffix: str = "jpg") -> Inference:
-    """A row whose file holds these bytes, whatever they are."""
+    """Create a row whose file holds these bytes, whatever they are."""
     row = Inference.objects.create(model_type="resnet", image=f"inferences/2026/01/01/a.{suffix}")
     path = Path(django_settings.MEDIA_ROOT) / str(row.image.name)
     path.parent.mkdir(parents=True, exist_ok=True)

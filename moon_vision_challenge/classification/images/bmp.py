@@ -1,4 +1,4 @@
-"""The structure of a BMP: https://learn.microsoft.com/windows/win32/gdi/bitmap-header-types."""
+"""Reads the structure of a BMP: https://learn.microsoft.com/windows/win32/gdi/bitmap-header-types."""
 
 import struct
 
@@ -23,8 +23,8 @@ _S_PER_RUN_BYTE = 15e-9
 _S_PER_ESCAPE = 2e-6
 
 
-def scan(data: bytes, counter: PartCounter) -> Structure:  # noqa: ARG001  # one header and the pixels
-    """Read the header. A bitmap without compression must have all its rows."""
+def scan(data: bytes, counter: PartCounter) -> Structure:  # noqa: ARG001  # nothing to count: one header and the pixels
+    """Read the header. An uncompressed bitmap must contain all its rows."""
     offset, header = struct.unpack_from("<II", data, 10)
     colours = compression = 0
     if header == _CORE_HEADER:

@@ -1,6 +1,6 @@
-"""The run lengths of a BMP → its pixels: https://learn.microsoft.com/windows/win32/gdi/bitmap-compression.
+"""Expands a run-length encoded BMP: https://learn.microsoft.com/windows/win32/gdi/bitmap-compression.
 
-Pillow expands them pixel by pixel, in Python. Here, a row of runs is one operation.
+Pillow expands the runs pixel by pixel, in Python. This module expands a row of runs in one operation.
 """
 
 import numpy as np
@@ -14,22 +14,22 @@ Levels = NDArray[np.uint8]
 
 
 def count_escapes(data: bytes, start: int) -> int:
-    """The most escapes (all that is not a run) that there can be. They decide what expanding costs."""
+    """Return the maximum number of escapes (codes that are not runs). It determines the cost of expanding."""
     return data[start::2].count(0)
 
 
 def expand(data: bytes, width: int, height: int, bits: int) -> Levels:
-    """The number of the colour of each pixel, the bottom row first. Pixels that no run sets are 0.
+    """Return the palette index of each pixel, bottom row first. Pixels that no run sets are 0.
 
     Args:
-        bits: 8 or 4, of a pixel in the file.
+        bits: 8 or 4, the size of a pixel in the file.
 
     Raises:
         EOFError: the data end before the last row.
-        ValueError: the mark of the end comes before the last row.
+        ValueError: the end-of-bitmap code comes before the last row.
     """
     pixels = np.zeros((height, width), np.uint8)
-    # All codes take an even number of bytes, so that an escape is a zero at an even place.
+    # All codes have an even number of bytes, so an escape is a zero at an even offset.
     escapes = np.flatnonzero(np.frombuffer(data, np.uint8)[::2] == 0) * 2
     position = x = y = 0
     while y < height:
@@ -64,7 +64,7 @@ def _take(data: bytes, position: int, size: int) -> bytes:
 
 
 def _put(row: Levels, x: int, levels: Levels) -> int:
-    """Set the pixels from `x` on, as far as the row goes. Returns how many there were."""
+    """Set the pixels from `x` on, as far as the row goes. Return how many were given."""
     row[x : x + len(levels)] = levels[: max(0, len(row) - x)]
     return len(levels)
 
@@ -84,20 +84,20 @@ def _unpack(packed: bytes, bits: int) -> Levels:
 
 
 class RunsDecoder(ImageFile.PyDecoder):
-    """Takes the place of Pillow's decoder, with the same arguments: rawmode, whether 4 bits, direction."""
+    """Replaces Pillow's decoder, with the same arguments: the raw mode, whether a pixel has 4 bits, the direction."""
 
     _pulls_fd = True
 
     def decode(self, _: Image.DecoderInput) -> tuple[int, int]:
         rawmode, is_4_bits, direction = self.args
-        assert self.fd is not None  # noqa: S101  # this decoder reads the file by itself
+        assert self.fd is not None  # noqa: S101  # this decoder reads the file itself
         levels = expand(self.fd.read(), self.state.xsize, self.state.ysize, 4 if is_4_bits else 8)
         self.set_as_raw(levels.tobytes(), rawmode if rawmode == "L" else "P", (0, direction))
         return -1, 0
 
 
 def use(image: ImageFile.ImageFile) -> None:
-    """Have an opened BMP decoded here if it has run lengths."""
+    """Make this module decode an opened BMP if it is run-length encoded."""
     image.tile = [tile._replace(codec_name=CODEC) if tile.codec_name == "bmp_rle" else tile for tile in image.tile]
 
 

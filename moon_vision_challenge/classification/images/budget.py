@@ -1,4 +1,4 @@
-"""How much the images of a process may take at once: memory, and processor cores."""
+"""Limits the memory and the processor cores that the images of a process use at a time."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ from moon_vision_challenge.waiting_threads import waiting
 
 
 class MemoryBudget:
-    """Bytes that images take while they are decoded and used. A caller waits until enough of them are free."""
+    """The bytes that images occupy while they are decoded and used. A caller waits until enough of them are free."""
 
     def __init__(self) -> None:
         self.reset()
@@ -25,10 +25,10 @@ class MemoryBudget:
         return self._taken
 
     def reserve(self, size: int) -> "Reservation":
-        """A context manager that holds `size` bytes. An image larger than the whole budget is admitted alone.
+        """Return a context manager that holds `size` bytes. An image larger than the whole budget is admitted alone.
 
         Raises:
-            DecoderBusyError: not enough became free within INFERENCE_DECODE_WAIT_S.
+            DecoderBusyError: not enough bytes became free within INFERENCE_DECODE_WAIT_S.
         """
         return Reservation(self, size)
 
@@ -52,7 +52,7 @@ class MemoryBudget:
 
 
 class Reservation:
-    """Bytes that are held: fewer once the decoder is done, zero at the end."""
+    """The bytes that an image holds: fewer once the decoder is done, zero at the end."""
 
     def __init__(self, budget: MemoryBudget, size: int) -> None:
         self._budget = budget
@@ -74,8 +74,8 @@ class Reservation:
 class Turns:
     """Lets INFERENCE_DECODE_THREADS threads decode at a time. The others wait.
 
-    An image that has a core to itself is soon done. If all threads decode at once, each takes as long as all of them,
-    and the model waits for the first one.
+    An image that has a core to itself finishes soon. If all threads decode at once, each takes as long as all of
+    them together, and the model waits for the first image.
     """
 
     def __init__(self) -> None:
@@ -86,9 +86,9 @@ class Turns:
         self._lock = threading.Lock()
 
     def take(self) -> threading.Semaphore:
-        """A context manager that holds a turn."""
+        """Return a context manager that holds a turn."""
         with self._lock:
-            if self._free is None:  # a decoder process imports this module, too, and has no settings
+            if self._free is None:  # a decoder process also imports this module, and has no settings
                 self._free = threading.Semaphore(
                     settings.INFERENCE_DECODE_THREADS or max(1, (os.cpu_count() or 1) // 2)
                 )

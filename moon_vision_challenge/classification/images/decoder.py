@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _prepare_libraries() -> None:
-    """One thread each: more would count against the CPU time limit and take address space."""
+    """Configure one thread per library: more would count against the CPU time limit and take address space."""
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     pillow_heif.options.DECODE_THREADS = 1
     pillow_heif.options.THUMBNAILS = False
@@ -74,9 +74,10 @@ def _write_pixels(image: Image.Image, answers: BinaryIO) -> None:
 
 @contextmanager
 def _limits(*, cpu_s: float, memory_bytes: int) -> Iterator[None]:
-    """Limit one image. The kernel ends the process (SIGPROF) or refuses it memory (MemoryError).
+    """Limit the cost of one image. The kernel ends the process (SIGPROF) or refuses it memory (MemoryError).
 
-    RLIMIT_CPU would count from the start of the process, by a clock that getrusage does not show: the two drift apart.
+    RLIMIT_CPU would count from the start of the process, on a clock that getrusage does not show: the two clocks drift
+    apart.
     """
     inherited = resource.getrlimit(resource.RLIMIT_AS)
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
@@ -89,6 +90,6 @@ def _limits(*, cpu_s: float, memory_bytes: int) -> Iterator[None]:
 
 
 def _offer_to_the_oom_killer() -> None:
-    """If a container runs out of memory, the kernel ends this process first."""
-    with suppress(OSError):  # another system, or a /proc that is read-only
+    """Make the kernel end this process first if the container runs out of memory."""
+    with suppress(OSError):  # another system, or a read-only /proc
         Path("/proc/self/oom_score_adj").write_text("1000")

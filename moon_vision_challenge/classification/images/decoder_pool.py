@@ -34,15 +34,15 @@ BAND_PIXELS = 1_000_000
 _PROGRAM = "from moon_vision_challenge.classification.images.decoder import main; main()"
 
 _SLACK = 1.5
-"""The estimate decides what is decoded. The kernel's limits catch what it did not foresee."""
+"""The estimate decides whether an image is decoded. The kernel's limits catch what the estimate missed."""
 _SLACK_BYTES = 64 * 1024 * 1024
 _COPIES = 4
-"""How often libraries copy the file."""
+"""How many times libraries copy the file."""
 _SLOW_MACHINE = 3
 _SLACK_S = 1.5
-"""What an image may take beyond its estimate, on a machine that is slower than the one in docs/images.md."""
+"""The time an image may take beyond its estimate, on a machine that is slower than the one in docs/images.md."""
 _WALL_FACTOR = 10
-"""How much longer than the limit of CPU time a decode may last, on a machine that is busy with other work."""
+"""How many times the CPU time limit a decode may last, on a machine that is busy with other work."""
 
 
 def band_rows(width: int) -> int:
@@ -50,19 +50,19 @@ def band_rows(width: int) -> int:
 
 
 class Cost(NamedTuple):
-    """What decoding should take, by the structure of the file."""
+    """The expected cost of decoding, estimated from the structure of the file."""
 
     cpu_s: float
     memory_bytes: int
 
 
 def cpu_limit_s(cost: Cost) -> float:
-    """The CPU time after which the kernel ends a decode."""
+    """Return the CPU time after which the kernel ends a decode."""
     return float(min(settings.INFERENCE_MAX_DECODE_CPU_S * _SLACK, cost.cpu_s * _SLOW_MACHINE + _SLACK_S))
 
 
 class DecoderPool:
-    """At most INFERENCE_DECODER_PROCESSES decoders, for the threads of one process."""
+    """A pool of up to INFERENCE_DECODER_PROCESSES decoders, shared by the threads of one process."""
 
     def __init__(self) -> None:
         self.forget()
@@ -77,12 +77,12 @@ class DecoderPool:
         """Decode as `pixels.decode` does, in another process.
 
         Raises:
-            InvalidImageError: it cannot be decoded, or not within the limits of CPU time and memory.
-            DecoderBusyError: no decoder became free within INFERENCE_DECODE_WAIT_S, or the kernel killed it because
-                memory was short.
+            InvalidImageError: the image cannot be decoded, or not within the limits of CPU time and memory.
+            DecoderBusyError: no decoder became free within INFERENCE_DECODE_WAIT_S, or the kernel killed the
+                decoder because memory was short.
         """
         image = self._ask(parts, {**request._asdict(), "wants_pixels": True}, cost)
-        assert image is not None  # noqa: S101  # asked for
+        assert image is not None  # noqa: S101  # the request asks for pixels
         return image
 
     def check(self, parts: Parts, request: Request, cost: Cost) -> None:
@@ -97,7 +97,7 @@ class DecoderPool:
             decoder.close()
 
     def process_ids(self) -> list[int]:
-        """The process ids of the idle decoders."""
+        """Return the process ids of the idle decoders."""
         with self._lock:
             return [decoder.process_id for decoder in self._idle]
 
@@ -162,7 +162,7 @@ class _Decoder:
         self._process.kill()
         self._process.wait()
         for pipe in (self._requests, self._answers):
-            with suppress(BrokenPipeError):  # of bytes that were not sent
+            with suppress(BrokenPipeError):  # closing flushes bytes that were not sent
                 pipe.close()
 
     def ask(self, parts: Parts, request: dict[str, Any], cost: Cost) -> Image.Image | None:

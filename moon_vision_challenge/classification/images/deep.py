@@ -1,10 +1,10 @@
-"""Pixels of more than 8 bits → 8 bits, by a rule that shows a picture whatever part of the range it uses.
+"""Converts pixels of more than 8 bits to 8 bits, so that an image is visible whatever part of the range it uses.
 
-Unsigned integers of 16 bits: white is the largest value of 8, 10, 12, 14 or 16 bits, whichever is the first that holds
-all values. A camera of 12 bits that stores them in 16 gives the picture that it shows.
-Colours of 16 bits: the same, with one white for all three. Inks of 16 bits: 65,535 is all of the ink.
-Floats from 0 to 1: 1 is white. Floats and longer integers within 0 to 65,535: as integers of 16 bits.
-All others, negative ones among them: stretched from the smallest value, black, to the largest, white.
+16-bit unsigned integers: white is the largest value of 8, 10, 12, 14 or 16 bits, whichever is the first that holds all
+values. So a camera's 12-bit data, stored in 16 bits, looks as it does on the camera.
+16-bit colours: the same, with one white for all three. 16-bit inks: 65,535 is full ink.
+Floats from 0 to 1: 1 is white. Floats and longer integers from 0 to 65,535: the same as 16-bit integers.
+All other values, such as negative ones: stretched, so that the smallest is black and the largest is white.
 """
 
 import sys
@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import SAMPLEFORMAT
 
 from moon_vision_challenge.classification.exceptions import UnsupportedFormatError
 
-_SIGNED = 2  # of the tag SampleFormat
+_SIGNED = 2  # a value of the tag SampleFormat
 _BITS = (8, 10, 12, 14, 16)
 MAX_BITS = _BITS[-1]
 LOW_BYTES = {
@@ -26,23 +26,23 @@ LOW_BYTES = {
     for mode in ("RGB", "RGBX", "RGBA")
     for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
 }
-"""Pillow keeps the high byte of a colour. In the other byte order it keeps the low one."""
+"""Pillow keeps the high byte of a colour. With the opposite byte order, it keeps the low byte."""
 GREY_WITH_ALPHA = "LA;16B"
 _NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
-"""libtiff decompresses to the byte order of this machine. Pillow knows that for unsigned integers only."""
+"""libtiff decompresses to the byte order of this machine. Pillow accounts for that only for unsigned integers."""
 PREMULTIPLIED = ("RGBa;16L", "RGBa;16B", "RGBa;16N")
 
 _BAND_PIXELS = 1_000_000
-"""As many are brought to 8 bits at once: a band of float64 takes 8 MB."""
+"""The number of pixels that are converted at a time: a band of float64 takes 8 MB."""
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether a pixel is one number of more than 8 bits."""
+    """Return whether a pixel is a single number of more than 8 bits."""
     return image.mode.startswith("I") or image.mode == "F"
 
 
 def true_type(image: ImageFile.ImageFile) -> np.dtype[Any] | None:
-    """The type of the pixels, if Pillow has no mode for it and reads the bytes as another one."""
+    """Return the type of the pixels if Pillow has no mode for it and reads the bytes as another type."""
     if rawmode(image) == "I;32N":
         return np.dtype(np.uint32)
     is_signed = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(SAMPLEFORMAT) == (_SIGNED,)
@@ -50,11 +50,11 @@ def true_type(image: ImageFile.ImageFile) -> np.dtype[Any] | None:
 
 
 def to_grey(image: Image.Image, *, is_negative: bool = False, dtype: np.dtype[Any] | None = None) -> Image.Image:
-    """One number a pixel → mode L. Raises UnsupportedFormatError for values that are not finite.
+    """Convert an image with one number per pixel to mode L. Raises UnsupportedFormatError if a value is not finite.
 
     Args:
-        is_negative: 0 is white.
-        dtype: what `true_type` said before the pixels were read.
+        is_negative: whether 0 is white.
+        dtype: what `true_type` returned before the pixels were read.
     """
     extrema = [(float(band.min()), float(band.max())) for _, band in _bands(image, dtype)]
     low, high = min(low for low, _ in extrema), max(high for _, high in extrema)
@@ -71,7 +71,7 @@ def to_grey(image: Image.Image, *, is_negative: bool = False, dtype: np.dtype[An
 
 
 def rawmode(image: ImageFile.ImageFile) -> str:
-    """How Pillow unpacks the pixels of an opened image; empty if not all tiles are the same."""
+    """Return how Pillow unpacks the pixels of an opened image. Empty if the tiles differ."""
     found = {tile.args if isinstance(tile.args, str) else str(tile.args[0]) for tile in image.tile if tile.args}
     return found.pop() if len(found) == 1 else ""
 
@@ -82,7 +82,7 @@ def correct_byte_order(image: ImageFile.ImageFile) -> None:
 
 
 def take_low_bytes(image: ImageFile.ImageFile) -> None:
-    """Of an image whose `rawmode` is in LOW_BYTES."""
+    """Make Pillow keep the low bytes of an image whose `rawmode` is in LOW_BYTES."""
     image.tile = [_unpacked_by(LOW_BYTES, tile) for tile in image.tile]
 
 
@@ -94,13 +94,13 @@ def _unpacked_by(modes: Mapping[str, str], tile: "ImageFile._Tile") -> "ImageFil
 
 
 def white_bits_of_high_bytes(image: Image.Image) -> int:
-    """`white_bits` of all colours of 16 bits, of which the image has the high bytes."""
-    highest = max(int(band.getextrema()[1]) for band in image.split()[:3])  # type: ignore[arg-type]  # of one band
+    """Return `white_bits` for all 16-bit colours, given an image of their high bytes."""
+    highest = max(int(band.getextrema()[1]) for band in image.split()[:3])  # type: ignore[arg-type]  # one band
     return white_bits(highest << 8 | 0xFF)
 
 
 def load_grey_with_alpha(image: ImageFile.ImageFile) -> Image.Image:
-    """Grey and alpha of 16 bits → 8 bits, without alpha. Pillow has no way to read the low bytes, so it reads all."""
+    """Load 16-bit grey with alpha as 8 bits without alpha. Pillow cannot read only the low bytes, so it reads all."""
     image._mode = "RGBA"  # the high and the low byte of grey, then those of alpha
     image.tile = [tile._replace(args="RGBA") for tile in image.tile]
     image.load()
@@ -109,7 +109,7 @@ def load_grey_with_alpha(image: ImageFile.ImageFile) -> Image.Image:
 
 
 def combine(high: Image.Image, low: Image.Image, bits: int) -> Image.Image:
-    """The high and the low bytes of colours of which `bits` are used → 8 bits."""
+    """Combine the high and low bytes of colours that use `bits` bits into 8 bits."""
     if bits == _BITS[0]:
         return low.convert("RGB")
     combined = Image.new("RGB", high.size)
@@ -121,12 +121,12 @@ def combine(high: Image.Image, low: Image.Image, bits: int) -> Image.Image:
 
 
 def white_bits(high: float) -> int:
-    """The bits of the value that is white, of integers up to 65,535."""
+    """Return the number of bits of the white value, for integers up to 65,535."""
     return next(bits for bits in _BITS if high < 1 << bits)
 
 
 def _scale(low: float, high: float, *, is_float: bool) -> tuple[float, float]:
-    """The value that becomes 0, and what the distance from it is multiplied by."""
+    """Return the value that becomes 0, and the factor for the distance from it."""
     if low >= 0 and is_float and high <= 1:
         return 0.0, 255.999
     if low >= 0 and high < 1 << 16:

@@ -1,4 +1,4 @@
-"""An image as a client sent it: one value, checked before any decoder has seen it."""
+"""An image as a client sent it: a single value, checked before any decoder sees it."""
 
 import math
 import struct
@@ -31,7 +31,7 @@ _IN_PROCESS_BYTES = 128_000_000
 """Images that cost more are decoded in another process, under the kernel's limits. A phone's photo costs less."""
 
 _CPU_SHARES = {"JPEG": 0.4}
-"""Format → its part of INFERENCE_MAX_DECODE_CPU_S, if the dearest sound image needs much less than all of it."""
+"""Format → its share of INFERENCE_MAX_DECODE_CPU_S, if even the most expensive valid image needs much less."""
 
 MAX_SIDE = 65_535
 """The maximum of the JPEG standard, applied to all formats: decoders keep some bytes for each row."""
@@ -60,7 +60,7 @@ class EncodedImage:
         return self.structure.width, self.structure.height
 
     def decode(self, *, min_side: int | None = None) -> Image.Image:
-        """Decode fully: mode RGB, upright by its EXIF orientation, the first frame of an animation.
+        """Decode completely: to mode RGB, upright by the EXIF orientation, and only the first frame of an animation.
 
         Transparency is dropped: a pixel has the colour that is stored under it, as in TensorFlow's decoders. Pixels of
         more than 8 bits are converted to 8 by the rule of deep.py.
@@ -78,7 +78,7 @@ class EncodedImage:
 
     @contextmanager
     def decoded(self, *, min_side: int | None = None) -> Iterator[Image.Image]:
-        """Decode as `decode` does, among other threads: the memory of the pixels is held until the context ends."""
+        """Decode as `decode` does. Other threads cannot use the memory of the pixels until the context ends."""
         with memory.reserve(self._peak_bytes(min_side)) as reservation:
             image = self._decode(min_side)
             try:
@@ -88,7 +88,7 @@ class EncodedImage:
                 image.close()
 
     def check(self) -> None:
-        """Check that all data are present and sound, as cheaply as possible. Raises as `decode` does."""
+        """Check that all data are present and undamaged, as cheaply as possible. Raises as `decode` does."""
         with memory.reserve(self._bytes_needed(1)):
             if self._is_isolated(1):
                 decoders.check(self._parts, self._request(1), self._cost)
@@ -109,7 +109,7 @@ class EncodedImage:
         return self.structure.parts or (self.data,)
 
     def _decode(self, min_side: int | None) -> Image.Image:
-        # Not above: a decoder process imports this package, too. It has no settings, and counts nothing.
+        # Not at the top: a decoder process also imports this package. It has no settings and records no metrics.
         from moon_vision_challenge.observability import metrics  # noqa: PLC0415
 
         request = self._request(min_side)
@@ -130,7 +130,7 @@ class EncodedImage:
         return self.structure.pixel_bytes // divisor**2 + self.structure.other_bytes
 
     def _peak_bytes(self, min_side: int | None) -> int:
-        """Includes the copy in this process, which exists while the decoder process still has the image."""
+        """Return the peak, with the copy that this process holds while the decoder process still has the image."""
         needed = self._bytes_needed(min_side)
         if not self._is_isolated(min_side):
             return needed
@@ -151,7 +151,7 @@ def open_image(data: bytes) -> EncodedImage:
 
     Raises:
         UnsupportedFormatError: the format is unknown or not among INFERENCE_IMAGE_FORMATS.
-        DamagedImageError, TruncatedImageError: the structure does not follow the rules, or ends too early.
+        DamagedImageError, TruncatedImageError: the structure is invalid, or ends too early.
         ImageTooLargeError: more than INFERENCE_MAX_IMAGE_PIXELS pixels.
         ImageTooExpensiveError: more parts, CPU time or memory than the limits allow.
     """

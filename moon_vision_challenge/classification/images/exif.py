@@ -1,11 +1,11 @@
-"""Which way up an image is. Nothing else is read from its metadata, and only a bounded part of them."""
+"""Reads the orientation of an image from a bounded part of its metadata, and nothing else."""
 
 import re
 import struct
 import zlib
 
 MAX_BYTES = 65_536
-"""The largest part of a metadata block that is read. A segment of a JPEG cannot hold more."""
+"""The maximum number of bytes that are read from a metadata block. A JPEG segment cannot hold more."""
 
 _ORIENTATION = 0x0112
 _MAX_ENTRIES = 256
@@ -16,7 +16,7 @@ _XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
 
 
 def read_orientation(exif: bytes | memoryview) -> int | None:
-    """The orientation that the first directory of an EXIF block names, 1 to 8. None if it does not name a valid one."""
+    """Return the orientation in the first directory of an EXIF block, 1 to 8. None if it contains no valid one."""
     block = bytes(exif[:MAX_BYTES])
     if block.startswith(b"Exif\0\0"):
         block = block[6:]
@@ -43,13 +43,13 @@ def _find_orientation(block: bytes, endian: str) -> int | None:
 
 
 def read_orientation_of_xmp(xmp: bytes | memoryview) -> int | None:
-    """The orientation that an XMP packet names, 1 to 8."""
+    """Return the orientation in an XMP packet, 1 to 8."""
     found = _XMP.search(bytes(xmp[:MAX_BYTES]))
     return int(found[1]) if found else None
 
 
 def inflate(data: bytes | memoryview) -> bytes:
-    """The first MAX_BYTES of compressed metadata. Empty if they are damaged."""
+    """Return the first MAX_BYTES of compressed metadata, decompressed. Empty if they are damaged."""
     try:
         return zlib.decompressobj().decompress(data[:MAX_BYTES], MAX_BYTES)
     except zlib.error:

@@ -39,7 +39,7 @@ _OTHERS = (
     (rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\x0a", "JPEG XL"),
     (rb"II\xbc", "JPEG XR"),
     (rb"8BPS", "Photoshop (PSD)"),
-    # A comment is atomic (?>): if it could end at each of its ends, many comments could be read in 2^n ways.
+    # Comments are atomic groups (?>): if a comment could also end at a later -->, n comments would match in 2^n ways.
     (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:(?><!--.{0,2000}?-->)\s*|<!DOCTYPE svg[^>]*>\s*)*<svg", "SVG"),
     (rb"%PDF-", "PDF"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
@@ -80,7 +80,7 @@ _BRANDS = {
 
 
 def identify(data: bytes) -> str:
-    """Return the name of an accepted format. For any other, raises UnsupportedFormatError, which names it."""
+    """Return the name of the format. If it is not accepted, raises UnsupportedFormatError, which names it."""
     name = next((name for start, name in _SIGNATURES if data.startswith(start)), None)
     if name is None and data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         name = "WEBP"
@@ -92,12 +92,12 @@ def identify(data: bytes) -> str:
 
 
 def media_type_of(name: str) -> str:
-    """The Content-Type of a stored file. Its suffix was chosen by its format."""
+    """Return the Content-Type of a stored file from its suffix, which was chosen by the format."""
     return _MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
 
 
 def _by_brand(brands: bytes) -> str | None:
-    """The format of the major brand, or else of the first compatible brand that is known."""
+    """Return the format of the major brand, or else of the first known compatible brand."""
     found = [brands[at : at + 4] for at in (0, *range(8, len(brands), 4))]
     return next((name for brand in found for name, known in _BRANDS.items() if brand in known), None)
 

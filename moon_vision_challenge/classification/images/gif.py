@@ -1,4 +1,4 @@
-"""The structure of a GIF up to its first image: https://www.w3.org/Graphics/GIF/spec-gif89a.txt."""
+"""Reads the structure of a GIF up to its first image: https://www.w3.org/Graphics/GIF/spec-gif89a.txt."""
 
 import struct
 
@@ -14,7 +14,7 @@ _S_PER_PIXEL = 8e-9
 
 
 def scan(data: bytes, counter: PartCounter) -> Structure:
-    """Find the first image. The decoder gets it, the palettes and the transparency, and nothing after it."""
+    """Find the first image. The decoder gets the image, the palettes and the transparency, and nothing that follows."""
     screen_width, screen_height, flags = struct.unpack_from("<HHB", data, 6)
     view = memoryview(data)
     position = 13 + _palette_bytes(flags)
@@ -39,7 +39,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
     if not (width and height):
         raise DamagedImageError("GIF: an image without pixels")
     kept += view[position:end], b";"
-    # An image that reaches beyond the screen makes it larger.
+    # An image that extends beyond the screen enlarges it.
     width, height = max(screen_width, left + width), max(screen_height, top + height)
     cpu_s = (end - blocks) * _S_PER_BYTE + width * height * _S_PER_PIXEL
     return Structure("GIF", width, height, cpu_s, pixel_bytes(width, height, 2), parts=tuple(kept))

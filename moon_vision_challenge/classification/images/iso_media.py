@@ -1,4 +1,4 @@
-"""The structure of an AVIF or HEIC: boxes of ISO/IEC 14496-12, images of ISO/IEC 23008-12."""
+"""Reads the structure of an AVIF or HEIC: boxes as in ISO/IEC 14496-12, images as in ISO/IEC 23008-12."""
 
 import struct
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ _S_PER_BYTE = 60e-9
 _S_PER_PIXEL = {"AVIF": 25e-9, "HEIC": 40e-9}
 _BYTES_PER_PIXEL = {"AVIF": 10, "HEIC": 8}
 _DECODER_BYTES = 16_000_000
-"""What a decoder takes for an image of any size."""
+"""The memory that a decoder needs for an image of any size."""
 
 
 _IN_FILE = 0
-"""The method of an item whose data lie anywhere in the file, not in the meta box."""
+"""The construction method of an item whose data are anywhere in the file, not in the meta box."""
 
 
 class _Box(NamedTuple):
@@ -39,7 +39,7 @@ def scan_heic(data: bytes, counter: PartCounter) -> Structure:
 
 
 def _scan(data: bytes, image_format: str, counter: PartCounter) -> Structure:
-    """The largest image that the file describes. The decoder gets the file up to its data, in a separate process."""
+    """Find the largest image that the file declares. A separate process decodes the file up to the end of its items."""
     meta = _find_meta(data, image_format, counter)
     end = _end_of_items(data, meta, counter)
     path = meta
@@ -75,7 +75,7 @@ def _find_meta(data: bytes, image_format: str, counter: PartCounter) -> _Box:
 
 
 def _end_of_items(data: bytes, meta: _Box, counter: PartCounter) -> int:
-    """Where the box ends that holds the last data of an item. What follows is not part of the image."""
+    """Return the end of the box that holds the last data of an item. What follows is not part of the image."""
     location = next((box for box in _boxes(data, meta.start, meta.end, counter) if box.kind == b"iloc"), None)
     needed = max((meta.end, *(_extents(data, location, counter) if location else ())))
     if needed > len(data):
@@ -89,7 +89,7 @@ def _end_of_items(data: bytes, meta: _Box, counter: PartCounter) -> int:
 
 
 def _extents(data: bytes, location: _Box, counter: PartCounter) -> Iterator[int]:
-    """Where each piece of an item ends in the file: ISO/IEC 14496-12, section 8.11.3."""
+    """Yield the end of each extent of an item in the file: ISO/IEC 14496-12, section 8.11.3."""
     version, position = data[location.start], location.start + 4
     sizes, position = struct.unpack_from(">H", data, position)[0], position + 2
     offset_bytes, length_bytes, base_bytes, index_bytes = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
@@ -102,7 +102,7 @@ def _extents(data: bytes, location: _Box, counter: PartCounter) -> Iterator[int]
         extents, position = _number(data, position, 2)
         counter.take(extents)
         if extents > 1 and not (offset_bytes or length_bytes):
-            raise DamagedImageError("several pieces of an item that are all the same")  # 65,535 of them in no bytes
+            raise DamagedImageError("several pieces of an item that are all the same")  # 65,535 of them in 0 bytes
         for _ in range(extents):
             counter.let_others_run()
             position += index_bytes if version else 0
@@ -113,7 +113,7 @@ def _extents(data: bytes, location: _Box, counter: PartCounter) -> Iterator[int]
 
 
 def _number(data: bytes, position: int, size: int) -> tuple[int, int]:
-    """An unsigned number of `size` bytes, and where it ends."""
+    """Return an unsigned number of `size` bytes, and the position of its end."""
     end = position + size
     if end > len(data):
         raise TruncatedImageError("a number")

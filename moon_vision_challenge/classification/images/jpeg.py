@@ -1,4 +1,4 @@
-"""The structure of a JPEG: ITU-T T.81, annex B. Names of markers are the standard's."""
+"""Reads the structure of a JPEG: ITU-T T.81, annex B. The names of the markers are those of the standard."""
 
 import re
 import struct
@@ -22,7 +22,7 @@ from moon_vision_challenge.classification.images.structure import (
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _END_OF_ENTROPY_CODED_DATA = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _WINDOW_BYTES = 32_768
-"""What is searched at once: no other thread runs meanwhile."""
+"""The number of bytes that are searched at a time: no other thread runs meanwhile."""
 
 _SOF0, _SOF1, _SOF2, _DHT, _SOI, _EOI, _SOS, _DQT, _DNL, _DRI = (
     0xC0,
@@ -60,7 +60,7 @@ _OTHER_FRAMES = {
 }
 _TABLES = {_DHT, _DQT, _DRI}
 _MAX_TABLES_BYTES = 65_536
-"""Bytes of quantisation and Huffman tables before the first scan. All allowed tables together need 4 kB."""
+"""The maximum size of all quantization and Huffman tables before the first scan. Valid tables need 4 kB in total."""
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
@@ -80,7 +80,7 @@ class _Frame(NamedTuple):
 
 
 def scan(data: bytes, counter: PartCounter) -> Structure:
-    """Read all segments before the first scan and, in an image of several scans, those between the scans."""
+    """Read all segments before the first scan and, in an image with several scans, those between the scans."""
     kept = _Kept(data)
     frame: _Frame | None = None
     orientation = xmp_orientation = None
@@ -127,14 +127,14 @@ class _Kept:
         self._parts: list[bytes | memoryview] = []
 
     def skip(self, start: int, end: int) -> None:
-        """Leave out a range after all those that were left out before."""
+        """Leave out a range that follows all ranges left out before."""
         if start < end:
             if self._start < start:
                 self._parts.append(self._view[self._start : start])
             self._start = end
 
     def parts(self, end: int) -> Parts | None:
-        """None if nothing was left out."""
+        """Return the kept parts. None if nothing was left out."""
         if self._start == 0 and end == len(self._view):
             return None
         return (*self._parts, self._view[self._start : end])
@@ -148,7 +148,7 @@ def _turn(structure: Structure, orientation: int) -> Structure:
 
 
 def search(pattern: re.Pattern[bytes], data: bytes, position: int, counter: PartCounter) -> re.Match[bytes] | None:
-    """`pattern.search(data, position)`, of a pattern of two bytes."""
+    """Return `pattern.search(data, position)`, for a pattern of two bytes."""
     while position < len(data):
         if found := pattern.search(data, position, position + _WINDOW_BYTES + 1):
             return found
@@ -158,7 +158,7 @@ def search(pattern: re.Pattern[bytes], data: bytes, position: int, counter: Part
 
 
 def _next_segment(data: bytes, position: int, counter: PartCounter) -> tuple[int, int, int]:
-    """The marker; where it starts, without fill bytes; where the segment ends."""
+    """Return the marker, its start without fill bytes, and the end of the segment."""
     found = search(_MARKER, data, position, counter)
     if found is None:
         raise TruncatedImageError("JPEG: no more segments")

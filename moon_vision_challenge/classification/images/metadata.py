@@ -1,7 +1,7 @@
-"""Removes what a file says about its picture, such as the place and the camera. The pixels are not encoded again.
+"""Removes metadata, such as the location and the camera, from an image file without re-encoding the pixels.
 
-Kept is only what is known to change how the picture looks: tables, colour profiles, transparency, the frames of an
-animation. The orientation is written anew. Data after the image, such as a phone's video, go too.
+Only what is known to change how the picture looks is kept: tables, colour profiles, transparency, the frames of an
+animation. The orientation is written again. Data after the image, such as a phone's video, are also removed.
 """
 
 import re
@@ -30,13 +30,13 @@ _WEBP_CHUNKS = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"}
 _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
 _GIF_INTRODUCER = re.compile(rb"[!,;]")
 _GIF_APPLICATIONS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-"""How often an animation repeats."""
+"""The extensions that specify how often an animation repeats."""
 
 
 def without_metadata(image: EncodedImage) -> bytes:
-    """The file without its metadata. The image has been checked: its structure is sound.
+    """Return the file without its metadata. The image has been checked: its structure is valid.
 
-    Raises InvalidImageError: in this format, metadata cannot be removed; or what follows the image is not sound.
+    Raises InvalidImageError if metadata cannot be removed in this format, or if what follows the image is invalid.
     """
     remove = _REMOVERS.get(image.format)
     if remove is None:
@@ -44,7 +44,7 @@ def without_metadata(image: EncodedImage) -> bytes:
     try:
         counter = PartCounter(settings.INFERENCE_MAX_IMAGE_PARTS)
         return b"".join(remove(image.data, image.structure.orientation, counter))
-    except (IndexError, struct.error) as error:  # after what the decoder needs
+    except (IndexError, struct.error) as error:  # past what the decoder needs
         raise DamagedImageError(f"metadata: {error!r}") from error
 
 
@@ -62,7 +62,7 @@ def _jpeg(data: bytes, orientation: int, counter: PartCounter) -> Iterator[bytes
             break
         content = data[position + 2 : end]
         is_jfif = marker == _APP0 and content.startswith(_JFIF)
-        if is_exif_due and not is_jfif:  # JFIF's segment comes first
+        if is_exif_due and not is_jfif:  # the JFIF segment comes first
             yield _exif_segment(orientation)
             is_exif_due = False
         if is_jfif:
@@ -85,7 +85,7 @@ def _is_kept(marker: int, content: bytes) -> bool:
 
 
 def _end_of_scan(data: bytes, position: int, counter: PartCounter) -> int:
-    """Where the next marker begins that is not part of the entropy-coded data."""
+    """Return the start of the next marker that is not part of the entropy-coded data."""
     found = jpeg.search(_END_OF_SCAN, data, position, counter)
     return found.start() if found else len(data)
 
@@ -96,7 +96,7 @@ def _exif_segment(orientation: int) -> bytes:
 
 
 def _tiff(orientation: int) -> bytes:
-    """An EXIF block with one tag, 0x0112: a SHORT."""
+    """Return an EXIF block with a single tag: 0x0112, a SHORT."""
     return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
 
 
@@ -138,7 +138,7 @@ def _webp_chunks(data: bytes, orientation: int) -> Iterator[bytes]:
             chunk = chunk[:8] + bytes([flags]) + chunk[9:]
         if kind in _WEBP_CHUNKS:
             yield chunk + b"\0" * (len(chunk) & 1)
-        position = end if is_extended else end_of_file  # a file without VP8X has one chunk
+        position = end if is_extended else end_of_file  # a file without VP8X has only one chunk
     if is_extended and orientation != 1:
         block = _tiff(orientation)
         yield b"EXIF" + struct.pack("<I", len(block)) + block
@@ -178,7 +178,7 @@ def _is_kept_extension(block: bytes) -> bool:
 
 
 def _bmp(data: bytes, *_: object) -> Iterator[bytes]:
-    """It has no place for metadata."""
+    """Yield the whole file: a BMP cannot hold metadata."""
     yield data
 
 

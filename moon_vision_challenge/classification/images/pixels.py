@@ -1,4 +1,4 @@
-"""Bytes of a known format → an upright RGB image, in this process. encoded.py has checked the limits before."""
+"""Decodes bytes of a known format to an upright RGB image, in this process. encoded.py checks the limits first."""
 
 import io
 import struct
@@ -63,11 +63,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation → what makes the image upright (Exif 2.32, tag 0x0112). 1 is upright."""
+"""EXIF orientation → the operation that makes the image upright (Exif 2.32, tag 0x0112). 1 is upright."""
 
 
 _UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "unsupported", "invalid value for samples per pixel")
-"""How Pillow's reasons begin, in lower case, for sound images of a kind that it cannot decode."""
+"""How Pillow's messages begin, in lower case, for valid images of a kind that it cannot decode."""
 
 
 class Request(NamedTuple):
@@ -80,13 +80,13 @@ class Request(NamedTuple):
 
 
 def decode(data: bytes, request: Request) -> Image.Image:
-    """Decode the first image: mode RGB, upright.
+    """Decode the first image to mode RGB, upright.
 
     Transparency is dropped: a pixel has the colour that is stored under it. Pixels of more than 8 bits follow the rule
     of deep.py.
 
     Raises:
-        DamagedImageError, TruncatedImageError, UnsupportedFormatError: the decoder cannot read it, or not whole.
+        DamagedImageError, TruncatedImageError, UnsupportedFormatError: the decoder cannot read all of the image.
     """
     try:
         image, orientation = _load(data, request)
@@ -106,7 +106,7 @@ def _translate(error: Exception) -> InvalidImageError:
     if reason.startswith(_UNSUPPORTED):
         detail = "This kind of pixels is not accepted. Save the image with 8 bits per channel, grey or RGB."
         return UnsupportedFormatError(f"pixels: {error!r}", detail=detail)
-    if "security limit" in reason:  # of libheif
+    if "security limit" in reason:  # from libheif
         return ImageTooExpensiveError(
             f"pixels: {error!r}", detail="This image is stored in too many parts. Save it again in an image editor."
         )
@@ -114,22 +114,22 @@ def _translate(error: Exception) -> InvalidImageError:
 
 
 def reduction(size: tuple[int, int], min_side: int | None) -> int:
-    """Of 1, 2, 4 and 8, the largest divisor of a JPEG's size that keeps `min_side` pixels of the shorter side."""
+    """Return the largest divisor of a JPEG's size (1, 2, 4 or 8) that keeps `min_side` pixels of the shorter side."""
     if not min_side:
         return 1
     return next(divisor for divisor in (8, 4, 2, 1) if divisor == 1 or min(size) // min_side >= divisor)
 
 
 def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
-    """The image and its orientation."""
+    """Return the image and its orientation."""
     image = _open(data, request)
     if request.format == "JPEG":
-        image.decodermaxblock = len(data)  # in blocks, libjpeg restarts at each end: quadratic in fill bytes
+        image.decodermaxblock = len(data)  # in blocks, libjpeg restarts at each block's end: quadratic in fill bytes
         if min_side := request.min_side:
             shorter = min(image.size)
             image.draft("RGB", (image.width * min_side // shorter, image.height * min_side // shorter))
     orientation = request.orientation
-    if request.format == "AVIF":  # Pillow turns the container's properties into EXIF
+    if request.format == "AVIF":  # Pillow converts the container's properties to EXIF
         orientation = exif.read_orientation(image.info.get("exif", b"")) or 1
     rawmode = deep.rawmode(image)
     if rawmode == deep.GREY_WITH_ALPHA:
@@ -150,7 +150,7 @@ def _load(data: bytes, request: Request) -> tuple[Image.Image, int]:
 
 
 def _is_negative(image: Image.Image) -> bool:
-    """Pillow inverts grey of 8 bits, and not of more, where a TIFF says that 0 is white."""
+    """Return whether a TIFF defines 0 as white. Pillow inverts grey of 8 bits, but not of more."""
     return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
 
 

@@ -1,4 +1,4 @@
-"""The structure of a PNG, or of the still image of an APNG: https://www.w3.org/TR/png-3/."""
+"""Reads the structure of a PNG, or of the still image of an APNG: https://www.w3.org/TR/png-3/."""
 
 import struct
 import zlib
@@ -17,7 +17,7 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _GREY, _RGB, _PALETTE, _RGBA = 0, 2, 3, 6
 _MAX_PALETTE_BYTES = 768
 _MAX_INFLATIONS = 16
-"""Compressed texts that are searched for an orientation: a hundred bytes may inflate to a text that takes 3 ms."""
+"""How many compressed texts are searched for an orientation: a hundred bytes may inflate to a text that takes 3 ms."""
 
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Adam7: the first column and row of each pass, and its steps."""
@@ -29,7 +29,7 @@ _S_PER_PIXEL = 8e-9
 _S_PER_CHUNK = 10e-6
 _INTERLACED = 1.25
 _S_PER_DEEP_PIXEL = 12e-9
-"""To combine the high and the low bytes of 16 bits. Pillow decodes colours twice for that."""
+"""The time to combine the high and the low byte of a 16-bit value. For this, Pillow decodes colours twice."""
 
 
 def scan(data: bytes, counter: PartCounter) -> Structure:
@@ -54,7 +54,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
         if end > len(data):
             raise TruncatedImageError(f"PNG: in {kind!r}")
         if kind == b"IDAT" and not are_pixels_complete:
-            pixels_start, pixels_end = pixels_start or position, end  # the chunks follow one another
+            pixels_start, pixels_end = pixels_start or position, end  # the chunks are consecutive
             chunks, size = chunks + 1, size + length
         elif kind == b"PLTE" and not chunks:
             if length > _MAX_PALETTE_BYTES:
@@ -86,14 +86,14 @@ def _raw_bytes(width: int, height: int, bits: int, interlace: int) -> int:
 
 
 def _memory(width: int, height: int, depth: int, colour: int, orientation: int) -> int:
-    if depth == 16:  # deep.py also holds the other half of each value
+    if depth == 16:  # deep.py also holds other bytes of each value
         return width * height * (8 if colour == _GREY else 12)
     stored = 1 if colour in (_GREY, _PALETTE) else 4
     return pixel_bytes(width, height, stored, orientation=orientation, is_rgb=colour == _RGB)
 
 
 class _Metadata:
-    """Takes the first valid orientation from the chunks that may name one."""
+    """Reads the first valid orientation from the chunks that may contain one."""
 
     def __init__(self) -> None:
         self.orientation: int | None = None
@@ -119,7 +119,7 @@ class _Metadata:
 
 
 def _orientation_of_raw_profile(text: bytes) -> int | None:
-    """ImageMagick's form: a line break, "exif", the number of bytes, and the bytes in hexadecimal digits."""
+    """Return the orientation in ImageMagick's format: a line break, "exif", the number of bytes, hexadecimal bytes."""
     digits = b"".join(text.split()[2:])
     try:
         return exif.read_orientation(bytes.fromhex(digits[: len(digits) & ~1].decode("ascii")))

@@ -8,7 +8,7 @@ from moon_vision_challenge.classification.exceptions import ImageTooExpensiveErr
 Parts = tuple[bytes | memoryview, ...]
 
 STORED_RGB_BYTES = 4
-"""Pillow keeps a pixel of RGB in four bytes."""
+"""Pillow stores an RGB pixel in four bytes."""
 
 _PARTS_IN_A_TURN = 32
 _TURN_S = 0.001
@@ -23,21 +23,21 @@ class Structure(NamedTuple):
     width: int
     height: int
     cpu_s: float
-    """An estimate, in seconds of one core of the machine in docs/images.md."""
+    """An estimate, in seconds on one core of the machine in docs/images.md."""
     pixel_bytes: int
-    """Memory that grows with the size at which the image is decoded."""
+    """The memory that grows with the size at which the image is decoded."""
     other_bytes: int = 0
-    """Memory that does not depend on the size at which a JPEG is decoded."""
+    """The memory that does not depend on the size at which a JPEG is decoded."""
     orientation: int = 1
-    """The orientation, with EXIF's numbers."""
+    """The orientation, as EXIF numbers it."""
     parts: Parts | None = None
     """What the decoder gets, in order. None: the whole file, unchanged."""
     is_isolated: bool = False
-    """Only the bounded decoder process may decode it."""
+    """Whether only the bounded decoder process may decode the image."""
 
 
 class PartCounter:
-    """Counts the parts of a file: segments, chunks, blocks, strips. The limit bounds the time of scanning."""
+    """Counts the parts of a file: segments, chunks, blocks, strips. The limit bounds the scanning time."""
 
     def __init__(self, limit: int) -> None:
         self.limit = self.left = limit
@@ -54,13 +54,13 @@ class PartCounter:
             self.let_others_run()
 
     def let_others_run(self) -> None:
-        """Pause a long scan. Other requests often need the interpreter for a moment, and would wait 5 ms each time."""
+        """Pause a long scan. Other requests often need the interpreter briefly, and would wait 5 ms each time."""
         if time.perf_counter() > self._turn_end:
             time.sleep(_PAUSE_S)
             self._turn_end = time.perf_counter() + _TURN_S
 
 
 def pixel_bytes(width: int, height: int, stored: int, *, orientation: int = 1, is_rgb: bool = False) -> int:
-    """The peak of decoding to `stored` bytes per pixel, turning the image upright, and converting it to RGB."""
+    """Return the peak memory of decoding to `stored` bytes per pixel, turning the image upright, and converting it."""
     converted = 0 if is_rgb else STORED_RGB_BYTES
     return width * height * (stored + max(stored if orientation > 1 else 0, converted))

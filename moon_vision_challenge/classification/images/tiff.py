@@ -1,4 +1,4 @@
-"""The structure of the first image of a TIFF: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf."""
+"""Reads the structure of the first image of a TIFF: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf."""
 
 import math
 import struct
@@ -27,7 +27,7 @@ _KEPT = {
     **dict.fromkeys((_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS_PER_STRIP, _PLANES), 1),
     **dict.fromkeys((_TILE_WIDTH, _TILE_HEIGHT), 1),
     **dict.fromkeys((_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES), math.inf),  # bounded by the layout
-    **dict.fromkeys((_BITS, _EXTRA_SAMPLES, _SAMPLE_FORMAT), 16),  # of each sample
+    **dict.fromkeys((_BITS, _EXTRA_SAMPLES, _SAMPLE_FORMAT), 16),  # one per sample
     266: 1,  # FillOrder
     292: 1,  # T4Options
     293: 1,  # T6Options
@@ -55,7 +55,7 @@ _COMPRESSIONS = {
     50000: "Zstandard",
 }
 _NOT_ACCEPTED = {6: "the JPEG of TIFF 6.0", 34712: "JPEG 2000", 34887: "LERC", 50001: "WebP", 50002: "JPEG XL"}
-"""Pillow's libtiff does not decode them."""
+"""The compressions that Pillow's libtiff does not decode."""
 _JPEG = 7
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -140,7 +140,7 @@ def scan(data: bytes, counter: PartCounter) -> Structure:
 
 
 def _check_kind(entries: dict[int, _Entry], form: _Form) -> None:
-    """Refuse what Pillow reads as another picture. Removes the planes of an image that has only one."""
+    """Refuse images that Pillow would decode wrongly. Remove the planar configuration of an image with one plane."""
     if _number(entries, form, _SAMPLES, 1) == 1:
         entries.pop(_PLANES, None)
     extra = _numbers(entries.get(_EXTRA_SAMPLES), form, 16)
@@ -153,7 +153,7 @@ def _check_kind(entries: dict[int, _Entry], form: _Form) -> None:
 
 
 def _stored_bytes(samples: int, bits: int) -> int:
-    """What the pixels take at the peak, in Pillow and while deep.py converts deep ones to 8 bits."""
+    """Return the peak memory of a pixel, in Pillow and while deep.py converts deep pixels to 8 bits."""
     return 12 if bits > 8 and samples > 1 else 9
 
 
@@ -206,7 +206,7 @@ def _number(entries: dict[int, _Entry], form: _Form, tag: int, default: int) -> 
 def _check_layout(
     entries: dict[int, _Entry], form: _Form, size: tuple[int, int], bits: int, counter: PartCounter
 ) -> tuple[int, int]:
-    """The decoded size of all strips or tiles, and of the largest piece that the decoder holds, in bytes."""
+    """Return the decoded size of all strips or tiles, and of the largest piece that the decoder holds, in bytes."""
     width, height = size
     if _TILE_OFFSETS in entries:
         across, down = (_number(entries, form, tag, 0) for tag in (_TILE_WIDTH, _TILE_HEIGHT))
@@ -228,7 +228,7 @@ def _check_layout(
 
 
 def _scan_jpegs(data: bytes, entries: dict[int, _Entry], form: _Form, counter: PartCounter) -> tuple[float, int]:
-    """The time of decoding the JPEGs in all strips or tiles, and the memory of the largest one."""
+    """Return the time to decode the JPEGs in all strips or tiles, and the memory of the largest one."""
     offsets, sizes = (entries.get(first) or entries.get(other) for first, other in _WHERE)
     starts = _numbers(offsets, form, counter.limit)
     lengths = _numbers(sizes, form, counter.limit)
@@ -242,7 +242,7 @@ def _scan_jpegs(data: bytes, entries: dict[int, _Entry], form: _Form, counter: P
         scanned = jpeg.scan(piece, counter)
         cpu_s += scanned.cpu_s + _S_PER_JPEG
         if cpu_s > settings.INFERENCE_MAX_DECODE_CPU_S:
-            break  # it will be refused: to scan the rest, which may be the same bytes again and again, takes minutes
+            break  # it will be refused: scanning the rest, which may be the same bytes again and again, takes minutes
         memory = max(memory, scanned.pixel_bytes + scanned.other_bytes)
     return cpu_s, memory
 
@@ -255,7 +255,7 @@ def _orientation(entries: dict[int, _Entry], form: _Form) -> int:
 
 
 def _rebuild(data: bytes, form: _Form, entries: dict[int, _Entry]) -> Parts:
-    """The file with another directory appended. The pixels stay where they are."""
+    """Return the file with a new directory appended. The pixels stay where they are."""
     kept = [entry.raw for tag, entry in sorted(entries.items()) if tag in _KEPT]
     padding = len(data) & 1
     start = struct.pack(form.endian + form.offset, len(data) + padding)

@@ -1,4 +1,4 @@
-"""The structure of a WebP: RFC 9649."""
+"""Reads the structure of a WebP: RFC 9649."""
 
 import struct
 from typing import NamedTuple
@@ -8,19 +8,19 @@ from moon_vision_challenge.classification.images import exif
 from moon_vision_challenge.classification.images.structure import PartCounter, Parts, Structure
 
 _METADATA_FLAGS = 0x20 | 0x08 | 0x04
-"""VP8X's bits for a colour profile, EXIF and XMP."""
+"""The bits of VP8X for a colour profile, EXIF and XMP."""
 
-# Pillow decodes with libwebp's WebPAnimDecoder: two canvases, a copy as bytes, Pillow's pixels; or the copy, the
-# pixels and their conversions.
+# Pillow decodes with libwebp's WebPAnimDecoder. The memory holds two canvases, a copy as bytes and Pillow's pixels, or
+# the copy, the pixels and their conversions.
 _BYTES_PER_PIXEL = 17
 
 _BYTES_PER_GROUP = 6000
 """A lossless image may change its Huffman codes every 4 x 4 pixels. libwebp keeps the tables of all groups of codes."""
 _MAX_GROUPS = 1 << 16
 _BITS_PER_GROUP = 20
-"""The shortest: five codes of one symbol."""
+"""The size of the shortest group: five codes of one symbol."""
 _TABLE_BYTES_PER_BYTE = 70
-"""A code of more symbols takes this much more in libwebp's tables for each byte that describes it."""
+"""The bytes that a code of more symbols adds to libwebp's tables, for each byte that describes it."""
 _IN_PROCESS_GROUP_BYTES = 64_000_000
 
 # Seconds; measured with libwebp 1.6, docs/images.md.
@@ -32,11 +32,11 @@ class _Chunk(NamedTuple):
     kind: bytes
     start: int
     end: int
-    """Without the byte that makes the length even."""
+    """The end, without the byte that makes the length even."""
 
 
 def scan(data: bytes, counter: PartCounter) -> Structure:
-    """Find the image, or the first one of an animation. The decoder gets nothing else."""
+    """Find the image, or the first image of an animation. The decoder gets nothing else."""
     (size,) = struct.unpack_from("<I", data, 4)
     if size + 8 > len(data):
         raise TruncatedImageError("WebP")
@@ -91,7 +91,7 @@ def _structure(width: int, height: int, chunks: tuple[_Chunk, ...], orientation:
 
 
 def _group_bytes(pixels: int, chunks: tuple[_Chunk, ...]) -> int:
-    """The most that groups of Huffman codes can take. Their number is known only to the decoder."""
+    """Return the maximum memory of the groups of Huffman codes. Only the decoder knows their number."""
     lossless = sum(chunk.end - chunk.start for chunk in chunks if chunk.kind in (b"VP8L", b"ALPH", b"ANMF"))
     groups = min(_MAX_GROUPS, pixels // 16, 8 * lossless // _BITS_PER_GROUP)
     return _BYTES_PER_GROUP * groups + _TABLE_BYTES_PER_BYTE * lossless
@@ -128,7 +128,7 @@ def _frame_size(data: bytes, chunk: _Chunk) -> tuple[int, int]:
 
 
 def _animation_frame_size(data: bytes, chunk: _Chunk) -> tuple[int, int]:
-    """What the frame of an animation says, and what the image in it says: the larger."""
+    """Return the larger of two sizes, for each side: that of an animation frame, and that of the image in it."""
     start = chunk.start + 8
     said = [1 + int.from_bytes(data[at : at + 3], "little") for at in (start + 6, start + 9)]
     inner = _chunk_at(data, start + 16, chunk.end)

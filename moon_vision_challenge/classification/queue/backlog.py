@@ -1,4 +1,4 @@
-"""How long the queue is, and when it will have room again."""
+"""Measures how long the queue is, and estimates when it will have room again."""
 
 import math
 import threading
@@ -15,7 +15,7 @@ _RATE_WINDOW_S = 60
 _FRESH_S = 1.0
 
 # Counting stops above the limit, so a long backlog costs no more than a short one. Rows of jobs do not count: they wait
-# behind these, and JOB_MAX_PENDING limits them.
+# behind the counted rows, and JOB_MAX_PENDING limits them.
 _COUNT_WAITING = """
 SELECT count(*) FROM (
     SELECT FROM classification_inference WHERE status = 'pending' AND queue = ANY(%s) AND turn < %s LIMIT %s
@@ -58,7 +58,7 @@ def check_capacity() -> None:
 
 
 def _retry_after_s(limit: int) -> int:
-    """Seconds until a tenth of the queue is free at the rate of the last minute; between 1 s and 1 h."""
+    """Return the seconds until a tenth of the queue is free at the rate of the last minute, from 1 s to 1 h."""
     finished_a_second = _query(_COUNT_FINISHED, _RATE_WINDOW_S) / _RATE_WINDOW_S
     if not finished_a_second:
         return _RATE_WINDOW_S  # no row has finished, so any number is a guess

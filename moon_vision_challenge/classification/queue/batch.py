@@ -1,4 +1,4 @@
-"""One claim: reads its images, classifies them together, and gives each row its outcome."""
+"""Processes one claim: reads its images, classifies them together, and gives each row its outcome."""
 
 import logging
 import random
@@ -43,7 +43,7 @@ def run(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
     `retry_in_s`, until its attempts are used up. While a service is unavailable, no attempts are used up.
 
     Returns:
-        What was written. It does not include rows whose lease was lost: they belong to another worker now.
+        The outcomes that were written. Rows whose lease was lost are missing: they belong to another worker now.
     """
     for inference in inferences:
         _show_wait(inference)
@@ -68,7 +68,7 @@ def _try(inferences: Sequence[Inference]) -> list[AttemptOutcome]:
 
 
 def _report(outcomes: Sequence[AttemptOutcome], written: Set[int]) -> list[AttemptOutcome]:
-    """Returns what was written."""
+    """Count and log the outcomes. Return those that were written."""
     for outcome in outcomes:
         metrics.attempts.labels(outcome.inference.model_type, outcome.status).inc()
         if outcome.inference.pk not in written:
@@ -133,7 +133,7 @@ def _neighbour(outcome: AttemptOutcome) -> str:
 
 
 def _after(outcome: AttemptOutcome) -> Inference:
-    """The row with the outcome applied, without reading it again."""
+    """Return the row with the outcome applied, without reading it again."""
     inference = outcome.inference
     inference.status, inference.label, inference.error = outcome.status, outcome.label, outcome.error
     return inference
@@ -157,7 +157,7 @@ def _classify(pictures: Sequence[Picture]) -> list[AttemptOutcome]:
                 version=_version(first),
                 top_k=STORED_PREDICTIONS,
             )
-    except Exception as error:  # noqa: BLE001  # a consumer's class can raise anything; the rows must not be left hanging
+    except Exception as error:  # noqa: BLE001  # a consumer's class can raise anything, and must not leave rows hanging
         code = getattr(error, "code", _INTERNAL_ERROR["code"])
         journal.asked(inferences, version=first.version, seconds=time.perf_counter() - begin, result=code)
         return _not_classified(pictures, error)
@@ -204,14 +204,14 @@ def _failed(inference: Inference, error: Exception) -> AttemptOutcome:
 
 
 def _outage_s(inference: Inference) -> float:
-    """How long every attempt of this row has met an unavailable service. Both times are PostgreSQL's."""
+    """Return how long every attempt of this row has met an unavailable service. Both times are from PostgreSQL."""
     if inference.unavailable_since is None or inference.started_at is None:
         return 0.0
     return (inference.started_at - inference.unavailable_since).total_seconds()
 
 
 def _jittered(ceiling_s: float) -> float:
-    """Equal jitter: half of the pause is random, so that rows that failed together do not return together.
+    """Apply equal jitter: half of the pause is random, so that rows that failed together do not return together.
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """

@@ -1,6 +1,6 @@
-"""Which processes of a worker may do bulk work (unpack jobs, classify their rows) while single rows come.
+"""Decides which processes of a worker may do bulk work (unpack jobs, classify their rows) while single rows arrive.
 
-A single row waits until a process has finished its batch. So while single rows come, one process of a worker does no
+A single row waits until a process has finished its batch. So while single rows arrive, one process of a worker does no
 bulk work. A worker with one process claims small batches instead.
 """
 
@@ -20,13 +20,13 @@ _TIMES = struct.Struct("dd")
 
 
 class BulkShare:
-    """What the processes of a worker share, so make it before they are forked.
+    """State that the processes of a worker share. Create it before they are forked.
 
-    Each process that does bulk work holds a place: a lock on a byte of a file. The kernel frees it if the process is
-    killed.
+    Each process that does bulk work holds a place: a lock on a byte of a file. The kernel frees the place if the
+    process is killed.
 
     Args:
-        processes: the number of processes that share it.
+        processes: the number of processes that share the state.
         clock: the same in all processes, in seconds.
     """
 
@@ -40,19 +40,19 @@ class BulkShare:
         self._place: int | None = None
 
     def note_single(self) -> None:
-        """A single row is claimed. One that comes soon after another one makes more of them likely."""
+        """Record that a single row is claimed. If it follows another one within a short time, more are expected."""
         claimed_at, expected_at = _TIMES.unpack(self._times[:])
         now = self._clock()
         self._times[:] = _TIMES.pack(now, now if now - claimed_at < SINGLES_EXPECTED_S else expected_at)
 
     def enter(self) -> bool:
-        """Take a place, if one is free. Returns whether this process has one."""
+        """Take a place if one is free. Return whether this process has one."""
         if self._place is None:
             self._place = next((place for place in self._places if self._lock(place)), None)
         return self._place is not None
 
     def rows_to_claim(self, limit: int) -> int:
-        """How many rows of jobs this process may claim now, up to `limit`. It takes a place if one is free."""
+        """Return how many rows of jobs this process may claim now, up to `limit`. Take a place if one is free."""
         has_place = self.enter()
         _, expected_at = _TIMES.unpack(self._times[:])
         if self._clock() - expected_at >= SINGLES_EXPECTED_S:
@@ -62,7 +62,7 @@ class BulkShare:
         return limit if has_place else 0
 
     def leave(self) -> bool:
-        """Free the place. Returns whether this process had one."""
+        """Free the place. Return whether this process had one."""
         if self._place is None:
             return False
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
@@ -81,12 +81,12 @@ _shares: list[BulkShare] = []
 
 
 def share_among(processes: int) -> None:
-    """The processes that are forked from now on share one BulkShare."""
+    """Make all processes that are forked later share one BulkShare."""
     _shares[:] = [BulkShare(processes)]
 
 
 def current() -> BulkShare:
-    """The share of this process's worker. Without share_among, the process is alone."""
+    """Return the share of this process's worker. Without share_among, the process shares it with no other."""
     if not _shares:
         share_among(1)
     return _shares[0]
@@ -94,7 +94,7 @@ def current() -> BulkShare:
 
 @contextmanager
 def bulk_work() -> Iterator[None]:
-    """Hold a place during work that is not claimed in batches, if there is one."""
+    """Hold a place, if one is free, during work that is not claimed in batches."""
     share = current()
     share.enter()
     try:

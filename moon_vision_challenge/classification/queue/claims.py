@@ -1,4 +1,4 @@
-"""Which worker may work on which rows, and until when: claims on Inference rows, each one SQL statement.
+"""Decides which worker may work on which Inference rows, and until when. Each claim is one SQL statement.
 
 A worker claims waiting rows and gets a lease on them: a unique token and an expiry time. Only the holder of the token
 may end the attempt. When the lease expires, the sweep frees the rows, and the late answer of a slow worker changes
@@ -27,10 +27,10 @@ _IS_CLAIMABLE = """
     )
 """
 
-# `probe`: if a model was unavailable, one worker takes one row to find out whether it is back. A second worker waits
+# `probe`: if a model was unavailable, one worker claims one row to find out whether it is back. A second worker waits
 # for the first one's update of the outage, finds it changed, and claims nothing. The ids are an array, because the
-# planner takes `batch` for a tenth of the backlog, and would join it with the whole table. Single rows do not wait for
-# rows of jobs that fill up their batch.
+# planner estimates `batch` at a tenth of the backlog, and would join it with the whole table. Single rows do not wait
+# for rows of jobs to fill up their batch.
 _CLAIM = f"""
 WITH next AS (
     SELECT model_type, claim_alone, turn < %(bulk)s AS is_single FROM classification_inference AS waiting
@@ -58,7 +58,7 @@ SET status = 'processing', attempts = attempts + 1, started_at = statement_times
     lease_token = %(token)s, lease_expires_at = statement_timestamp() + %(lease)s
 WHERE id = ANY (ARRAY(SELECT id FROM batch))
 RETURNING inference.*
-"""  # noqa: S608  # the only thing put in is a constant
+"""  # noqa: S608  # only a constant is inserted
 
 _FIND_WAITING = f"""
 SELECT id FROM classification_inference AS waiting WHERE {_IS_CLAIMABLE} ORDER BY turn, available_at LIMIT 1
@@ -84,8 +84,8 @@ WHERE inference.id = outcome.id AND inference.lease_token = %(token)s
 RETURNING inference.id, inference.finished_at
 """
 
-# A batch that was lost with its worker does not show which row was the cause. Its rows are claimed alone from now on,
-# and the attempt is not charged. A row that was lost alone is charged.
+# A batch that was lost with its worker does not show which row was the cause. Its rows will be claimed alone, and
+# the attempt is not charged. A row that was lost alone is charged.
 _FREE_EXPIRED = """
 WITH expired AS (
     SELECT id, lease_token FROM classification_inference
@@ -106,7 +106,7 @@ RETURNING inference.*
 
 @dataclass
 class AttemptOutcome:
-    """How an attempt ended: done with a label, failed with an error, or requeued to be retried later."""
+    """The outcome of an attempt: done with a label, failed with an error, or requeued for a later retry."""
 
     inference: Inference
     status: Inference.STATUS
@@ -124,11 +124,11 @@ class AttemptOutcome:
 
 
 def claim_waiting(*, queue: str, limit: int, lease: timedelta, bulk_limit: int | None = None) -> list[Inference]:
-    """Claim waiting rows of one lane and one model type: those of the row whose turn it is in this queue.
+    """Claim waiting rows of the lane and the model type of the row whose turn it is in this queue.
 
     Args:
         limit: the maximum number of single rows.
-        bulk_limit: that of rows of jobs; by default the same. With 0, they are passed over.
+        bulk_limit: the maximum number of rows of jobs, `limit` by default. With 0, they are skipped.
     """
     parameters = {
         "queue": queue,
@@ -140,11 +140,11 @@ def claim_waiting(*, queue: str, limit: int, lease: timedelta, bulk_limit: int |
         "lease": lease,
     }
     rows = Inference.objects.raw(_CLAIM, parameters)
-    return sorted(rows, key=lambda row: (row.turn, row.available_at, row.pk))  # RETURNING promises no order
+    return sorted(rows, key=lambda row: (row.turn, row.available_at, row.pk))  # RETURNING guarantees no order
 
 
 def find_waiting(*, queue: str) -> int | None:
-    """The id of a row of this queue that could be claimed now."""
+    """Return the id of a row of this queue that could be claimed now."""
     with connection.cursor() as cursor:
         cursor.execute(_FIND_WAITING, {"queue": queue})
         row = cursor.fetchone()
@@ -152,9 +152,9 @@ def find_waiting(*, queue: str) -> int | None:
 
 
 def end_attempts(outcomes: Sequence[AttemptOutcome]) -> set[int]:
-    """Write how attempts of one claim ended, and give each `inference` the time at which it became final.
+    """Write the outcomes of one claim's attempts, and give each `inference` the time at which it became final.
 
-    Returns the ids written: rows whose lease was lost stay as they are.
+    Returns the ids of the rows written. Rows whose lease was lost stay as they are.
     """
     if not outcomes:
         return set()
@@ -182,10 +182,10 @@ def end_attempts(outcomes: Sequence[AttemptOutcome]) -> set[int]:
 
 
 def free_expired(*, max_attempts: int, error: dict[str, str]) -> tuple[list[Inference], list[Inference]]:
-    """Free rows whose lease has expired. Rows that had their last attempt alone fail with `error`.
+    """Free rows whose lease has expired. Rows that were alone in their last attempt fail with `error`.
 
     Returns:
-        The rows that are free to be claimed again, and the rows that failed.
+        The rows that can be claimed again, and the rows that failed.
     """
     parameters = {"error": json.dumps(error), "max_attempts": max_attempts}
     rows = list(Inference.objects.raw(_FREE_EXPIRED, parameters))

@@ -18,11 +18,11 @@ CHECK_EVERY_S = 5.0
 
 
 class DatabaseOnlyWorker:
-    """Belongs to the main thread of a process, and takes over SIGTERM and SIGINT there.
+    """Runs in the main thread of a process, and handles SIGTERM and SIGINT there.
 
     Args:
         queues: the queues to process.
-        parent: a process. When this process has another parent, it ends.
+        parent: the id of the parent process. When this process has another parent, it ends.
     """
 
     def __init__(self, queues: Collection[str], *, parent: int) -> None:
@@ -37,8 +37,8 @@ class DatabaseOnlyWorker:
         return self._is_stopped or os.getppid() != self._parent
 
     def run(self) -> None:
-        """Return when Redis accepts messages, or after a signal. Claimed rows are finished first."""
-        next_check = 0.0  # time.monotonic(); a Redis that hangs takes a second to ask
+        """Process the queues until Redis accepts messages or this process must end. Claimed rows are finished first."""
+        next_check = 0.0  # time.monotonic(). If Redis hangs, a check takes a second
         while not self.must_end:
             if time.monotonic() >= next_check:
                 if broker.takes_messages():
@@ -46,7 +46,7 @@ class DatabaseOnlyWorker:
                     return
                 next_check = time.monotonic() + CHECK_EVERY_S
             if not _drain_if_possible(self._queues):
-                time.sleep(PAUSE_S)  # until something may wait again
+                time.sleep(PAUSE_S)  # until rows may wait again
 
     def _stop(self, *_: object) -> None:
         self._is_stopped = True
@@ -63,12 +63,12 @@ def _drain_if_possible(queues: Collection[str]) -> bool:
 
 
 def _drain(queues: Collection[str]) -> bool:
-    """One turn in each queue where something waits. Returns whether there was something."""
+    """Take one turn in each queue where rows wait. Return whether there were any."""
     sweep.free_lost_inferences()
     sweep.move_to_their_queues()
     waiting = [queue for queue in sweep.find_waiting() if queue in queues]
     for queue in waiting:
-        # Celery's own bound on a task: the kernel ends this process, the lease expires, and the row is found.
+        # The same limit as for a Celery task: the kernel ends this process, the lease expires, and the row is found.
         signal.setitimer(signal.ITIMER_REAL, settings.CELERY_TASK_TIME_LIMIT)
         worker.drain(queue=queue, wake=_wake_nobody)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -76,4 +76,4 @@ def _drain(queues: Collection[str]) -> bool:
 
 
 def _wake_nobody(_queue: str, _inference_id: int, _countdown_s: float) -> None:
-    """No message can be sent; the next turn finds what waits."""
+    """Do nothing: no message can be sent, and the next turn finds the waiting rows."""

@@ -19,10 +19,10 @@ from moon_vision_challenge.classification.queue.waiting_kinds import WITH_KIND
 logger = logging.getLogger(__name__)
 
 COUNTED = 100_000
-"""Pending rows of a model are counted up to this number. All of ten million take longer than a statement may."""
+"""The number up to which a model's pending rows are counted. Counting ten million takes longer than a statement may."""
 
-# An owner's oldest row has the owner's first turn, so the oldest of all is among the rows that are counted, unless that
-# many owners wait.
+# An owner's oldest row has the owner's first turn, so the oldest row of all is among the rows that are counted, unless
+# COUNTED owners wait.
 _QUEUE_STATE = f"""
 {WITH_KIND}, pending AS (
     SELECT queue, model_type, count, oldest FROM kind, LATERAL (
@@ -42,7 +42,7 @@ SELECT queue, model_type, coalesce(pending.count, 0), coalesce(processing.count,
 FROM pending FULL JOIN processing USING (queue, model_type)
 """  # noqa: S608 - a constant
 
-# How long ago the oldest row should have been deleted. It reads one entry of an index.
+# How long ago the oldest row should have been deleted. The query reads one index entry.
 _RETENTION_OVERDUE = """
 SELECT greatest(0, extract(epoch FROM statement_timestamp() - %(age)s - min(finished_at))) FROM classification_inference
 """
@@ -65,20 +65,20 @@ class QueueState(NamedTuple):
     """At most COUNTED."""
     processing: int
     expired_leases: int
-    """Of `processing`: those whose worker is lost."""
+    """The number of `processing` inferences whose worker is lost."""
     oldest_s: float
-    """How long the oldest pending inference has waited. 0 if none waits."""
+    """How long the oldest pending inference has waited. 0 if there is no such inference."""
 
 
 def read_queue_states() -> list[QueueState]:
-    """What is pending or processing now, by queue and model type."""
+    """Return what is pending or processing now, by queue and model type."""
     with connection.cursor() as cursor:
         cursor.execute(_QUEUE_STATE, {"counted": COUNTED})
         return [QueueState._make([*row[:5], float(row[5] or 0)]) for row in cursor.fetchall()]
 
 
 def read_retention_overdue_s() -> float:
-    """How long the oldest inference that should be deleted is overdue; 0 if there is none."""
+    """Return how long the oldest inference that should be deleted is overdue. 0 if there is no such inference."""
     parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS)}
     with connection.cursor() as cursor:
         cursor.execute(_RETENTION_OVERDUE, parameters)
@@ -87,7 +87,7 @@ def read_retention_overdue_s() -> float:
 
 
 class QueueGauges:
-    """Call it for the metrics. It asks the database at most once in METRICS_CACHE_S."""
+    """Returns the metrics when called. Queries the database at most once per METRICS_CACHE_S."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class QueueGauges:
 
 
 def _read() -> list[Metric]:
-    """Without PostgreSQL, only the gauge that says so: a queue of unknown length is not an empty queue."""
+    """Without PostgreSQL, return only the gauge that says so: a queue of unknown length is not an empty queue."""
     up = GaugeMetricFamily("moon_vision_database_up", "Whether PostgreSQL answers: 1 or 0.")
     try:
         states, overdue_s = read_queue_states(), read_retention_overdue_s()

@@ -1,13 +1,13 @@
-"""Services that do not answer: their rows wait instead of using up attempts, and one row at a time tries again."""
+"""Handles services that do not answer: rows wait instead of using up attempts, and one row at a time is retried."""
 
 from collections.abc import Collection
 
 from django.db import connection
 
 MEDIA_STORE = ""
-"""Takes the place of a model type in an outage that affects all of them."""
+"""The value in place of a model type in an outage that affects all model types."""
 
-# The pause is half as long as the outage has lasted: short for a restart, and never more than 15 s late in the end.
+# The pause is half as long as the outage has lasted: short for a restart, and never more than 15 s late at the end.
 _BEGIN = """
 INSERT INTO classification_outage AS outage (model_type, since, until)
 SELECT model_type, statement_timestamp(), statement_timestamp() + interval '1 s' FROM unnest(%s::text[]) AS model_type
@@ -17,6 +17,6 @@ ON CONFLICT (model_type) DO UPDATE SET until = statement_timestamp()
 
 
 def begin(model_types: Collection[str]) -> None:
-    """Stop claims of these model types for a while. The first attempt that meets no outage ends it."""
+    """Pause claims of these model types. The first attempt that meets no outage ends the pause."""
     with connection.cursor() as cursor:
         cursor.execute(_BEGIN, [sorted(model_types)])

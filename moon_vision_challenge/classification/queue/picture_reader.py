@@ -1,4 +1,4 @@
-"""The images of a claim, read and decoded in parts. While the model works on one part, a thread reads the next one."""
+"""Reads and decodes the images of a claim in parts. While the model works on one part, a thread reads the next one."""
 
 import math
 import os
@@ -18,9 +18,9 @@ from moon_vision_challenge.classification.models import Inference
 Picture = tuple[Inference, Image.Image]
 
 _MAX_PIXELS_AT_ONCE = 12_500_000
-"""A part ends here: Pillow keeps four bytes per pixel, and two parts are in memory. A single picture may have more."""
+"""The size of a full part: Pillow keeps four bytes per pixel, and two parts are in memory. A picture may be larger."""
 _MAX_PIXELS_BESIDE = 2 * _MAX_PIXELS_AT_ONCE
-"""Nothing is read beside a larger part: decoding the largest picture takes INFERENCE_DECODE_MEMORY_BYTES."""
+"""Above this size, no other part is read ahead: decoding the largest picture takes INFERENCE_DECODE_MEMORY_BYTES."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Part:
 
 
 def read_parts(inferences: Sequence[Inference]) -> Iterator[Part]:
-    """Read the images of claimed rows, INFERENCE_BATCH_SIZE per part, in their order. The next part ends this one."""
+    """Read the images of claimed rows in order, INFERENCE_BATCH_SIZE per part. The next part closes the current one."""
     parts = _parts(inferences)
     return _in_turn(parts) if len(inferences) <= settings.INFERENCE_BATCH_SIZE else _read_ahead(parts)
 
@@ -55,7 +55,7 @@ def _parts(inferences: Sequence[Inference]) -> Iterator[Part]:
         except StorageUnavailableError as error:  # each of the other rows would wait just as long
             part.failures += [(each, error) for each in inferences[number:]]
             break
-        except Exception as error:  # noqa: BLE001  # whatever it is, it must not take the rest of the batch with it
+        except Exception as error:  # noqa: BLE001  # no error may fail the rest of the batch
             part.failures.append((inference, error))
             continue
         part.pictures.append((inference, image))
@@ -73,17 +73,17 @@ def _read_image(inference: Inference) -> Image.Image:
 
 
 class _Reader:
-    """One thread of this process. It stays, because a client of S3 belongs to one thread and takes long to make."""
+    """A thread of this process. It stays alive, because an S3 client belongs to one thread and is slow to create."""
 
     def __init__(self) -> None:
         self.start_anew()
-        os.register_at_fork(after_in_child=self.start_anew)  # a fork has no threads
+        os.register_at_fork(after_in_child=self.start_anew)  # a forked process has no threads
 
     def start_anew(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
 
     def next_of(self, parts: Iterator[Part]) -> "Future[Part | None]":
-        """The thread's log lines have the caller's context."""
+        """Read the next part in the thread. Its log lines have the caller's context."""
         return self._pool.submit(copy_context().run, _next, parts)
 
 

@@ -1,4 +1,4 @@
-"""A process with the application imported, which takes ten seconds on a busy machine. It waits until it is needed."""
+"""A waiting process that has already imported the application. Importing takes ten seconds on a busy machine."""
 
 import logging
 import os
@@ -24,14 +24,14 @@ class Job(Protocol):
 
 
 class Reserve:
-    """A fork of this process, which must not have started threads yet. It shares the memory of what is imported.
+    """A fork of this process, which must not have started threads yet. It shares the memory of the imported modules.
 
     Args:
         make_job: called in the new process.
     """
 
     def __init__(self, make_job: Callable[[], Job]) -> None:
-        connections.close_all()  # two processes must not share one
+        connections.close_all()  # two processes must not share a connection
         self._ours, theirs = socket.socketpair()
         self._pid = os.fork()
         if self._pid == 0:
@@ -43,10 +43,10 @@ class Reserve:
         self._is_alive = True
 
     def go(self) -> bool:
-        """Start the job. Returns False if the process has ended, as after an image that took too much memory."""
+        """Start the job. Returns False if the process has ended, such as after an image that took too much memory."""
         if not self._is_alive:
             return False
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # the process has just ended
             self._ours.send(_GO)
             self._is_working = True
         return self.is_working()
@@ -74,7 +74,7 @@ class Reserve:
 
 
 def _serve(orders: socket.socket, make_job: Callable[[], Job]) -> NoReturn:
-    """What the new process does."""
+    """Run the job in the new process, once per order."""
     try:
         job = make_job()
         orders.settimeout(_LOOK_EVERY_S)

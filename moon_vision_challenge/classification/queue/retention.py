@@ -21,17 +21,17 @@ from moon_vision_challenge.classification.models import Inference
 logger = logging.getLogger(__name__)
 
 TURN_S = 20.0
-"""How long one run deletes. What is left takes another run, and other tasks get the worker in between."""
+"""How long one run deletes. Another run deletes the rest, and other tasks get the worker in between."""
 BATCH = 500
-"""Rows and files that are deleted together."""
+"""The number of rows or files that are deleted together."""
 
 _ROOT = "inferences"
 _CURSOR = "retention.day"
 _DAY = timedelta(days=1)
 clock: Callable[[], float] = time.monotonic
 
-# MATERIALIZED: the rows are chosen once. SKIP LOCKED: they are not those that another run has chosen. A job is deleted
-# as a whole, with its rows.
+# MATERIALIZED: the rows are chosen once. SKIP LOCKED: rows that another run has chosen are skipped. A job is deleted as
+# a whole, with its rows.
 _DELETE_OLD = """
 WITH old AS MATERIALIZED (
     SELECT id FROM classification_inference
@@ -64,8 +64,8 @@ def delete_for_a_turn() -> bool:
 def delete_old_inferences(*, limit: int | None = None) -> int:
     """Delete at most `limit` rows, or one BATCH, that have been final for INFERENCE_RETENTION_DAYS, with their files.
 
-    The row goes first. A row without its file would break a promise, but a file without its row is found later. With
-    DJANGO_MEDIA_S3_LIFECYCLE, the bucket deletes the files.
+    The row is deleted first. A row without its file would break a promise, but a file without its row is found later.
+    With DJANGO_MEDIA_S3_LIFECYCLE, the bucket deletes the files.
     """
     parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS), "limit": limit or BATCH}
     with connection.cursor() as cursor:
@@ -78,7 +78,7 @@ def delete_old_inferences(*, limit: int | None = None) -> int:
 
 
 def delete_what_is_left_of(deleted: Sequence[tuple[int, str]]) -> None:
-    """Delete the previews and files of rows that are gone: their ids, and the names of their files."""
+    """Delete the previews and files of deleted rows, given their ids and the names of their files."""
     thumbnails.forget([inference_id for inference_id, _ in deleted])
     media_store.delete_many([name for _, name in deleted if name])
 
@@ -89,7 +89,7 @@ def delete_orphaned_files(end: float | None = None) -> int:
     The files of today and yesterday stay: their rows may not be committed yet.
 
     Args:
-        end: of `clock`. A folder that takes longer is continued by the next run.
+        end: the time of `clock` at which to stop. The next run continues a folder that takes longer.
     """
     newest = f"{timezone.now() - 2 * _DAY:%Y/%m/%d}"
     days = sorted(day for day in stored_days() if day <= newest)
@@ -97,7 +97,7 @@ def delete_orphaned_files(end: float | None = None) -> int:
         return 0
     done = cache.get(_CURSOR, "")
     day = next((day for day in days if day > done), days[0])
-    cache.set(_CURSOR, day, timeout=None)  # first, so that a folder that cannot be read does not stop all others
+    cache.set(_CURSOR, day, timeout=None)  # first, so that an unreadable folder does not block all others
     count, orphans = 0, _likely_orphans(day)
     for begin in range(0, len(orphans), BATCH):
         if end is not None and clock() >= end:
@@ -110,7 +110,7 @@ def delete_orphaned_files(end: float | None = None) -> int:
 
 
 def _likely_orphans(day: str) -> Sequence[str]:
-    """The files in a day's folder that none of the rows that were created around that day references."""
+    """Return the files in a day's folder that no row created around that day references."""
     folder = f"{_ROOT}/{day}"
     names = {f"{folder}/{name}" for name in media_store.listdir(folder)[1]}
     begin = datetime.strptime(day, "%Y/%m/%d").replace(tzinfo=UTC)
@@ -127,7 +127,7 @@ def _delete_orphans(names: Sequence[str]) -> int:
 
 
 def stored_days(prefix: str = "", depth: int = 3) -> Iterator[str]:
-    """The folders of images, such as 2026/01/31. Raises StorageUnavailableError."""
+    """Yield the folders of images, such as 2026/01/31. Raises StorageUnavailableError."""
     for folder in media_store.listdir(f"{_ROOT}/{prefix}")[0]:
         if depth > 1:
             yield from stored_days(f"{prefix}{folder}/", depth - 1)

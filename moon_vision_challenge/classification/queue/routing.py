@@ -1,4 +1,4 @@
-"""Which Celery queue processes which model's images."""
+"""Maps each model to the Celery queue that processes its images."""
 
 from django.conf import settings
 
@@ -7,7 +7,7 @@ from moon_vision_challenge.classification.exceptions import UnknownModelTypeErro
 
 
 def queue_of(model_type: str) -> str:
-    """The queue that this model type's class names.
+    """Return the queue that the class of this model type names.
 
     Rows whose model type is not registered belong to the default queue, where their attempts fail with a reason.
     """
@@ -18,5 +18,5 @@ def queue_of(model_type: str) -> str:
 
 
 def inference_queues() -> set[str]:
-    """All queues in which inferences wait."""
+    """Return all queues in which inferences wait."""
     return {str(settings.INFERENCE_QUEUE), *(dispatcher[model_type].queue for model_type in dispatcher)}

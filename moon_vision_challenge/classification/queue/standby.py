@@ -1,8 +1,8 @@
-"""What a worker does while messages cannot reach it. The row is the source of truth, so the database is enough.
+"""Keeps a worker going while messages cannot reach it. The row is the source of truth, so the database is enough.
 
-A thread of the worker's main process watches Redis. While Redis accepts no messages, it keeps a child process at work,
-which polls the database. It is a child, because an image that takes too much memory or time must not end the worker,
-and because the thread must not share a connection with the processes that Celery forks.
+A thread of the worker's main process watches Redis. While Redis accepts no messages, it runs a child process that polls
+the database. This is a child process, because an image that takes too much memory or time must not end the worker, and
+because the thread must not share a connection with the processes that Celery forks.
 """
 
 import logging
@@ -24,7 +24,7 @@ CHECK_EVERY_S = 2.0
 
 
 class Standby:
-    """Sends the reserve to work while the broker is unavailable. If the reserve has ended, it runs the command instead.
+    """Starts the reserve while the broker is unavailable. If the reserve has ended, it runs the command instead.
 
     Args:
         queues: the queues that this worker serves.
@@ -48,7 +48,7 @@ class Standby:
 
     @classmethod
     def of_this_process(cls, queues: Sequence[str]) -> "Standby":
-        """Forks, so call it before threads start."""
+        """Create the standby of this process. This forks, so call it before threads start."""
         parent = os.getpid()
         return cls(queues, Reserve(lambda: DatabaseOnlyWorker(queues, parent=parent)))
 
@@ -56,14 +56,14 @@ class Standby:
         threading.Thread(target=self._watch, name="standby", daemon=True).start()
 
     def stop(self) -> None:
-        """Make the child finish what it has claimed, and end."""
+        """Make the child finish the rows that it has claimed, and end."""
         self._stopped.set()
         self._reserve.stop()
         if self._child:
             self._child.terminate()
 
     def join(self) -> None:
-        """Wait until the child has ended. It takes no longer than a task may."""
+        """Wait until the child has ended. This takes no longer than a task may take."""
         self._reserve.join()
         if self._child:
             self._child.wait()
@@ -77,5 +77,5 @@ class Standby:
                 self._child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
 
     def _is_working(self) -> bool:
-        """The child stops on its own when Redis is back."""
+        """Return whether the child is working. It stops by itself when Redis is back."""
         return self._reserve.is_working() or (self._child is not None and self._child.poll() is None)

@@ -19,7 +19,7 @@ _WAITING_KINDS = f"{WITH_KIND} SELECT queue, model_type FROM kind"  # noqa: S608
 
 
 def free_lost_inferences() -> None:
-    """Free the rows whose worker was lost, and fail those that used up their attempts that way."""
+    """Free the rows whose worker was lost, and fail those that used up their attempts this way."""
     with transaction.atomic():
         freed, failed = claims.free_expired(max_attempts=settings.INFERENCE_MAX_ATTEMPTS, error=_WORKER_LOST)
         events.announce_final(failed)
@@ -37,7 +37,7 @@ def move_to_their_queues() -> None:
 
 
 def find_waiting() -> dict[str, int]:
-    """Queue → id of a row that could be claimed there now."""
+    """Return, for each queue, the id of a row that could be claimed there now."""
     queues = dict.fromkeys(queue for queue, _ in _waiting_kinds())
     found = {queue: claims.find_waiting(queue=queue) for queue in queues}
     return {queue: inference_id for queue, inference_id in found.items() if inference_id is not None}

@@ -1,4 +1,4 @@
-"""In which order rows are claimed: by start-time fair queueing between owners, in two lanes.
+"""Determines the order in which rows are claimed: start-time fair queueing between owners, in two lanes.
 
 A row's turn is one greater than the turn of its owner's last waiting row, and at least the turn that the queue has
 reached. Owners then alternate, and an owner's first row does not wait for the backlog of another.
@@ -23,8 +23,8 @@ class Lane(IntEnum):
 
 LANE_SIZE = 2**60
 
-# Three reads of one index entry each. The first finds the turn that this model's rows have reached. If none wait, the
-# second finds the queue's. A row that waits for a retry has kept its early turn, so it does not count.
+# Three reads of one index entry each. The first finds the turn that this model's rows have reached. If no such row
+# waits, the second finds that of the queue. A row that waits for a retry keeps its early turn, so it does not count.
 _NEXT_TURN = """
 SELECT greatest(
     coalesce(
@@ -43,19 +43,19 @@ SELECT greatest(
 """
 
 
-# Django puts other values around the expression, by their position.
+# Django adds other values around the expression, by position.
 _PLACES = re.findall(r"%\((\w+)\)s", _NEXT_TURN)
 _NEXT_TURN_BY_POSITION = re.sub(r"%\(\w+\)s", "%s", _NEXT_TURN)
 
 
 def next_turn(lane: Lane, *, queue: str, model_type: str, owner_id: int | None) -> RawSQL:
-    """The turn of this owner's next row, as an expression for its INSERT."""
+    """Return the turn of this owner's next row, as an expression for its INSERT."""
     parameters = _parameters(lane, queue, model_type, owner_id)
     return RawSQL(_NEXT_TURN_BY_POSITION, [parameters[name] for name in _PLACES])  # noqa: S611 - they are parameters
 
 
 def read_next_turn(lane: Lane, *, queue: str, model_type: str, owner_id: int | None) -> int:
-    """The same as a number. Further rows of the same INSERT take the turns after it."""
+    """Return the turn as a number. Further rows of the same INSERT take the turns after it."""
     with connection.cursor() as cursor:
         cursor.execute(_NEXT_TURN, _parameters(lane, queue, model_type, owner_id))
         (turn,) = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""The worker's side: claims rows in batches, classifies them, and ends them. Knows neither HTTP nor Celery."""
+"""The worker's side: claims rows in batches, classifies them, and finishes them. It knows neither HTTP nor Celery."""
 
 import logging
 import time
@@ -16,17 +16,17 @@ logger = logging.getLogger(__name__)
 
 
 Wake = Callable[[str, int, float], object]
-"""Wakes a worker: takes a queue, the id of a row that waits there, and the delay in seconds."""
+"""A function that wakes a worker, given a queue, the id of a row that waits there, and the delay in seconds."""
 
 # A message costs 2 ms of CPU, so in a backlog a task continues with the next batch for this long. It claims twice as
-# many rows each time, up to this many times INFERENCE_BATCH_SIZE. The workers share a short backlog, and the rows of a
-# slow model, whose first batch takes the whole turn.
+# many rows each time, up to this many times INFERENCE_BATCH_SIZE. The workers share a short backlog. They also share
+# the rows of a slow model, whose first batch takes the whole turn.
 TURN_S = 1
 _LARGEST_CLAIM = 4
 
 
 def drain(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
-    """Process batches of this queue until nothing waits, something fails, or the turn ends. Returns what it wrote."""
+    """Process batches of this queue until no row waits, a row fails, or the turn ends. Returns what was written."""
     outcomes: list[AttemptOutcome] = []
     end = time.monotonic() + TURN_S
     limit = size = settings.INFERENCE_BATCH_SIZE
@@ -45,7 +45,7 @@ def drain(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
             written = batch.run(claimed)
             outcomes += written
             wake_for_retries(written, queue, wake)
-            # The task that fails names the row in Flower, so it ends here.
+            # A failed task names its row in Flower, so the task ends here.
             has_failed = any(outcome.status == Inference.STATUS.FAIL for outcome in written)
             if not has_more or has_failed or time.monotonic() >= end:
                 break
@@ -60,11 +60,11 @@ def drain(*, queue: str, wake: Wake) -> list[AttemptOutcome]:
 
 
 def claim_batch(*, queue: str, limit: int | None = None, bulk_limit: int | None = None) -> list[Inference]:
-    """Claim waiting rows of this queue: one if one waits, up to `limit` of one model type if more do.
+    """Claim waiting rows of this queue: one if only one waits, otherwise up to `limit` of one model type.
 
     Args:
         limit: INFERENCE_BATCH_SIZE by default.
-        bulk_limit: the same for rows of jobs. With 0, none are claimed.
+        bulk_limit: the limit for rows of jobs, INFERENCE_BATCH_SIZE by default. With 0, no rows of jobs are claimed.
     """
     lease = timedelta(seconds=settings.INFERENCE_LEASE_S)
     size = settings.INFERENCE_BATCH_SIZE

@@ -16,10 +16,10 @@ from native.environment import ROOT
 COFFEE = Image.open(ROOT / "samples" / "coffee.jpg").convert("RGB")
 PHOTOS = [COFFEE, COFFEE.crop((40, 10, 301, 350)), COFFEE.crop((0, 0, 333, 333))]
 LABELS = [f"class {number}" for number in range(7)]
-LABELS_FILE = "labels.names"  # which is not looked for
+LABELS_FILE = "labels.names"  # a name that `add` does not look for
 
 Add = Callable[..., ServedModelClassificator]
-"""The export, the name, and more options of `model_zoo add` → the classificator that was written."""
+"""Takes the export, the name, and more options of `model_zoo add`. Returns the classificator that was written."""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def check(
     labels: Sequence[str],
     photos: Sequence[Image.Image] = PHOTOS,
 ) -> None:
-    """The best labels are those of the expected scores, and the scores differ by at most 1e-3."""
+    """Check that the best labels are those of the expected scores, and that the scores differ by at most 1e-3."""
     for found, scores in zip(classificator.classify(photos, top_k=3), expected, strict=True):
         best = np.argsort(-scores)[:3]
         assert [one.label for one in found.predictions] == [labels[index] for index in best]

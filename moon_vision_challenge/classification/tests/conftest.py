@@ -23,7 +23,7 @@ def add(tmp_path: Path) -> Iterator[Add]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The ids that would have been sent to the queue; the real queue is in test_queue.py."""
+    """The ids that would have been sent to the queue. test_queue.py tests the real queue."""
     ids: list[int] = []
     monkeypatch.setattr(tasks, "enqueue_inference", lambda inference: ids.append(inference.pk))
     return ids

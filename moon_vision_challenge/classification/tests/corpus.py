@@ -1,4 +1,4 @@
-"""The corpus in the tests: a share of each kind in `make test`, all of it in `make test_e2e`."""
+"""The corpus in the tests: a few cases of each kind in `make test`, all of them in `make test_e2e`."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ PER_KIND = 2
 
 
 def kind(case: Case) -> tuple[str, Verdict]:
-    """Its format or its subject, and its verdict."""
+    """Return the format or the subject of a case, and its verdict."""
     return case.name.partition(":")[0].partition(",")[0], case.verdict
 
 
 def share(cases: Iterable[Case]) -> list[Case]:
-    """The first of each kind."""
+    """Return the first cases of each kind."""
     taken: Counter[tuple[str, Verdict]] = Counter()
     chosen = []
     for case in cases:
@@ -31,6 +31,6 @@ def share(cases: Iterable[Case]) -> list[Case]:
 
 
 def in_tiers(cases: Sequence[Case]) -> "list[ParameterSet]":
-    """A parameter for each case. Those outside the share are marked `e2e`."""
+    """Return a parameter for each case. Cases outside the share are marked `e2e`."""
     fast = {case.name for case in share(cases)}
     return [pytest.param(case, id=case.name, marks=() if case.name in fast else pytest.mark.e2e) for case in cases]

@@ -1,4 +1,4 @@
-"""Models as trainers export them, each with the trainer's own code for its pixels."""
+"""Models as trainers export them, each with the trainer's own preprocessing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ def caffe(image: Image.Image) -> np.ndarray:
 
 
 def area(image: Image.Image, size: int) -> np.ndarray:
-    """The mean of what each pixel covers; the weight of a pixel is the part of it that is covered."""
+    """Return the mean of what each output pixel covers. The weight of an input pixel is how much of it is covered."""
 
     def weights(length: int) -> np.ndarray:
         edges, pixels = np.arange(size + 1)[:, None] * length / size, np.arange(length)
@@ -64,7 +64,7 @@ def area(image: Image.Image, size: int) -> np.ndarray:
 
 
 def nearest_four(image: Image.Image, size: int) -> np.ndarray:
-    """What tf.image.resize does: bilinear between the four nearest pixels, whatever the scale."""
+    """Resize as tf.image.resize does: bilinear between the four nearest pixels, whatever the scale."""
     pixels = np.asarray(image, np.float64)
     for axis in (0, 1):
         length = pixels.shape[axis]
@@ -77,14 +77,14 @@ def nearest_four(image: Image.Image, size: int) -> np.ndarray:
 
 
 class Export:
-    """A file, the class that declares it, and the pixels of its trainer."""
+    """A file, the class that declares it, and the trainer's preprocessing."""
 
     def __init__(self, shape: Any, trainer: Callable[[Image.Image], np.ndarray], network: Any = None, **said: Any):
         self.shape, self.trainer, self.network = shape, trainer, network or {}
         self.said = {"labels": LABELS, **said}
 
 
-NCHW, NHWC = ("N", 3, 64, 64), ("N", 64, 64, 3)  # of numbers as JSON: a picture of 224 pixels takes half a second
+NCHW, NHWC = ("N", 3, 64, 64), ("N", 64, 64, 3)  # sent as JSON numbers: a picture of 224 pixels takes half a second
 FREE = ("batch_size", "num_channels", "height", "width")
 LOGITS = {"head": "logits"}
 PIXELS = {"layout": "NHWC", "factor": 1 / 255}

@@ -1,4 +1,4 @@
-"""A server of the Open Inference Protocol that answers as told: for faults, and for the ways of other servers."""
+"""A server of the Open Inference Protocol that answers as configured, to simulate faults and other servers."""
 
 import json
 from collections.abc import Iterator
@@ -45,11 +45,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Be quiet: pytest shows what matters."""
+        """Log nothing: pytest shows what matters."""
 
 
 class FakeInferenceServer(ThreadingHTTPServer):
-    """Serves the model `m`, with the answer to any inference still to be set."""
+    """Serves the model `m`. `infers` sets the answer to inferences."""
 
     daemon_threads = True
 

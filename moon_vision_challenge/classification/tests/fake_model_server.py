@@ -1,4 +1,4 @@
-"""A model server that misbehaves as it is told: for faults only. What works is tested on the real one."""
+"""A model server that misbehaves as configured, for faults only. Tests of what works use the real one."""
 
 import json
 import socket
@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Be quiet: pytest shows what matters."""
+        """Log nothing: pytest shows what matters."""
 
 
 class FakeModelServer(ThreadingHTTPServer):
@@ -50,7 +50,7 @@ class FakeModelServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answer = answer
         self.metadata: Answer = has_signatures(raw=({"images": "DT_STRING"}, {"probabilities": ("DT_FLOAT", -1, 1000)}))
-        self.status: Answer | None = None  # None: as `answer`
+        self.status: Answer | None = None  # None: the same as `answer`
         self.asked: list[str] = []  # the paths of all GET requests
         self.requests: list[tuple[str, Any]] = []
         self.released = threading.Event()
@@ -67,7 +67,7 @@ def replies(status: int, body: Any) -> Answer:
 
 
 def has_signatures(**signatures: tuple[dict[str, Any], dict[str, Any]]) -> Answer:
-    """Tell these signatures, each (inputs, outputs); a tensor is a dtype or (dtype, size, size, ...)."""
+    """Answer with these signatures, each (inputs, outputs). A tensor is a dtype or (dtype, size, size, ...)."""
 
     def tensors(infos: dict[str, Any]) -> dict[str, Any]:
         return {alias: tensor(*([info] if isinstance(info, str) else info)) for alias, info in infos.items()}
@@ -104,7 +104,7 @@ def predicts(index: int, classes: int = 1000) -> Answer:
 
 
 def stalls(handler: Handler) -> None:
-    """Say nothing until the test is over."""
+    """Send nothing until the test is over."""
     handler.server.released.wait()
     handler.close_connection = True
 

@@ -1,4 +1,4 @@
-"""A front of a real S3 server on which uploads fail half-way."""
+"""A proxy in front of a real S3 server that makes uploads fail halfway."""
 
 import http.client
 import socket
@@ -21,7 +21,7 @@ class Fault(Enum):
 
 
 class FaultyS3(ThreadingHTTPServer):
-    """Requests that store something fail as `fault` says, from the one after `sound` others on."""
+    """Makes requests that store something fail as `fault` says, after `sound` more that succeed."""
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_POST = do_PUT  # noqa: N815  # a file in parts
+    do_POST = do_PUT  # noqa: N815  # a multipart upload
 
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers["Content-Length"] or 0))

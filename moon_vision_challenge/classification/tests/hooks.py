@@ -10,7 +10,7 @@ from moon_vision_challenge.classification.tests.test_dispatchers import Complete
 IMAGE = Image.new("RGB", (1, 1))
 
 
-class Colour(str, enum.Enum):  # noqa: UP042  # whose str() is not its value
+class Colour(str, enum.Enum):  # noqa: UP042  # its str() is not its value
     RED = "red"
 
 

@@ -1,4 +1,4 @@
-"""Pictures that tests send: sound ones of every kind, and broken ones."""
+"""Pictures that tests send: valid ones of every kind, and broken ones."""
 
 import base64
 import struct
@@ -26,10 +26,10 @@ def data_uri(data: bytes) -> str:
 
 
 def png_bomb(width: int, height: int) -> bytes:
-    """A black PNG: a few bytes for each row in the file, width x height bytes decoded.
+    """Return a black PNG: a few bytes for each row in the file, width x height bytes when decoded.
 
-    One row is compressed, and repeated: after a full flush, equal rows have equal bytes. The checksum is that of zeros
-    (RFC 1950).
+    One row is compressed and repeated: after a full flush, equal rows compress to equal bytes. The checksum is that of
+    zeros (RFC 1950).
     """
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -44,7 +44,7 @@ def png_bomb(width: int, height: int) -> bytes:
 
 
 def animated_gif() -> bytes:
-    """The first frame is red, the second green."""
+    """Return a GIF whose first frame is red and whose second frame is green."""
     frames = [Image.new("P", (64, 64), 0), Image.new("P", (64, 64), 1)]
     for frame in frames:
         frame.putpalette([255, 0, 0, 0, 255, 0])
@@ -52,12 +52,12 @@ def animated_gif() -> bytes:
 
 
 def sixteen_bit_png() -> bytes:
-    """Mid grey, 16 bits a pixel."""
+    """Return a mid-grey PNG with 16 bits per pixel."""
     return encode(Image.new("I;16", (64, 64), 0x8000), "PNG")
 
 
 def rotated_by_exif(orientation: int) -> bytes:
-    """A picture whose EXIF tag says how to turn it; its pixels are not turned. Shown upright it is `gradient()`."""
+    """Return a picture that is `gradient()` once it is turned as its EXIF tag says."""
     turn_back = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

@@ -1,4 +1,4 @@
-"""Requests that create inferences, over Django's test client."""
+"""Requests that create inferences, through Django's test client."""
 
 from typing import Any
 

@@ -5,7 +5,7 @@ from django.db import connection
 
 
 def race(work: Callable[[int], None], threads: int) -> None:
-    """Call `work` in so many threads at the same moment, each with its number. Raises if one of them fails."""
+    """Call `work` in this many threads at the same moment, each with its number. Raises if one of them fails."""
     start = threading.Barrier(threads)
     errors: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Rows of v1, made and run as the API and a worker do, in the test's own process."""
+"""Rows of v1, created and run in the test's own process as the API and a worker do."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def create(data: bytes, model_type: str = "efficientnet_lite0", version: Version
 
 
 def retry_now() -> None:
-    """As if all pauses were over."""
+    """End all pauses."""
     Inference.objects.update(available_at=timezone.now())
     Outage.objects.update(until=timezone.now())
 

@@ -1,4 +1,4 @@
-"""The whole service as processes, on the database of the tests, and as a client sees it."""
+"""The whole service as processes, on the test database, as a client sees it."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ class Service:
         self.is_altered = False
 
     def start(self, name: str, **environment: str) -> None:
-        """Start a service of the Procfile, or start it anew with another environment, and wait until it is ready."""
+        """Start a service of the Procfile, or restart it with another environment, and wait until it is ready."""
         if name == "web":
             self.is_altered = bool(environment)
         self.services.stop(name)

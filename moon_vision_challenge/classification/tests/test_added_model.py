@@ -1,4 +1,4 @@
-"""What `model_zoo add` writes answers, served by the real model server, as onnxruntime does on the trainer's pixels."""
+"""A model from `model_zoo add`, on the real model server, answers as onnxruntime does on the trainer's pixels."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever a hook returns or raises, generated: only storable values leave it, and no process ends."""
+"""Generated results and exceptions of hooks: only storable values leave a hook, and no process ends."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH
 
 
 class Score(float):
-    """A subclass, as some libraries return."""
+    """A subclass of float, as some libraries return."""
 
 
 class Row(NamedTuple):
@@ -74,7 +74,7 @@ def storable(found: Sequence[Classification]) -> bool:
 
 
 def classify(one: Complete, top_k: int) -> bool:
-    """Whether it answered."""
+    """Return whether the classificator answered."""
     refused: InvalidPredictionError | None = None
     found: Sequence[Classification] = ()
     try:

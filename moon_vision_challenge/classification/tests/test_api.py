@@ -1,4 +1,4 @@
-"""v0 and v1 over Django's test client. The model server is a fake where a fault or a fixed answer is wanted."""
+"""v0 and v1 through Django's test client. A fake model server is used where a test needs a fault or a fixed answer."""
 
 import base64
 import math
@@ -68,7 +68,7 @@ def test_v1_answers_with_a_pending_row_and_queues_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(backlog, "_FRESH_S", math.inf)
-    backlog.check_capacity()  # the waiting rows are not counted again
+    backlog.check_capacity()  # the request does not count the waiting rows again
     with django_assert_num_queries(1):
         response = post(client, V1, jpeg)
     body = response.json()

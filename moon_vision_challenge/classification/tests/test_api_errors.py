@@ -1,4 +1,4 @@
-"""Faults of the model server, of the database, and of ours: each is an answer in JSON."""
+"""Faults of the model server, the database, and the service itself: each gets an answer in JSON."""
 
 import itertools
 from typing import Any

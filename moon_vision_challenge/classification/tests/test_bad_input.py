@@ -1,4 +1,4 @@
-"""What a client sends wrong, in v0 and in v1, and what it is told."""
+"""Invalid requests to v0 and v1, and the answers to them."""
 
 from typing import Any
 
@@ -143,7 +143,7 @@ class TestBadInput:
         model_type = b'Content-Disposition: form-data; name="model_type"\r\n\r\nunknown'
         body = b"--b\r\n" + model_type + b"\r\n--b\r\nContent-Disposition: " + disposition + b"\r\n\r\n" + jpeg
         response = client.post(url, body + b"\r\n--b--\r\n", content_type="multipart/form-data; boundary=b")
-        assert (response.status_code, list(response.json())) == (400, ["model_type"])  # nothing against the image
+        assert (response.status_code, list(response.json())) == (400, ["model_type"])  # no error for the image
 
     def test_a_file_field_that_was_left_empty_is_missing(self, client: APIClient, url: str) -> None:
         body = (

@@ -1,4 +1,4 @@
-"""The run lengths of BMPs, compared with what they were made from and with Pillow."""
+"""Run-length encoding of BMPs, compared with the original levels and with Pillow."""
 
 import io
 
@@ -21,7 +21,7 @@ pieces = st.lists(st.tuples(st.booleans(), st.binary(min_size=3, max_size=9)), m
 
 
 def encode_row(row: list[tuple[bool, bytes]], bits: int) -> tuple[bytes, list[int]]:
-    """The codes and the levels of some pieces: runs of one value, and values one by one."""
+    """Return the codes and the levels of the pieces of a row: runs of one value, and literal values."""
     codes, levels = b"", list[int]()
     for is_run, values in row:
         if is_run:

@@ -1,4 +1,4 @@
-"""While single rows come, one process of a worker does no bulk work."""
+"""While single rows arrive, one process of a worker does no bulk work."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def clock() -> Clock:
 
 @contextmanager
 def other_process(work: Callable[[], object]) -> Iterator[None]:
-    """A process that has done some work, and lives until the end of the context."""
+    """Fork a process that does some work, and keep it alive until the end of the context."""
     ready, done = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -127,7 +127,7 @@ def test_what_a_process_leaves_wakes_another_one(monkeypatch: pytest.MonkeyPatch
     woken: list[object] = []
 
     def drain() -> int:
-        """The number of rows that it has left."""
+        """Let a worker drain the queue, and return the number of rows that it leaves."""
         worker.drain(queue="inferences", wake=lambda *arguments: woken.append(arguments))
         return Inference.objects.filter(status="pending").count()
 

@@ -22,7 +22,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def bulkhead(clock: Clock) -> Iterator[Bulkhead]:
-    """As many calls as may wait do."""
+    """A bulkhead with as many waiting calls as it allows."""
     made = Bulkhead(clock)
     with ExitStack() as stack:
         for _ in range(MAX_WAITING):

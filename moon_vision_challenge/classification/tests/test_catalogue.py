@@ -1,4 +1,4 @@
-"""The catalogue of models, over the API."""
+"""The catalogue of models in the API."""
 
 import re
 import threading
@@ -152,7 +152,7 @@ def test_the_catalogue_answers_in_milliseconds_from_memory(
             times_s.append(time.process_time() - started)
             assert states == ({"available"} if is_up else {"unknown"})
     assert len(server.asked) == asked
-    assert sorted(times_s)[10] < 0.05  # of CPU time, which does not depend on who else runs
+    assert sorted(times_s)[10] < 0.05  # CPU time, which does not depend on other processes
 
 
 def test_the_catalogue_asks_again_after_some_seconds(
@@ -174,7 +174,7 @@ def test_a_model_server_that_hangs_costs_one_timeout_whatever_the_number_of_mode
     all_have_asked = threading.Barrier(3)
 
     def answers_when_all_have_asked(handler: fake.Handler) -> None:
-        all_have_asked.wait(LIMIT_S)  # a request that waits for the end of another never gets an answer
+        all_have_asked.wait(LIMIT_S)  # a request that waits for another to end never gets an answer
         fake.has_versions(1)(handler)
 
     server = start_fake(answers_when_all_have_asked)
@@ -183,7 +183,7 @@ def test_a_model_server_that_hangs_costs_one_timeout_whatever_the_number_of_mode
     server.answer = fake.stalls
     settings.TF_SERVING_CONNECT_TIMEOUT_S = 0.3
     metadata.statuses.clear()
-    for _ in range(2):  # the second answer is from memory
+    for _ in range(2):  # the second answer comes from memory
         assert {model["state"] for model in client.get(MODELS).json()} == {"unknown"}
         assert len(server.asked) == 6
 

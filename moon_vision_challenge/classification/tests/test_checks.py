@@ -1,4 +1,4 @@
-"""`manage.py check` finds what is registered and not served, or served and not as registered."""
+"""`manage.py check` finds models that are registered but not served, or not served as registered."""
 
 from pathlib import Path
 

@@ -56,7 +56,7 @@ def test_workers_that_keep_losing_their_leases_finish_no_row_twice() -> None:
         nonlocal late
         chance = random.Random(number)
         while len(finished) < len(rows) and time.monotonic() < end:
-            # The model: half of the time it takes longer than the lease, which is then over from the start.
+            # Half of the time, the model takes longer than the lease: the lease is then over from the start.
             lease = chance.choice([LEASE, timedelta()])
             batch = claims.claim_waiting(queue="inferences", limit=4, lease=lease)
             if chance.random() < 0.5:
@@ -161,7 +161,7 @@ def test_ending_no_attempt_asks_nothing_of_the_database(django_assert_num_querie
 
 
 def lose(rows: list[Inference], max_attempts: int = 5) -> tuple[list[Inference], list[Inference]]:
-    """As if the worker that has these rows had been killed, and its lease were over."""
+    """Expire the lease of these rows, as if their worker had been killed, and free them."""
     Inference.objects.filter(pk__in=[row.pk for row in rows]).update(
         lease_expires_at=timezone.now() - timedelta(seconds=1)
     )

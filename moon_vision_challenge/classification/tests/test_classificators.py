@@ -69,4 +69,4 @@ def test_a_batch_is_classified_one_by_one_unless_a_class_knows_better() -> None:
 
 def test_an_incomplete_class_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="abstract"):
-        Classificator()  # type: ignore[abstract]  # which this test shows
+        Classificator()  # type: ignore[abstract]  # the point of this test

@@ -1,4 +1,4 @@
-"""Real clients, and the ways of those that are not Python's, on the running service."""
+"""Real clients, and the request formats of clients in other languages, on the running service."""
 
 import asyncio
 import base64
@@ -123,7 +123,7 @@ RAW_FORMS = {
         ["Content-Type: text/plain; charset=utf-8", "Content-Disposition: form-data; name=model_type"],
         ["Content-Disposition: form-data; name=image"],
     ),
-    # Retrofit with a converter: the text is JSON, the file has a type only; OkHttp states lengths of parts
+    # Retrofit with a converter: the text is JSON, and the file has only a type. OkHttp states the lengths of parts.
     "retrofit": (
         "multipart/form-data; boundary=B",
         [
@@ -192,7 +192,7 @@ NODE_PACKAGES = ROOT / ".run" / "node"  # `make test_e2e` installs them there
 
 
 def ask_from_node(service: Service, *folder: str) -> dict[str, tuple[int, dict[str, str]]]:
-    """The answer to each client of clients.mjs."""
+    """Return the answer to each client of clients.mjs."""
     if shutil.which("node") is None:
         pytest.skip("Node.js is not installed")
     script = Path(__file__).with_name("node") / "clients.mjs"
@@ -202,7 +202,7 @@ def ask_from_node(service: Service, *folder: str) -> dict[str, tuple[int, dict[s
 
 
 def check_node(answers: dict[str, tuple[int, dict[str, str]]], count: int) -> None:
-    """Clients that send all of a body before they read still get their 413."""
+    """Check the answers. Clients that send a whole body before they read still get their 413."""
     assert len(answers) == count
     for name, (status, body) in answers.items():
         if "too large" in name:
@@ -255,7 +255,7 @@ REFUSED = {
 
 
 def check_refusals(service: Service, origin: str, *, allowed: bool) -> None:
-    """A page may read the answers that the HTTP server gives without the application."""
+    """Check whether a page may read the answers that the HTTP server gives without the application."""
     address = urlsplit(service.url)
     for status, rest in REFUSED.items():
         head = f"POST /api/v0/inferences/ HTTP/1.1\r\nHost: {address.netloc}\r\nOrigin: {origin}\r\n".encode()

@@ -29,7 +29,7 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def run(*arguments: object) -> tuple[str, str]:
-    """Standard output and standard error."""
+    """Run a management command, and return its standard output and standard error."""
     out, err = io.StringIO(), io.StringIO()
     call_command(*(f"{each}" for each in arguments), stdout=out, stderr=err)
     return out.getvalue().strip(), err.getvalue().strip()

@@ -1,4 +1,4 @@
-"""Every case of the corpus: the verdict, the same for v0, for v1's check and for the worker."""
+"""Every case of the corpus gets its verdict, the same from v0, from v1's check, and from the worker."""
 
 import pytest
 
@@ -26,7 +26,7 @@ _VERDICTS: dict[type[InvalidImageError], Verdict] = {
 
 @pytest.fixture(autouse=True)
 def _the_machine_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verdicts are about the pictures: neighbours that share the processor's caches must not change one."""
+    """Raise the CPU limits: programs that share the processor's caches must not change the verdict on a picture."""
     usual = decoder_pool.cpu_limit_s
     monkeypatch.setattr(decoder_pool, "cpu_limit_s", lambda cost: 3 * usual(cost))
 

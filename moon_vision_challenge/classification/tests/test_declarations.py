@@ -1,4 +1,4 @@
-"""A declaration that cannot be right is refused when the class is registered, with the line to write."""
+"""Invalid declarations are refused when the class is registered, and the error says which line to write."""
 
 import json
 from pathlib import Path
@@ -117,7 +117,7 @@ def test_what_a_class_says_counts_more_than_its_preset() -> None:
 
 def test_the_whole_picture_counts_if_declared(start_fake: StartFake) -> None:
     frame = Image.new("RGB", (100, 100), "white")
-    frame.paste("black", (5, 5, 95, 95))  # the usual crop would cut the frame off
+    frame.paste("black", (5, 5, 95, 95))  # the default crop would cut the frame off
     server = serve(start_fake, 0, ("DT_UINT8", -1, 50, 50, 3), {"y": ("DT_INT64", -1)})
     for said, brightest in (
         ({}, 0),
@@ -248,6 +248,6 @@ def test_bytes_of_a_raw_signature_have_the_form_of_the_tensor_behind_it(start_fa
     instance = classificator.preprocess_input(PHOTO)
     server.metadata = fake.has_signatures(serving_default=({"x": ("DT_HALF", -1, 3, 6, 6)}, {"y": ("DT_INT64", -1)}))
     numbers = declared(preset="torchvision", input_size=6)
-    numbers.model_url = f"{server.url}/v1/models/other:predict"  # type: ignore[method-assign, assignment]  # it may be a text
+    numbers.model_url = f"{server.url}/v1/models/other:predict"  # type: ignore[method-assign, assignment]  # or a str
     memory = np.frombuffer(instance.value, np.float16)
     np.testing.assert_allclose(memory.reshape(3, 6, 6), numbers().preprocess_input(PHOTO).value, atol=2e-3)

@@ -1,5 +1,5 @@
-"""Pictures of any depth, layout and alpha: what is decoded is what NumPy makes by the rule of images/deep.py, or the
-kind is refused by name. Never another picture."""
+"""Pictures of any depth, layout, and alpha: the result is what NumPy computes by the rule of images/deep.py, or the
+kind is refused by name. It is never another picture."""
 
 import io
 import struct
@@ -83,7 +83,7 @@ def scaled(white: int, count: int = 3) -> list[np.ndarray]:
 
 
 def by_the_rule(channels: list[np.ndarray]) -> np.ndarray:
-    """Unsigned integers: white is the largest value of the fewest bits that hold all values."""
+    """Convert unsigned integers: white is the largest value of the fewest bits that hold all values."""
     highest = max(int(one.max()) for one in channels)
     bits = next(bits for bits in (8, 10, 12, 14, 16) if highest < 1 << bits)
     shown = [one >> (bits - 8) for one in channels]
@@ -112,7 +112,7 @@ def check(data: bytes, expected: np.ndarray, *, may_be_refused: bool = False) ->
 
 @contextmanager
 def suppress_refusal() -> Iterator[None]:
-    """The refusal says what to do."""
+    """Allow a refusal that says what to do."""
     refused = ""
     try:
         yield
@@ -213,7 +213,7 @@ def test_integers_of_the_whole_range_are_stretched_or_refused_by_name(
     values = np.rint(low + SHADES[0] * (high - low)).astype(np.int64)
     expected = np.floor((values - low) * (255.999 / (high - low))).astype(int)
     data = tiff([values], Kind(BLACK_IS_ZERO, bits, sample, packed=packed, order=order))
-    is_read = not (sample == UNSIGNED and order == ">")  # Pillow has no such values
+    is_read = not (sample == UNSIGNED and order == ">")  # Pillow does not support such values
     check(data, np.stack([expected] * 3, axis=-1), may_be_refused=not is_read)
 
 

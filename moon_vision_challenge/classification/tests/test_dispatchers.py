@@ -37,7 +37,7 @@ class Unfinished(Classificator):
 
 
 class CapitalDispatcher(Dispatcher):
-    """A consumer's own."""
+    """A consumer's own dispatcher."""
 
     def __getitem__(self, model_type: str) -> Classificator:
         return super().__getitem__(model_type.lower())
@@ -118,7 +118,7 @@ def test_a_duplicate_is_refused_and_both_classes_are_named() -> None:
 
 def test_an_abstract_dispatcher_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="abstract"):
-        AbstractDispatcher()  # type: ignore[abstract]  # which this test shows
+        AbstractDispatcher()  # type: ignore[abstract]  # the point of this test
 
 
 @override_settings(CLASSIFICATION_DISPATCHER=f"{__name__}.CapitalDispatcher")

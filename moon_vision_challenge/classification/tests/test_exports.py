@@ -1,7 +1,7 @@
-"""Models with the signatures of the usual exports, served by the real model server, asked through a declaration.
+"""Models with the signatures of common exports, on the real model server, called through a declaration.
 
-The pixels that a trainer's own preprocessing makes are written down here once more, in Pillow and NumPy; onnxruntime
-runs the same file on them. Label and score must be the same.
+The trainer's own preprocessing is repeated here in Pillow and NumPy. onnxruntime runs the same file on the result.
+Label and score must be the same.
 """
 
 import json

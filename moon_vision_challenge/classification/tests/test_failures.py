@@ -1,4 +1,4 @@
-"""Rows that fail, with their reasons, and the rows beside them that do not."""
+"""Rows that fail, with their reasons, and the rows of the same batch that do not."""
 
 import base64
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_when_a_batch_times_out_its_rows_are_tried_alone_and_only_the_slow_one_i
 def test_a_result_that_cannot_be_stored_fails_alone_in_its_batch(jpeg: bytes, start_fake: StartFake) -> None:
     rows = [create(jpeg) for _ in range(3)]
     start_fake(fake.predicts(281))
-    labels = iter(["tabby", "a\0b", *["tabby", "a\0b", "tabby"]])  # of all together, then of each alone
+    labels = iter(["tabby", "a\0b", *["tabby", "a\0b", "tabby"]])  # for the batch, then for each row alone
     with patch.object(EfficientNetLite0Classificator, "decode_predictions", lambda *_: next(labels)):
         run()
     for row in rows:

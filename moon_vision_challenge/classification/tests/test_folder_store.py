@@ -1,4 +1,4 @@
-"""Uploads in a folder whose disk is full, read-only or gone. The disk is a real one, made in memory."""
+"""Uploads to a folder whose disk is full, read-only, or missing. The disk is a real file system in memory."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ needs_database = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def disk(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """A separate file system, which holds the uploads."""
+    """A separate file system for the uploads."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
@@ -78,7 +78,7 @@ def test_an_upload_that_cannot_be_kept_is_the_stores_error(tmp_path: Path) -> No
     upload = tmp_path / "upload"
     upload.write_bytes(b"photo")
     with pytest.raises(StorageUnavailableError):
-        media_store.keep(upload, "jobs/1")  # nobody has made the folder
+        media_store.keep(upload, "jobs/1")  # the folder does not exist
 
 
 @needs_database

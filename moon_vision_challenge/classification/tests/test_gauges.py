@@ -1,4 +1,4 @@
-"""The state of the queue, with more rows than it counts."""
+"""The state of the queue, also with more rows than it counts."""
 
 from datetime import timedelta
 

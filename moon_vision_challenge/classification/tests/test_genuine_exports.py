@@ -1,6 +1,6 @@
-"""Files that trainers' own exporters wrote are added, served and asked; their frameworks say what is right.
+"""Files from trainers' own exporters are added, served, and called. Their frameworks provide the expected results.
 
-The frameworks are large, so they are not installed with the tests: each test says which one it needs.
+The frameworks are large, so they are not installed with the tests. Each test says which one it needs.
 """
 
 import io
@@ -36,7 +36,7 @@ def test_scikit_learn(add: Add, tmp_path: Path, zipmap: bool) -> None:
 
 
 def declare_missing_operators(torch: Any) -> None:
-    """PyPI's torchvision is built for CUDA. Beside a torch without it these are missing, which nothing here uses."""
+    """Declare what PyPI's torchvision, built for CUDA, lacks beside a torch without CUDA. No test uses it."""
     if torch.version.cuda is not None:
         return
     for name in ("nms", "qnms"):
@@ -128,7 +128,7 @@ def test_keras(add: Add, tmp_path: Path) -> None:
     check(classificator, expected, LABELS)
 
 
-@pytest.mark.filterwarnings("ignore")  # tf2onnx uses what NumPy and TensorFlow will remove
+@pytest.mark.filterwarnings("ignore")  # tf2onnx uses features that NumPy and TensorFlow will remove
 def test_keras_to_onnx(add: Add, tmp_path: Path) -> None:
     """Keras exports ONNX with tf2onnx."""
     keras: Any = pytest.importorskip("keras", reason="Keras is not installed: make test_tf")

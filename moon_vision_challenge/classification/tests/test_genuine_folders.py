@@ -1,4 +1,4 @@
-"""Folders and files as Hugging Face's optimum and Ultralytics write them; their own pipelines say what is right."""
+"""Folders and files from Hugging Face's optimum and Ultralytics. Their own pipelines provide the expected results."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ import pytest
 from moon_vision_challenge.classification.tests.adding import LABELS, PHOTOS, Add, check
 from moon_vision_challenge.classification.tests.test_genuine_exports import declare_missing_operators
 
-# They warn about each other's versions, and about the tracing of a model.
+# The libraries warn about each other's versions, and about tracing a model.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 LARGER = 10
-"""The weights of an untrained last layer are multiplied by this: its scores would all be alike."""
+"""The factor for the weights of an untrained last layer. Without it, all its scores would be alike."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A model server that hangs, or never ends its answers, holds the requests that need it, and no others."""
+"""A model server that hangs or never finishes its answers holds up the requests that need it, and no others."""
 
 import os
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.e2e]
 
 THREADS = 8
-"""Of both web processes."""
+"""The number of threads of both web processes."""
 ALWAYS = (*["/livez"] * 9, *["/readyz", "/api/v1/history/", "/api/v1/models/", "/api/v1/usage/", "/"] * 2)
 
 
 @pytest.fixture
 def other_server(tmp_path: Path) -> Iterator[fake.FakeModelServer]:
-    """It serves a model of another app."""
+    """A fake server for a model of another app."""
     with fake.fake_model_server(fake.replies(200, {"predictions": [[0, 1]]})) as server:
         folder = tmp_path / "birds"
         folder.mkdir()

@@ -17,7 +17,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def rows() -> list[Inference]:
-    """One an hour; oldest first."""
+    """One row per hour, oldest first."""
     statuses = ["done", "fail", "pending"]
     return Inference.objects.bulk_create(
         Inference(
@@ -35,7 +35,7 @@ def ids(response: Any) -> list[int]:
 
 
 def page_through(client: APIClient) -> list[int]:
-    """The ids of all rows, as who follows `next` sees them."""
+    """Return the ids of all rows that a client gets when it follows `next`."""
     seen: list[int] = []
     url = f"{URL}?page_size=5"
     while url:
@@ -139,6 +139,6 @@ def test_every_filter_reads_its_index_backwards_without_a_sort(filters: dict[str
         )
         cursor.execute("ANALYZE classification_inference")
     plan = Inference.objects.filter(owner_id=0, **filters).order_by("-created_at")[:51].explain()
-    # All rows are this owner's, so the index of dates is as good as that of the owner.
+    # All rows belong to this owner, so the index of dates is as good as the owner's.
     assert re.search(f"Index Scan Backward using ({index}) ", plan), plan
     assert "Sort" not in plan, plan

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 PAGE = 50
 # The anonymous owner has the oldest tenth, the other owner the rest. In each tenth, the oldest rows are the failures,
-# and then come those of another model.
+# followed by the rows of another model.
 _FILL = """
 INSERT INTO classification_inference (
     owner_id, model_type, status, created_at, finished_at,
@@ -35,13 +35,13 @@ def count(request: pytest.FixtureRequest, db: None) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_FILL, {"count": request.param, **owners})
         cursor.execute("ANALYZE classification_inference")
-        if request.param < 1_000_000:  # for the planner, the table then does not fit in memory either
+        if request.param < 1_000_000:  # so that the planner does not expect the table in memory either
             cursor.execute("SET LOCAL random_page_cost = 40")
     return int(request.param)
 
 
 def rows_read(sql: str) -> int:
-    """By all scans of the table, with those that a filter has thrown away."""
+    """Return the number of rows that all scans of the table read, including those that a filter removed."""
     return sum(
         node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
         for node in explain(sql)

@@ -1,4 +1,4 @@
-"""Nothing that a client sends is a 500, and no answer repeats all of what it sent."""
+"""No request causes a 500, and no answer repeats all of what the client sent."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""`python -m chaos.hostile` judges what it is given, whatever was chosen."""
+"""`python -m chaos.hostile` handles any selection of pictures."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The body is the image itself: `Content-Type: image/jpeg`, and the other fields in the query."""
+"""Requests whose body is the image itself: `Content-Type: image/jpeg`, with the other fields in the query."""
 
 import gzip
 from typing import Any
@@ -21,7 +21,7 @@ QUERY = "?model_type=efficientnet_lite0"
 def post(
     client: APIClient, url: str, data: bytes, content_type: str = "image/jpeg", headers: dict[str, str] | None = None
 ) -> Any:
-    return client.generic("POST", url, data, content_type, headers=headers)  # type: ignore[arg-type]  # bytes, too
+    return client.generic("POST", url, data, content_type, headers=headers)  # type: ignore[arg-type]  # also bytes
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""What decoding costs at most: no accepted image takes more than 1.5 times the CPU time of the dearest sound one.
+"""The maximum cost of decoding: no accepted image takes over 1.5 times the CPU time of the most expensive valid one.
 
-All limits are a tenth of their defaults, and so are the images. CPU times are compared within one run, each the
+All limits are a tenth of their defaults, and so are the images. CPU times are compared within one run, and each is the
 shortest of several, so that other work on the machine does not change the verdict.
 """
 
@@ -49,7 +49,7 @@ def _tenth_of_the_limits(settings: Settings, monkeypatch: pytest.MonkeyPatch) ->
         setattr(settings, f"INFERENCE_MAX_IMAGE_{name}", getattr(settings, f"INFERENCE_MAX_IMAGE_{name}") // SCALE)
     settings.INFERENCE_MAX_DECODE_CPU_S /= SCALE
     settings.INFERENCE_MAX_DECODE_BYTES //= SCALE
-    # As in a decoder process.
+    # Same as in a decoder process.
     monkeypatch.setitem(pixels.PLUGINS, "HEIC", pillow_heif.HeifImageFile)
     monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", 1)
     monkeypatch.setattr(pillow_heif.options, "DECODE_THREADS", 1)
@@ -72,7 +72,7 @@ def heic(width: int, height: int) -> bytes:
 
 
 def scans_within_the_limit(refinement: bytes) -> bytes:
-    """As many empty scans as are accepted. `refinement`: the bits that a scan adds, as its header says."""
+    """Return a JPEG with as many empty scans as are accepted. `refinement`: the bits that each adds, as its header says."""
     for count in range(400, 1, -10):
         data = jpeg.empty_scans(count, 2500, 1900).replace(b"\1\1\0\1\x3f\0", b"\1\1\0\1\x3f" + refinement)
         try:
@@ -163,7 +163,7 @@ KINDS: dict[str, tuple[dict[str, Make], dict[str, Make]]] = {
 
 
 def cpu_s(data: bytes) -> float:
-    """In this process, with what the decoder process would do."""
+    """Return the CPU time of an image in this process, including what the decoder process would do."""
     start = time.process_time()
     image = images.open_image(data)
     parts = b"".join(image.structure.parts or (data,))

@@ -1,4 +1,4 @@
-"""The decoder processes and the memory that images may take."""
+"""The decoder processes, and the memory that images may use."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ from moon_vision_challenge.classification.tests.waiting import LIMIT_S, wait_for
 REQUEST = Request("TIFF", 320 * 240, 1, None)
 TIFF = encode(photo(), "TIFF")
 SLOW = jpeg.empty_scans(3000, 4000, 3000)
-"""Seconds: each scan is a walk over all blocks."""
+"""An image that takes seconds: each scan walks over all blocks."""
 SLOW_REQUEST = Request("JPEG", 4000 * 3000, 1, None)
 COST = Cost(cpu_s=3.0, memory_bytes=200_000_000)
 
@@ -114,7 +114,7 @@ def test_a_decoder_that_dies_while_it_is_idle_costs_nothing(pool: DecoderPool, n
 
 
 def test_a_decoder_that_is_killed_at_work_may_decode_its_image_later(pool: DecoderPool) -> None:
-    """The kernel kills it when a container has no more memory. An image that takes too much is ended by its limits."""
+    """The kernel kills a decoder when a container is out of memory. An image that takes too much hits its limits first."""
     decode(pool)
     victim = psutil.Process(pid(pool))
     used_s = victim.cpu_times().user

@@ -1,4 +1,4 @@
-"""The scanners on any bytes: they end soon, and raise nothing but errors for clients."""
+"""On any bytes, the scanners end soon and raise only client errors."""
 
 import io
 import random
@@ -77,14 +77,14 @@ def test_a_scan_ends_at_the_limit_of_parts(case: Case) -> None:
     counter = CountingCounter(1000)
     with suppress(InvalidImageError):
         SCANNERS[name][1](data, counter)
-    assert counter.calls <= 2 * 1001  # a GIF's blocks are counted, and the sub-blocks of each
+    assert counter.calls <= 2 * 1001  # a GIF's blocks and their sub-blocks are counted
 
 
 def test_a_text_of_many_comments_is_told_from_a_drawing_at_once() -> None:
     before = time.process_time()
     with pytest.raises(UnsupportedFormatError):
         images.open_image(b"<!---->" * 26)
-    assert time.process_time() - before < 1  # 2^26 ways to read the comments took 8 s
+    assert time.process_time() - before < 1  # trying 2^26 ways to read the comments took 8 s
 
 
 @pytest.mark.parametrize("text", [png_chunks.compressed_profile(), png_chunks.compressed_xmp()])

@@ -1,4 +1,4 @@
-"""`image_url`: the service fetches the image. The servers are real, on loopback."""
+"""`image_url`: the service fetches the image, here from real servers on loopback."""
 
 from contextlib import ExitStack
 from ipaddress import ip_address
@@ -146,7 +146,7 @@ def test_the_target_of_a_redirect_is_judged_as_the_url_itself(
     location: str,
     words: str,
 ) -> None:
-    """The first host is public by name. Its address stands for a public one, which a test cannot have."""
+    """The first host counts as public. Its address stands for a public one, which a test cannot have."""
     settings.IMAGE_URL_ALLOW_PRIVATE_ADDRESSES = False
     inner = start_peer(ok(jpeg))
     outer = start_peer(redirect(location.format(port=inner.port)), addresses=("127.0.0.2",))

@@ -140,7 +140,7 @@ def test_cropping_and_resizing_gives_what_pillow_gives(
     pytest.importorskip("cykooz_resizer", reason="there is no wheel for this platform: Pillow resizes")
     image = pictures.gradient(*size)
     ours = np.asarray(pixels.fit(image, (224, 224), Declaration(crop=crop)), np.int16)
-    # as on platforms that have no wheel of it
+    # as on platforms without its wheel
     monkeypatch.setattr("moon_vision_challenge.model_io.pixels.cykooz_resizer", None)
     pillows = np.asarray(pixels.fit(image, (224, 224), Declaration(crop=crop)), np.int16)
     assert np.abs(ours - pillows).max() <= 1
@@ -216,6 +216,6 @@ def test_transparency_is_dropped() -> None:
 def test_a_deep_picture_looks_as_it_does_in_8_bits(case: Case) -> None:
     shown = decode(case.make())
     expected = pictures.gradient(mode="RGB" if "RGB" in case.name else "L").convert("RGB")
-    # from the smallest to the largest value: the photo's own black is lighter than that
+    # stretched from the smallest to the largest value: the photo's own black is lighter than that
     stretched = 25 if "-1" in case.name or "1000000000" in case.name or "2147483647" in case.name else 0
     assert mean_difference(shown, expected) <= stretched

@@ -1,4 +1,4 @@
-"""The service in front of servers of the Open Inference Protocol that nobody here wrote: `make inference_servers`."""
+"""The service in front of third-party servers of the Open Inference Protocol: `make inference_servers`."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.e2e
 
 MODEL = ROOT / "models" / "efficientnet_lite0" / "1" / "model.onnx"
 VERSIONS = {"triton": [1], "mlserver": [], "kserve": []}
-"""The versions that each server numbers."""
+"""The numbered versions of each server."""
 
 
 class Net(ServedModelClassificator):
@@ -48,13 +48,13 @@ def is_ready(url: str) -> bool:
 
 @contextmanager
 def running(name: str, log: Path) -> Iterator[str]:
-    """Yields the server's URL."""
+    """Run a server, and yield its URL."""
     python = ROOT / ".run" / "inference-servers" / name / "bin" / "python"
     if not python.exists():
         pytest.skip(f"{name} is not installed: make inference_servers")
     port = free_port()
     program = Path(__file__).parent / "inference_servers" / f"serve_{name}.py"
-    library = sysconfig.get_config_var("LIBDIR")  # Triton's backend links to Python's
+    library = sysconfig.get_config_var("LIBDIR")  # Triton's backend links to Python's library
     with log.open("wb") as output:
         process = subprocess.Popen(
             [python, program, str(port), str(MODEL)],

@@ -1,4 +1,4 @@
-"""The lines about batches, failures, and rows that end without a worker."""
+"""The log lines about batches, failures, and rows that end without a worker."""
 
 import json
 import logging
@@ -78,7 +78,7 @@ def test_a_batch_is_claimed_and_asked_in_one_line_each_that_lists_all_ids(
     assert lines.events[1]["model_version"] == 3
     for each, row, trace_id in zip(lines.events[2:], rows, TRACE_IDS, strict=True):
         assert (each["inference_id"], each["request_id"], each["trace_id"]) == (row.pk, row.request_id, trace_id)
-    for row in rows:  # as those search who read lines
+    for row in rows:  # as a reader of the log searches
         assert sum(f"inference={row.pk}" in text for text in lines.text) == 3
 
 

@@ -1,4 +1,4 @@
-"""What the logs and the traces tell about one inference, from the request to its webhook; on real processes."""
+"""The logs and traces of one inference, from the request to its webhook, on real processes."""
 
 import base64
 import json
@@ -95,7 +95,7 @@ def test_each_event_of_an_inference_is_a_line_with_its_ids(service: Service) -> 
 def test_one_trace_leads_from_the_clients_request_to_its_webhook_and_is_sent_before_the_processes_end(
     service: Service,
 ) -> None:
-    hour_ms = "3600000"  # until spans would be sent without an end
+    hour_ms = "3600000"  # spans would be sent after this time if no process ended
     with trace_collector() as collector, Peer(OK) as receiver:
         start(service, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY=hour_ms)
         post(service, receiver.url, traceparent=f"00-{TRACE_ID}-{CLIENT_SPAN}-01")

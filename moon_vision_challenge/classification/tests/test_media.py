@@ -1,4 +1,4 @@
-"""Addresses of images: signed, the same within a window, and of no use after it."""
+"""URLs of images: signed, the same within a time window, and useless after it."""
 
 from contextlib import closing
 from typing import Any
@@ -25,7 +25,7 @@ def clock(settings: Settings) -> Clock:
 
 @pytest.fixture
 def created(client: APIClient, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> dict[str, Any]:
-    """A row. The clock stands at its creation."""
+    """A row. The clock shows the time of its creation."""
     response = client.post(V1, {"model_type": "resnet", "image": pictures.upload(jpeg)})
     clock.now_s = Inference.objects.get().created_at.timestamp()
     monkeypatch.setattr(signed_urls, "clock", clock)
@@ -62,7 +62,7 @@ def test_the_address_stays_the_same_within_its_window(client: APIClient, created
 def test_an_address_is_valid_for_at_least_the_time_in_the_settings(
     client: APIClient, created: dict[str, Any], clock: Clock, jpeg: bytes
 ) -> None:
-    clock.now_s += 3599  # the oldest that the address is still shown
+    clock.now_s += 3599  # the last second in which this address is shown
     shown = image_of(client, created)
     clock.now_s += 3600
     assert content(client.get(shown)) == jpeg
@@ -169,7 +169,7 @@ def test_the_headers_keep_the_image_private_and_harmless(
     assert "default-src 'none'" in response["Content-Security-Policy"]
     assert response["Content-Disposition"].startswith('inline; filename="')
     max_age = int(response["Cache-Control"].removeprefix("private, max-age="))
-    assert 3600 < max_age <= 7200 + 120  # the clock stands at the creation of an earlier row
+    assert 3600 < max_age <= 7200 + 120  # the clock shows when an earlier row was created
 
 
 def test_max_age_ends_with_the_address(client: APIClient, created: dict[str, Any], clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""STRIP_IMAGE_METADATA: what a stored file no longer says, and that its pixels are the same."""
+"""STRIP_IMAGE_METADATA: a stored file loses its metadata and keeps its pixels."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ STRIPPED = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 
 def picture() -> Image.Image:
-    """Its corners differ, so that its orientation shows."""
+    """Return a picture whose corners differ, so that its orientation shows."""
     return Image.effect_noise((64, 48), 90).convert("RGB")
 
 
@@ -53,7 +53,7 @@ def jpeg(orientation: int, **options: Any) -> bytes:
     others = b"".join(
         b"\xff" + bytes([marker]) + struct.pack(">H", 2 + len(xmp)) + xmp for marker in (0xE1, 0xED, 0xEF)
     )
-    return data[:2] + others + data[2:] + SECRET  # and after the image
+    return data[:2] + others + data[2:] + SECRET  # also after the image
 
 
 def png(orientation: int, **options: Any) -> bytes:
@@ -146,7 +146,7 @@ def test_an_animation_keeps_its_frames(image_format: str) -> None:
 
 @pytest.mark.parametrize("case", in_tiers([case for case in CASES if case.verdict is Verdict.ACCEPTED]))
 def test_whatever_is_accepted_is_stripped_or_refused(case: Case) -> None:
-    """Smaller than in the corpus of hostile files: those that are decoded within a moment."""
+    """Covers only the cases of the corpus that are decoded within a moment."""
     image = images.open_image(case.make())
     if image.structure.cpu_s > 0.1:
         pytest.skip("decoding it twice takes long")

@@ -28,7 +28,7 @@ from moon_vision_challenge.classification.tests.test_versions_and_scores import 
 
 
 def server_url(settings: Settings) -> str:
-    """Of the real model server, which speaks both protocols."""
+    """Return the URL of the real model server, which speaks both protocols."""
     return ModelAddress.on(settings.TF_SERVING_URL, "").base
 
 

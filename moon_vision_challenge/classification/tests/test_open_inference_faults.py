@@ -1,4 +1,4 @@
-"""What goes wrong behind the Open Inference Protocol, and what servers say of themselves."""
+"""Faults behind the Open Inference Protocol, and what servers report about themselves."""
 
 import json
 import socket

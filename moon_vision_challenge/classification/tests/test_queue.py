@@ -1,4 +1,4 @@
-"""The whole way of a request over HTTP and through the queue: web server, worker and model server are processes."""
+"""The full path of a request over HTTP and through the queue. Web server, worker, and model server are processes."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def pictures() -> list[bytes]:
-    """The sample photo, and what one can make of it so that the model sees something else."""
+    """Return pictures with different labels: the sample photo, variants of it, and a gradient."""
     photo = images.open_image(PHOTO).decode()
     variants = [photo, ImageOps.invert(photo), ImageOps.solarize(photo), ImageOps.flip(photo), gradient(500, 375)]
     variants += [photo.crop((x, 0, x + 120, 120)) for x in range(0, 480, 120)]
@@ -153,7 +153,7 @@ def test_a_worker_keeps_its_connection_to_the_database(service: Service) -> None
         service.start("worker", TF_SERVING_URL=server.url)
         for _ in range(3):
             service.wait_for(service.post("v1"), "done")
-            with connection.cursor() as cursor:  # who has ended an attempt last
+            with connection.cursor() as cursor:  # the backends whose last query ended an attempt
                 cursor.execute(
                     "SELECT pid FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()",
                     ["%lease_token = NULL%"],
@@ -202,7 +202,7 @@ def test_the_model_server_coming_back_heals_by_itself(service: Service) -> None:
 
 
 def start_with_app(service: Service, folder: Path, classificators: str) -> None:
-    """The service with an app of a consumer's."""
+    """Start the service with a consumer's app."""
     app = folder / "birds"
     app.mkdir()
     (app / "__init__.py").touch()
@@ -233,7 +233,7 @@ def test_a_queue_that_a_class_names_is_served_without_being_listed_anywhere(serv
 
 @pytest.mark.e2e
 def test_large_pictures_leave_no_memory_behind(service: Service) -> None:
-    """Each takes 400 MB while it is decoded: one at a time in each process, and the others wait or come again."""
+    """Decoding each takes 400 MB: a process decodes one at a time, and the other requests wait or are sent again."""
 
     def post(version: str) -> requests.Response:
         while (response := service.post(version, large)).status_code == 503:

@@ -1,4 +1,4 @@
-"""After a restore, rows and files may be of different hours."""
+"""After a restore, rows and files may be from different times."""
 
 import itertools
 import os
@@ -71,10 +71,10 @@ def make_row(status: str = STATUS.DONE, *, age: timedelta = OLD, has_file: bool 
 
 
 def reconcile(*options: str, now: timedelta = OLD) -> list[int]:
-    """The numbers that it prints: files, files without a row, waiting and ended rows without a file.
+    """Return the numbers that the command prints: files, files without a row, waiting and ended rows without a file.
 
     Args:
-        now: how much later it is than when the files were written.
+        now: how long ago the files were written.
     """
     printed = StringIO()
     later = timezone.now() + now
@@ -102,7 +102,7 @@ def test_both_kinds_are_found_and_ended() -> None:
     assert waiting.finished_at is not None
     assert WebhookDelivery.objects.get(subject_id=waiting.pk).event == "inference.fail"
     assert (ended.status, ended.label, ended.image.name) == ("done", "cat", "")
-    assert taken.status == "processing"  # its worker says what it finds
+    assert taken.status == "processing"  # its worker reports what it finds
     assert not any(default_storage.exists(name) for name in orphans)
     assert all(default_storage.exists(str(row.image.name)) for row in whole)
     assert reconcile("--apply") == [3, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""Whatever a hook returns or raises: what leaves the classificator can be stored and sent, or one error says why."""
+"""Whatever a hook returns or raises, the classificator's result can be stored and sent, or one error says why not."""
 
 import asyncio
 import types
@@ -14,7 +14,7 @@ from moon_vision_challenge.classification.tests.hooks import HOOKS, IMAGE, Colou
 from moon_vision_challenge.classification.tests.test_dispatchers import Complete
 from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH
 
-Prediction: Any = abstract_classificator.Prediction  # the tests put in what its types forbid
+Prediction: Any = abstract_classificator.Prediction  # the tests pass values that its types forbid
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Retention catches up with any rate, shares its work, and tells when it lags."""
+"""Retention catches up with any rate, shares its work, and reports when it lags."""
 
 import itertools
 from collections.abc import Callable
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def make_old(count: int, days: float = 31) -> list[Inference]:
-    """Final rows, each with its file and its idempotency key."""
+    """Create final rows, each with its file and its idempotency key."""
     rows = Inference.objects.bulk_create(
         Inference(
             model_type="resnet",
@@ -52,7 +52,7 @@ def everything() -> tuple[int, int, int]:
 
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Let each look at the clock take so many seconds."""
+    """Make each reading of the clock advance it by this many seconds."""
 
     def start(step_s: float) -> None:
         times = itertools.count(0, step_s)
@@ -101,7 +101,7 @@ def test_one_message_waits_for_all_runs(set_clock: Callable[[float], None], sent
     for _ in range(3):
         tasks._delete_more()
     sent.assert_called_once_with()
-    tasks.delete_old()  # it takes the message
+    tasks.delete_old()  # it consumes the message
     assert sent.call_count == 2
 
 

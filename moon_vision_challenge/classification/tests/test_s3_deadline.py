@@ -1,4 +1,4 @@
-"""An S3 server that drips, in either direction, costs no more than the deadline."""
+"""An S3 server that sends or reads byte by byte costs no more than the deadline."""
 
 import socket
 import threading
@@ -22,7 +22,7 @@ PAUSE_S = 0.05
 
 
 class Dripping:
-    """Sends `sent` byte by byte, or takes the request byte by byte. It never ends by itself."""
+    """A server that sends `sent` byte by byte, or reads the request byte by byte. It never stops by itself."""
 
     def __init__(self, sent: bytes, *, reads_slowly: bool = False) -> None:
         self._sent, self._reads_slowly = sent, reads_slowly
@@ -75,7 +75,7 @@ class Dripping:
 
 @contextmanager
 def dripping(sent: bytes = b"", *, reads_slowly: bool = False) -> Iterator[Dripping]:
-    """The time of each call is over once the server drips: on a busy machine, connecting may take longer than that."""
+    """Run a server, and let the time of each call end once it drips: on a busy machine, connecting may take longer."""
     server = Dripping(sent, reads_slowly=reads_slowly)
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
@@ -86,7 +86,7 @@ def dripping(sent: bytes = b"", *, reads_slowly: bool = False) -> Iterator[Dripp
             end()
 
         waiting = threading.Thread(target=wait_and_end)
-        waiting.cancel = server.has_dripped.set  # type: ignore[attr-defined]  # as a Timer has it
+        waiting.cancel = server.has_dripped.set  # type: ignore[attr-defined]  # like that of a Timer
         return waiting
 
     with patch.object(threading, "Timer", timer):

@@ -148,7 +148,7 @@ def use_silent_s3(settings: Settings, silent: SilentServer, read_timeout_s: floa
 
 
 def save(store: S3Store) -> str:
-    """Returns why the photo is not stored."""
+    """Try to save a photo, and return why it is not stored."""
     with pytest.raises(StorageUnavailableError) as caught:
         store.save("inferences/photo.jpg", ContentFile(b"photo"))
     return str(caught.value)

@@ -1,6 +1,6 @@
-"""A hundred photos through the gateway and the real model server: the answers are those of TensorFlow in process.
+"""A hundred photos through the gateway and the real model server get the same answers as from TensorFlow in process.
 
-The photos are those of the folder PHOTOS in the environment, or else cut-outs of the sample photo.
+The photos come from the folder in the environment variable PHOTOS, or else are crops of the sample photo.
 """
 
 import os
@@ -56,7 +56,7 @@ def photos() -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Each model twice: as it is exported, and as <name>_encoded, which takes encoded images only."""
+    """Each model twice: as it is exported, and as <name>_encoded, which accepts only encoded images."""
     folder = tmp_path_factory.mktemp("served")
     for name in CLASSIFICATORS:
         export(name, folder / "models", SEED)
@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         only = {"serving_default": model.signatures["serving_default"]}
         tf.saved_model.save(model, str(folder / "models" / f"{name}_encoded" / "1"), signatures=only)
     export(LITE, folder / "models")
-    (folder / "models" / LITE / "1" / "model.onnx").unlink()  # which the model server would prefer
+    (folder / "models" / LITE / "1" / "model.onnx").unlink()  # the model server would prefer it
     names = [*CLASSIFICATORS, *(f"{name}_encoded" for name in CLASSIFICATORS), LITE]
     (folder / "models.config").write_text(models_config(*names))
     running = start_server(folder, deadline_s=300)
@@ -77,7 +77,7 @@ def crop(photo: Image.Image, side: int, part: float = 0.875) -> Image.Image:
 
 
 def ask(server: Server, photos: list[Image.Image], cls: type[ServedModelClassificator], name: str) -> Any:
-    """The labels and best scores that the gateway gives."""
+    """Return the labels and best scores that the gateway gives."""
     classificator = cls()
     classificator.model_url = f"{server.url}/v1/models/{name}:predict"
     answers = [

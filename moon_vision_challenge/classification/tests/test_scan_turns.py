@@ -13,12 +13,12 @@ from moon_vision_challenge.classification.images import structure
 PARTS = 9000
 BYTES = 9_000_000
 ENOUGH = 200
-"""Pauses: one for each 45 parts, or for each 45 kB that are searched."""
+"""The minimum number of pauses: one for each 45 parts, or for each 45 kB that are searched."""
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Each reading of this clock is a second later."""
+    """The pauses of a scan. Each reading of its clock is a second later."""
     found: list[float] = []
     clock = SimpleNamespace(perf_counter=itertools.count().__next__, sleep=found.append)
     monkeypatch.setattr(structure, "time", clock)
@@ -51,7 +51,7 @@ def test_a_scan_of_a_photo_does_not_pause(pauses: list[float]) -> None:
 
 
 def test_all_pixels_of_a_png_are_one_part() -> None:
-    """To free a hundred thousand takes 80 ms at a stroke."""
+    """Freeing a hundred thousand parts takes 80 ms in one go."""
     parts = images.open_image(png_chunks.empty_pixel_chunks(PARTS, where=1)).structure.parts
     assert parts is not None
     assert len(parts) < 10

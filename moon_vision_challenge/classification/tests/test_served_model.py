@@ -1,4 +1,4 @@
-"""A model's metadata decide what it is sent; its reply's shape decides how it is read."""
+"""A model's metadata decides what the model is sent. The shape of its reply decides how the reply is read."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ class Tiny(ServedModelClassificator):
 
 
 def start(start_fake: StartFake, row: Any, **signatures: Any) -> fake.FakeModelServer:
-    """A server of a model with these signatures that answers each instance with this row."""
+    """Start a server of a model with these signatures. It answers each instance with this row."""
 
     def answer(handler: fake.Handler) -> None:
         fake.replies(200, {"predictions": [row] * len(handler.server.requests[-1][1]["instances"])})(handler)
@@ -123,7 +123,7 @@ def test_a_refused_request_lets_the_metadata_be_read_again(
     for _ in range(2):
         with pytest.raises(error):
             Tiny().predict(PHOTO)
-    assert len(server.asked) == times  # after 400 at once: was it the form?
+    assert len(server.asked) == times  # after a 400, they are read at once to check the form
 
 
 def test_a_model_that_was_exchanged_for_one_of_another_form_is_tried_again(start_fake: StartFake) -> None:

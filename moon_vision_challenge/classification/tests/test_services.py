@@ -26,7 +26,7 @@ def test_a_new_inference_is_pending_and_keeps_the_bytes_unchanged(inference: Inf
 def test_creating_an_inference_is_one_query(
     jpeg: bytes, django_assert_num_queries: DjangoAssertNumQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backlog, "check_capacity", lambda: None)  # it asks the database once a second
+    monkeypatch.setattr(backlog, "check_capacity", lambda: None)  # it queries the database once a second
     with django_assert_num_queries(1):
         services.create_inference(owner_id=0, model_type="resnet", image=images.open_image(jpeg))
 

@@ -126,14 +126,14 @@ def test_a_server_that_drips_its_answer_is_not_waited_for_longer_than_the_timeou
     begin = time.monotonic()
     with pytest.raises(ModelServerTimeoutError):
         client.predict(server.url, PAYLOAD)
-    assert time.monotonic() - begin < 300  # it drips for ever
+    assert time.monotonic() - begin < 300  # the server never stops dripping
 
 
 def test_a_server_that_accepts_no_connection_is_unavailable_after_the_connect_timeout(settings: Settings) -> None:
     settings.TF_SERVING_CONNECT_TIMEOUT_S, settings.TF_SERVING_TIMEOUT_S = 0.2, 600
     with socket.socket() as full, ExitStack() as waiting:
         full.bind(("127.0.0.1", 0))
-        full.listen(0)  # Linux takes one more than it is told; what comes then is not answered
+        full.listen(0)  # Linux accepts one more than that, and does not answer later ones
         for _ in range(2):
             silent = waiting.enter_context(socket.socket())
             silent.settimeout(0)
@@ -147,7 +147,7 @@ def test_a_server_that_accepts_no_connection_is_unavailable_after_the_connect_ti
 def test_a_kept_connection_that_the_server_has_closed_costs_no_request(start_fake: StartFake) -> None:
     def answers_once(handler: fake.Handler) -> None:
         handler.reply(200, b'{"predictions": [1]}')
-        handler.close_connection = True  # without saying so
+        handler.close_connection = True  # without announcing it
 
     server = start_fake(answers_once)
     for _ in range(5):

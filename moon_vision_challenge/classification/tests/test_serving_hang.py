@@ -31,7 +31,7 @@ def held(guard: HangGuard, release: threading.Event) -> None:
 
 
 def held_calls(guard: HangGuard, release: threading.Event, pool: ThreadPoolExecutor) -> list["Future[None]"]:
-    """Two calls that are late."""
+    """Start two calls, and return them once they are late."""
     calls = [pool.submit(held, guard, release) for _ in range(hang.MAX_LATE)]
     wait_for(lambda: guard._pending.late >= hang.MAX_LATE, "two late calls")
     return calls

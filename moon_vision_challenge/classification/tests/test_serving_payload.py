@@ -1,4 +1,4 @@
-"""What a request to the model may hold: any NumPy array or scalar."""
+"""What a request to the model may contain: any NumPy array or scalar."""
 
 from typing import Any
 

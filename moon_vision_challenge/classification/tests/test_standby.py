@@ -1,4 +1,4 @@
-"""A worker whose Redis takes no messages."""
+"""A worker whose Redis accepts no messages."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ Outage = Callable[[Service], AbstractContextManager[None]]
 
 @contextmanager
 def memory_limit(_: Service | None = None) -> Iterator[None]:
-    """Redis answers, and refuses every write."""
+    """Make Redis answer, but refuse every write."""
     with Redis.from_url(settings.REDIS_URL) as redis:
         redis.config_set("maxmemory", 1)
         try:
@@ -46,12 +46,12 @@ def killed_redis(service: Service) -> Iterator[None]:
 
 
 def children(service: Service) -> list[psutil.Process]:
-    """The pool's processes and the one that works without Redis."""
+    """Return the pool's processes and the one that works without Redis."""
     return [each for each in psutil.Process(service.services.pid("worker")).children() if each.status() != "zombie"]
 
 
 def reserve_of(service: Service) -> psutil.Process:
-    """It is forked before the pool."""
+    """Return the reserve, which is forked before the pool."""
     return min(children(service), key=psutil.Process.create_time)
 
 
@@ -60,7 +60,7 @@ def log_of(service: Service) -> str:
 
 
 def classifies_by_messages(service: Service) -> None:
-    service.start("beat")  # web may not have noticed yet that Redis is back, and leaves its message to the sweep
+    service.start("beat")  # until web notices that Redis is back, it leaves its messages to the sweep
     assert service.wait_for(service.post("v1"), "done")["status"] == "done"
 
 
@@ -86,7 +86,7 @@ def test_a_worker_continues_from_the_database_without_redis(service: Service, ou
 def test_a_worker_that_fetches_a_message_from_a_full_redis_does_not_end(service: Service) -> None:
     created = service.post("v1")
     with memory_limit():
-        service.services.start("worker", service.environment)  # it is not ready before there is room
+        service.services.start("worker", service.environment)  # it is not ready until there is room
         service.wait_for(created, "done")
         service.services.check()  # raises if it has ended
     classifies_by_messages(service)
@@ -121,7 +121,7 @@ def test_a_worker_whose_reserve_was_killed_starts_another_process(service: Servi
 
 
 class FakeReserve(Reserve):
-    """Works until it is told otherwise, or cannot."""
+    """A reserve that keeps working once it starts, or cannot start."""
 
     def __init__(self, *, can_go: bool) -> None:
         self.can_go = can_go
@@ -164,7 +164,7 @@ class CountingStandby(Standby):
 
 
 def run_until(done: Callable[[], bool], reserve: Reserve) -> None:
-    """Redis accepts messages once, and then no more. After `done`, ten more checks would start ten more."""
+    """Run a standby whose Redis accepts messages only once. After `done`, ten more checks would start ten processes."""
     answers = iter([True])
     asked: list[None] = []
 
@@ -179,7 +179,7 @@ def run_until(done: Callable[[], bool], reserve: Reserve) -> None:
     wait_for(lambda: standby.checks > enough, "ten more checks")
     standby.stop()
     standby.join()
-    assert len(asked) == 2  # it is not asked while somebody works
+    assert len(asked) == 2  # Redis is not queried while a process works
 
 
 def test_the_reserve_goes_once_and_no_other_process_starts(started: list[list[str]]) -> None:

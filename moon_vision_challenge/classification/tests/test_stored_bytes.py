@@ -1,4 +1,4 @@
-"""The bound on all uploads together."""
+"""The limit on the size of all uploads together."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_threads_that_upload_at_the_same_time_do_not_exceed_it() -> None:
     stored_bytes.measure()
     with ThreadPoolExecutor(8) as pool:
         refused = list(pool.map(is_refused, [100] * 40))
-    # One that is refused counts until it is given back, so a few that would fit may be refused.
+    # A refused upload counts until its size is given back, so a few that would fit may be refused.
     assert 1 <= refused.count(False) <= 10
 
 

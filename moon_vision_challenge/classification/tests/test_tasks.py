@@ -1,4 +1,4 @@
-"""Messages in real Redis. What a real worker process makes of them is in test_queue.py."""
+"""Messages in a real Redis. test_queue.py tests what a real worker process does with them."""
 
 import os
 import subprocess

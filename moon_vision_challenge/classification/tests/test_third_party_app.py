@@ -1,4 +1,4 @@
-"""An app of a consumer, written the way the README shows, works without a change of ours: found, chosen, asked."""
+"""A consumer's app, written as the README shows, works without changes to the project: found, chosen, and called."""
 
 import json
 import os

@@ -17,7 +17,7 @@ LEASE = timedelta(minutes=1)
 
 
 def add(owner_id: int, count: int, lane: Lane = Lane.BULK, model_type: str = "resnet") -> None:
-    """As a job does it, or a request."""
+    """Add rows as a job or a request does."""
     turn = turns.read_next_turn(lane, queue="inferences", model_type=model_type, owner_id=owner_id)
     Inference.objects.bulk_create(
         Inference(owner_id=owner_id, model_type=model_type, image="x.jpg", turn=turn + number)
@@ -26,7 +26,7 @@ def add(owner_id: int, count: int, lane: Lane = Lane.BULK, model_type: str = "re
 
 
 def claim(limit: int) -> list[int]:
-    """The owners of the rows that are claimed, in their order."""
+    """Claim rows, and return their owners in order."""
     rows = claims.claim_waiting(queue="inferences", limit=limit, lease=LEASE)
     return [row.owner_id for row in sorted(rows, key=lambda row: (row.turn, row.pk))]  # type: ignore[misc]  # not null
 

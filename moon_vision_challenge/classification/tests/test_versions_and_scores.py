@@ -1,4 +1,4 @@
-"""What the API tells about models: their versions and their scores."""
+"""What the API reports about models: their versions and their scores."""
 
 from typing import Any
 

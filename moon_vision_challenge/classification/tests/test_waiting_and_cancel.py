@@ -23,7 +23,7 @@ def inference() -> Inference:
 
 
 class Clock:
-    """A clock that goes on only while the service sleeps. The rows become final in its third sleep."""
+    """A clock that advances only while the service sleeps. The rows become final during its third sleep."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0

@@ -6,7 +6,7 @@ LIMIT_S = 600
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = LIMIT_S) -> None:
-    """Poll until the condition holds. Fails the test if it does not in time."""
+    """Poll until the condition holds. Fails the test if it does not hold in time."""
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"waited {timeout_s:.0f} s for: {what}"

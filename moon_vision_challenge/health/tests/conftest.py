@@ -8,7 +8,7 @@ from moon_vision_challenge.health.tests.neighbours import AVAILABLE, QUEUES
 
 @pytest.fixture(autouse=True)
 def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a loaded machine has more time for each check."""
+    """Forget earlier results, and give a loaded machine more time for each check."""
     monkeypatch.setattr(views, "_may_see_checks", lambda _: True)  # the tests of accounts check who may
     check_migrations.are_applied = False
     for prober in (views.readiness, views.status_of_all):
@@ -20,6 +20,6 @@ def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def everything(start_fake: StartFake) -> None:
-    """All neighbours are there, and workers and beat have been seen."""
+    """All neighbours are available, and workers and beat have been seen."""
     start_fake(AVAILABLE)
     sightings.Sightings().note([*map(sightings.queue, QUEUES), sightings.BEAT])

@@ -28,6 +28,6 @@ def database_at(address: str) -> Iterator[None]:
 
 @contextmanager
 def silent_server() -> Iterator[str]:
-    """An address where the kernel takes connections and nobody ever answers."""
+    """Yield an address where the kernel accepts connections and no process ever answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"

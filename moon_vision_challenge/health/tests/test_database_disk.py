@@ -1,4 +1,4 @@
-"""/status tells that PostgreSQL's disk is full, or that PostgreSQL accepts no writes, and what to do."""
+"""/status reports that PostgreSQL's disk is full, or that PostgreSQL accepts no writes, and says what to do."""
 
 from unittest.mock import patch
 

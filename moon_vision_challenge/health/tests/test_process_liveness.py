@@ -11,7 +11,7 @@ from moon_vision_challenge.health.process_liveness import ProcessLiveness
 
 
 class Machine:
-    """The surroundings of a worker or of beat, of which a test moves the time."""
+    """The environment of a worker or of beat, whose clock a test moves."""
 
     def __init__(self, file: Path) -> None:
         self.now, self.redis_is_up, self.asked = 1000.0, True, 0
@@ -19,7 +19,7 @@ class Machine:
         self.liveness = ProcessLiveness(file, takes_messages=self._takes_messages, clock=lambda: self.now)
 
     def is_alive_after(self, seconds: float) -> bool:
-        """Whether a check, this much later, touches the file."""
+        """Return whether a check, this much later, touches the file."""
         self.now += seconds
         if self.file.exists():
             os.utime(self.file, (0, 0))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BIG = 20_000_000
 _held: list[Path] = []
-"""What each request that waits waits for."""
+"""The file that each waiting request waits for."""
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -65,7 +65,7 @@ def _told(environ: "WSGIEnvironment") -> dict[str, Any]:
 
 
 def _hold(until: Path) -> None:
-    """Say that the request has begun, and end it when the file `until` is there."""
+    """Signal that the request has begun, and end it when the file `until` exists."""
     _held.append(until)
     until.with_suffix(".begun").touch()
     while not until.exists():

@@ -31,7 +31,7 @@ class Server:
         return client
 
     def send(self, data: bytes) -> bytes:
-        """All that comes back until the server closes the connection."""
+        """Send the data, and return all that comes back until the server closes the connection."""
         with self.connect() as client:
             client.sendall(data)
             return read_all(client)
@@ -49,7 +49,7 @@ class Server:
 
 
 def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
-    """A whole request; states the length of a body if there is one."""
+    """Return a whole request. It states the length of a body if there is one."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -64,7 +64,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def read_answer(client: socket.socket) -> bytes:
-    """One answer that states its length, and no byte of the next."""
+    """Read one answer that states its length, and no byte of the next."""
     head = body = b""
     while not head.endswith(b"\r\n\r\n"):
         head += (byte := client.recv(1))
@@ -76,7 +76,7 @@ def read_answer(client: socket.socket) -> bytes:
 
 
 def told(answer: bytes) -> dict[str, Any]:
-    """The JSON body of an answer."""
+    """Return the JSON body of an answer."""
     body: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
     return body
 
@@ -116,7 +116,7 @@ def running(
 
 def _answers(server: Server) -> bool:
     try:
-        return server.get("/livez").startswith(b"HTTP/1.1 200 ")  # nothing, if this process was late
+        return server.get("/livez").startswith(b"HTTP/1.1 200 ")  # the answer is empty if this process was late
     except OSError:
         return False
 
@@ -126,7 +126,7 @@ StartServer = Callable[..., Server]
 
 @pytest.fixture
 def start_server() -> Iterator[StartServer]:
-    """Start a server with limits of one's own."""
+    """Start a server with the limits that a test chooses."""
     with ExitStack() as stack:
         yield lambda **limits: stack.enter_context(running(**limits))
 

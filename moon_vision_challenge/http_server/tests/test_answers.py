@@ -1,4 +1,4 @@
-"""What becomes of the application's answer on its way to the client."""
+"""How the application's answer reaches the client."""
 
 from moon_vision_challenge.http_server.tests.application import BIG
 from moon_vision_challenge.http_server.tests.conftest import Server, read_answer, request, status, told

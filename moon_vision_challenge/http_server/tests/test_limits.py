@@ -1,4 +1,4 @@
-"""Nobody waits for a client that is slow, silent or large."""
+"""A client that is slow, silent, or large makes no other client wait."""
 
 import hashlib
 import select
@@ -24,7 +24,7 @@ from moon_vision_challenge.http_server.tests.conftest import (
     wait_for,
 )
 
-# A test shortens the limit that it is about. This process may be late for any other.
+# A test shortens only the limit that it is about: this process may be too late for any other.
 SHORT_HEAD = {"head_timeout_s": 2}
 SHORT_BODY = {"body_timeout_s": 2, "rate_window_s": 1}
 
@@ -86,7 +86,7 @@ def test_a_client_that_does_not_read_its_answer_is_dropped(start_server: StartSe
         client.sendall(request("GET", "/file"))
         (worker,) = server.workers
         select.select([client], [], [], TIMEOUT_S)  # the answer has begun
-        wait_for(lambda: len(worker.net_connections()) == 1)  # the listening one
+        wait_for(lambda: len(worker.net_connections()) == 1)  # only the listening one is left
 
 
 def test_a_request_that_takes_long_is_not_timed(start_server: StartServer) -> None:
@@ -134,7 +134,7 @@ def test_others_are_served_while_answers_are_not_read(crowded: Server) -> None:
 
 
 def _serves(server: Server) -> None:
-    """Nobody waits for the slow ones, which have five minutes."""
+    """Check that no request waits for the slow clients, which have five minutes."""
     for _ in range(50):
         begin = time.monotonic()
         assert status(server.get("/")) == 200
@@ -247,7 +247,7 @@ def test_memory_is_given_back_after_clients_that_hang_up(start_server: StartServ
         with server.connect() as client:
             client.sendall(request("POST", "/sleep?s=0", body=bytes(9_000_000)))
     large = request("POST", "/", "Connection: close", body=bytes(9_000_000))
-    # The server may not have noticed yet that the last client hung up, and refuses the body until then.
+    # The server refuses the body until it notices that the last client has hung up.
     wait_for(lambda: told(server.send(large)).get("body_bytes") == 9_000_000)
     (worker,) = server.workers
     assert isinstance(worker, psutil.Process)

@@ -1,4 +1,4 @@
-"""The processes that serve."""
+"""The server's processes."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ def is_replaced(server: Server, victim: psutil.Process) -> bool:
 
 
 def test_connections_are_dealt_evenly(start_server: StartServer) -> None:
-    # On a loaded machine, the other process needs more than 5 ms to come.
+    # On a loaded machine, the other process needs more than 5 ms to take its connections.
     assert any(_is_dealt_evenly(start_server(processes=2, constants={"YIELD_S": yield_s})) for yield_s in (0.005, 1))
 
 
@@ -42,7 +42,7 @@ def _is_dealt_evenly(server: Server) -> bool:
                 client.sendall(request("GET", "/"))
             dealt = Counter(told(read_answer(client))["pid"] for client in clients)
         difference += abs(8 - 2 * max(dealt.values()))
-    return difference / 10 <= 2  # at most 5 and 3, in the mean
+    return difference / 10 <= 2  # at most 5 and 3 on average
 
 
 def test_a_process_that_dies_is_replaced_every_time(start_server: StartServer) -> None:
@@ -66,7 +66,7 @@ def test_a_request_under_way_is_answered_before_the_server_stops(start_server: S
         uploader.sendall(request("POST", "/", "Content-Length: 3") + b"a")
         wait_for(lambda: _is_busy(server) and (tmp_path / "end.begun").exists())
         server.process.send_signal(signal.SIGTERM)
-        assert [idle.recv(1) for idle in idles.values()] == [b"", b""]  # both processes know
+        assert [idle.recv(1) for idle in idles.values()] == [b"", b""]  # both processes have noticed
         uploader.sendall(b"bc")
         (tmp_path / "end").touch()
         for answer in (read_all(client), read_all(uploader)):

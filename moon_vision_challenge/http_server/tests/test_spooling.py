@@ -1,4 +1,4 @@
-"""Bodies of some paths may be larger than memory: they are written to a file as they arrive."""
+"""Bodies for some paths may be larger than memory: they are written to a file as they arrive."""
 
 import hashlib
 import json
@@ -135,7 +135,7 @@ def test_more_uploads_than_places_get_503(server: Server, folder: Path) -> None:
 
 def test_a_full_disk_gets_503(tmp_path: Path) -> None:
     folder = tmp_path / "file"
-    folder.write_bytes(b"")  # a folder cannot be made here
+    folder.write_bytes(b"")  # no folder can be created here
     with serving(folder) as server, server.connect() as client:
         client.sendall(request("POST", "/large", f"Content-Length: {10 * MIB}") + bytes(5 * MIB))
         answer = read_all(client)

@@ -1,4 +1,4 @@
-"""Threads that wait are replaced while jobs are left, up to a limit, until they wait no more."""
+"""Waiting threads are replaced while jobs are left, up to a limit, until they no longer wait."""
 
 import threading
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def neighbour() -> Iterator[Neighbour]:
 
 @pytest.fixture
 def left() -> list[str]:
-    """The threads that have ended."""
+    """The names of the threads that have ended."""
     return []
 
 

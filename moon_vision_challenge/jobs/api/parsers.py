@@ -1,4 +1,4 @@
-"""Request bodies → an Upload on disk. DRF's parsers, and ours for single images, read a body into memory."""
+"""Parses request bodies into an Upload on disk. DRF's parsers, and ours for single images, read a body into memory."""
 
 from collections.abc import Mapping
 from typing import IO, Any
@@ -15,14 +15,14 @@ BODY_FILE = "moon_vision.body_file"
 
 
 class ArchiveParser(BaseParser):
-    """The body is the archive, and the other fields are in the query. Its first bytes show its format."""
+    """The body is the archive, and the other fields are in the query. The first bytes show the format."""
 
     media_type = "application/octet-stream"
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """Returns an Upload. Raises UnsupportedEncodingError, UploadTooLargeError."""
+        """Return an Upload. Raises UnsupportedEncodingError, UploadTooLargeError."""
         if (encoding := encoding_of(parser_context).strip().lower()) not in ("", "identity"):
             raise UnsupportedEncodingError(encoding, ["a compressed archive"])
         meta = parser_context["request"].META if parser_context else {}
@@ -45,7 +45,7 @@ class GzipParser(ArchiveParser):
 
 
 class FormParser(ArchiveParser):
-    """Fields, and files in `image` or one in `archive`."""
+    """A form with fields, and with files in `image` or one file in `archive`."""
 
     media_type = "multipart/form-data"
 

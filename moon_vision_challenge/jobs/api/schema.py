@@ -55,7 +55,7 @@ DISPOSITION = OpenApiParameter(
 
 
 def headers_of_job(*statuses: int) -> list[OpenApiParameter]:
-    """The headers of a response that shows a job."""
+    """Return the headers of a response that shows a job."""
     applied = "`wait=N`: the service waited, for up to N seconds."
     retry = "The job is not final. Request it again after this many seconds."
     return [

@@ -1,4 +1,4 @@
-"""The containers in which a request brings many images: zip, tar, tar.gz, and the form itself.
+"""The containers in which a request sends many images: zip, tar, tar.gz, and the form itself.
 
 Each is walked entry by entry, within limits. No name from an archive ever becomes the name of a file.
 """
@@ -20,17 +20,17 @@ _WALKS: dict[str, Callable[[Source], Iterator[Entry]]] = {
 
 
 def walk(container: str, source: Source) -> Iterator[Entry]:
-    """The files in it, in order. Read an entry before you take the next one.
+    """Return the files of a container in order. Read each entry before you ask for the next one.
 
     Raises:
-        UnreadableArchiveError: the container itself is damaged. A damaged entry says so when it is read.
-        JobTooLargeError: it has more files, or is larger unpacked, than a job may.
+        UnreadableArchiveError: the container itself is damaged. A damaged entry raises its error when it is read.
+        JobTooLargeError: it has more files than a job may have, or is too large when unpacked.
     """
     return _WALKS[container](source)
 
 
 def recognize(source: Source) -> str | None:
-    """ZIP, TAR, TAR_GZ, or None."""
+    """Return ZIP, TAR, TAR_GZ, or None."""
     head = source.read_at(0, 512)
     if head.startswith(b"\x1f\x8b"):
         return TAR_GZ
@@ -51,6 +51,6 @@ _OTHERS = {
 
 
 def describe_unknown(source: Source) -> str:
-    """What a source is that `recognize` does not know, for its client."""
+    """Describe a source that `recognize` does not know, for the client."""
     head = source.read_at(0, 16)
     return next((name for begin, name in _OTHERS.items() if head.startswith(begin)), "of an unknown format")

@@ -19,17 +19,17 @@ class Entry(NamedTuple):
     """A file in a container."""
 
     name: str
-    """As the client wrote it. Control characters are shown as their codes."""
+    """The name as the client wrote it. Control characters are shown as their codes."""
     size: int
-    """What `read` returns at most, in bytes."""
+    """The most that `read` returns, in bytes."""
     read: Callable[[], bytes]
     """Raises EntryError."""
     stored: tuple[int, int] | None = None
-    """Where its bytes are in the source, and how many, if they are nowhere else."""
+    """The position and the number of its bytes in the source, if they are nowhere else."""
 
 
 def unusable(name: str, error: EntryError) -> Entry:
-    """An entry that says why it cannot be read."""
+    """Return an entry that raises this error when it is read."""
 
     def read() -> bytes:
         raise error
@@ -42,12 +42,12 @@ def is_clutter(name: str) -> bool:
 
 
 def shown(name: str) -> str:
-    """The name without characters that a database, a terminal, or a spreadsheet acts on."""
+    """Escape the characters of a name that a database, a terminal, or a spreadsheet acts on."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", name[:MAX_NAME_LENGTH])[:MAX_NAME_LENGTH]
 
 
 def check_name(name: str) -> str:
-    """The name without a leading `./`. Raises EntryError for a name that is unsafe as a path."""
+    """Return the name without a leading `./`. Raises EntryError for a name that is too long or unsafe as a path."""
     if len(name) > MAX_NAME_LENGTH:
         raise EntryError("name_too_long", f"The file's name has more than {MAX_NAME_LENGTH} characters.")
     parts = name.replace("\\", "/").split("/")
@@ -58,7 +58,7 @@ def check_name(name: str) -> str:
 
 
 def check_size(size: int) -> None:
-    """Raises EntryError."""
+    """Raises EntryError if the file is empty or too large."""
     if size > settings.INFERENCE_MAX_IMAGE_BYTES:
         detail = f"The file is too large. At most {settings.INFERENCE_MAX_IMAGE_BYTES:,} bytes are accepted."
         raise EntryError("file_too_large", detail)
@@ -67,7 +67,7 @@ def check_size(size: int) -> None:
 
 
 def distinct(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Refuse all but the first of the entries with the same name: it is unclear which one is meant."""
+    """Refuse all but the first entry with the same name, because it is unclear which one is meant."""
     seen: set[int] = set()
     for entry in entries:
         digest = hash(entry.name)
@@ -79,7 +79,7 @@ def distinct(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def measure(entries: Iterable[Entry]) -> int:
-    """The number of entries. Raises EmptyJobError, JobTooLargeError."""
+    """Return the number of entries. Raises EmptyJobError, JobTooLargeError."""
     count = size = 0
     for entry in entries:
         count += 1

@@ -26,11 +26,11 @@ class Part(NamedTuple):
     """Where its content begins in the source."""
     size: int
     content: bytes
-    """As much of it as was asked for."""
+    """As much of the content as was requested."""
 
 
 def parts(source: Source, *, max_image_bytes: int = 0) -> Iterator[Part]:
-    """The parts in order, with up to `max_image_bytes` of each image, and with the text of fields.
+    """Yield the parts in order, with up to `max_image_bytes` of each image, and with the text of fields.
 
     Raises MalformedBodyError, JobTooLargeError.
     """
@@ -59,7 +59,7 @@ def parts(source: Source, *, max_image_bytes: int = 0) -> Iterator[Part]:
 
 
 def walk(source: Source) -> Iterator[Entry]:
-    """The files in `image`. See archives.walk."""
+    """Yield the files in `image`. See archives.walk."""
     number = 0
     for part in parts(source, max_image_bytes=settings.INFERENCE_MAX_IMAGE_BYTES):
         if part.name == IMAGE:
@@ -87,7 +87,7 @@ def _events(source: Source) -> Iterator[MultipartSegment | bytes | None]:
 
 
 def _content_position(source: Source, head: int) -> int:
-    """Behind the empty line after a part's headers, which the parser has found already."""
+    """Return the position after the empty line that ends a part's headers. The parser has already found that line."""
     size = 512
     while (found := source.read_at(head, size).find(b"\r\n\r\n")) < 0 and size < _MAX_HEAD_BYTES:
         size *= 4

@@ -17,19 +17,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Source:
-    """Several streams may read it at the same time, each at a position of its own."""
+    """A range of a file. Several streams can read it at the same time, each at its own position."""
 
     descriptor: int
     offset: int
     size: int
     boundary: str = ""
-    """Of a form."""
+    """The boundary of a form."""
 
     def stream(self) -> BinaryIO:
         return cast("BinaryIO", io.BufferedReader(_Range(self), _BUFFER_BYTES))
 
     def read_at(self, position: int, size: int) -> bytes:
-        """Fewer bytes at the end, and none outside."""
+        """Read this many bytes: fewer at the end, and none outside the range."""
         size = min(size, self.size - position)
         return os.pread(self.descriptor, size, self.offset + position) if position >= 0 and size > 0 else b""
 

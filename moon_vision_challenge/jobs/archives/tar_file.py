@@ -1,4 +1,4 @@
-"""tar and tar.gz, entry by entry. The standard library reads a header; its TarFile keeps all of them in memory.
+"""Reads tar and tar.gz entry by entry. The standard library parses each header. Its TarFile keeps them all in memory.
 
 https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
 """
@@ -25,7 +25,7 @@ _PAX_RECORD = re.compile(rb"(\d{1,6}) ([^=]+)=")
 
 
 def is_begin(block: bytes) -> bool:
-    """Whether a tar can begin with this block: a header, or the zeros that end an empty tar."""
+    """Return whether a tar can begin with this block: a header, or the zeros that end an empty tar."""
     if block and not block.strip(b"\0"):
         return True
     try:
@@ -59,7 +59,7 @@ class _Plain:
         return self._stream.read(size)
 
     def finish(self) -> None:
-        """What follows the end is padding."""
+        """Do nothing, because only padding follows the end."""
 
     def skip_to(self, position: int) -> None:
         if position > self._size + _BLOCK:
@@ -68,14 +68,14 @@ class _Plain:
 
 
 class _Compressed:
-    """Counts what it has unpacked, because headers and skipped files cost time, too."""
+    """Counts all bytes that it has unpacked, because headers and skipped files also cost time."""
 
     is_compressed = True
 
     def __init__(self, source: Source) -> None:
         self._stream = Inflate(source.stream(), max_members=settings.JOB_MAX_ITEMS)
         self._position = 0
-        # With headers, padding, and files that are too large to be classified
+        # Including headers, padding, and files that are too large to be classified
         self._limit = 2 * settings.JOB_MAX_UNPACKED_BYTES + settings.JOB_MAX_ITEMS * 4 * _BLOCK
 
     def tell(self) -> int:
@@ -94,7 +94,7 @@ class _Compressed:
         return data
 
     def finish(self) -> None:
-        """Read the rest, and with it the checksum."""
+        """Read the rest, including the checksum."""
         while self.read(_CHUNK_BYTES):
             pass
 
@@ -115,7 +115,7 @@ class _Walk:
         number = 0
         while (block := self._stream.read(_BLOCK)).strip(b"\0"):
             number += 1
-            if number > 4 * settings.JOB_MAX_ITEMS:  # with folders and extensions
+            if number > 4 * settings.JOB_MAX_ITEMS:  # including folders and extensions
                 raise JobTooLargeError
             info = self._parse(block)
             size = info.size if self._size is None else self._size
@@ -141,7 +141,7 @@ class _Walk:
             raise UnreadableArchiveError("an entry's header is damaged, or the file is cut short.") from None
 
     def _is_extension(self, info: tarfile.TarInfo, size: int) -> bool:
-        """Whether the block describes the next entry, or all of them, and is none itself."""
+        """Return whether the block is not an entry itself, but describes the next entry, or all of them."""
         match info.type:
             case tarfile.GNUTYPE_LONGNAME if size <= _MAX_EXTENSION_BYTES:
                 self._name = self._stream.read(size).rstrip(b"\0")

@@ -1,6 +1,6 @@
-"""zip, from its central directory, entry by entry: the standard library keeps all of the directory in memory.
+"""Reads zip entry by entry from its central directory. The standard library keeps the whole directory in memory.
 
-https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, of which the sections are named below.
+The section numbers below are those of https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT.
 """
 
 import stat
@@ -33,7 +33,7 @@ class _Directory(NamedTuple):
     position: int
     size: int
     shift: int
-    """Bytes before the archive, as in a self-extracting one."""
+    """The number of bytes before the archive, as in a self-extracting one."""
 
 
 class _Header(NamedTuple):
@@ -44,7 +44,7 @@ class _Header(NamedTuple):
     size: int
     mode: int
     position: int
-    """Of the local header."""
+    """The position of the local header."""
     name: bytes
 
 
@@ -57,7 +57,7 @@ def walk(source: Source) -> Iterator[Entry]:
     directory = _find_directory(source)
     content = source.stream()
     for number, header in enumerate(_headers(source, directory)):
-        if number >= 2 * settings.JOB_MAX_ITEMS:  # with folders
+        if number >= 2 * settings.JOB_MAX_ITEMS:  # including folders
             raise JobTooLargeError
         try:
             name = check_name(_decode(header))
@@ -94,7 +94,7 @@ def _check(header: _Header) -> None:
 
 
 def _decode(header: _Header) -> str:
-    """UTF-8 also without the flag for it, because many programs forget it (4.4.4, bit 11; appendix D)."""
+    """Try UTF-8 even without the flag for it, because many programs forget the flag (4.4.4, bit 11; appendix D)."""
     try:
         return header.name.decode()
     except UnicodeDecodeError:
@@ -113,7 +113,7 @@ def _content_position(content: BinaryIO, position: int) -> int:
 
 
 def _unpack(content: BinaryIO, header: _Header) -> bytes:
-    """At most the size that the directory states, which is within the limits."""
+    """Unpack at most the size that the directory states, which is within the limits."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS) if header.method == _DEFLATED else None
     parts: list[bytes] = []
     missing, left = header.size, header.compressed_size
@@ -156,7 +156,7 @@ def _headers(source: Source, directory: _Directory) -> Iterator[_Header]:
 
 
 def _unicode_name(extra: bytes, name: bytes) -> bytes:
-    """The name in UTF-8, if the header also has it, and it belongs to this name."""
+    """Return the name in UTF-8, if the header also has it, and if it belongs to this name."""
     for field in _fields(extra, _UNICODE_NAME):
         if field[:5] == struct.pack("<BL", 1, zlib.crc32(name)):
             return field[5:]
@@ -164,7 +164,7 @@ def _unicode_name(extra: bytes, name: bytes) -> bytes:
 
 
 def _with_zip64(extra: bytes, values: list[int]) -> list[int]:
-    """The values of 4.5.3, where the header has no room for them."""
+    """Return the values, with those of 4.5.3 in place of values that the header has no room for."""
     for field in _fields(extra, 1):
         numbers = iter(struct.unpack(f"<{len(field) // 8}Q", field[: len(field) // 8 * 8]))
         return [next(numbers, value) if value == _IN_ZIP64 else value for value in values]
@@ -172,7 +172,7 @@ def _with_zip64(extra: bytes, values: list[int]) -> list[int]:
 
 
 def _fields(extra: bytes, wanted: int) -> Iterator[bytes]:
-    """4.5.1"""
+    """Yield the extra fields of one kind (4.5.1)."""
     while len(extra) >= 4:
         kind, length = struct.unpack("<2H", extra[:4])
         if kind == wanted:
@@ -181,7 +181,7 @@ def _fields(extra: bytes, wanted: int) -> Iterator[bytes]:
 
 
 def _find_end(source: Source) -> int | None:
-    """The last record whose comment ends with the file. If something follows the archive, the last record."""
+    """Find the last record whose comment ends with the file, or the last record if something follows the archive."""
     begin = max(0, source.size - _END.size - _MAX_COMMENT_BYTES)
     tail = source.read_at(begin, source.size - begin)
     last = found = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4)

@@ -1,4 +1,4 @@
-"""What tests of jobs share."""
+"""Fixtures that tests of jobs share."""
 
 import tempfile
 from collections.abc import Iterator

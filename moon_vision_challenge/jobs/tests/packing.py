@@ -26,7 +26,7 @@ def tar_of(files: Mapping[str, bytes], mode: str = "w", tar_format: int = tarfil
 
 
 def tar_with(info: tarfile.TarInfo) -> bytes:
-    """A tar with one entry that has no content."""
+    """Return a tar with one entry that has no content."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         archive.addfile(info)
@@ -34,13 +34,13 @@ def tar_with(info: tarfile.TarInfo) -> bytes:
 
 
 def with_flags(archive: bytes, flags: int) -> bytes:
-    """The zip with other flags in its only central header."""
+    """Return the zip with other flags in its only central header."""
     position = archive.index(b"PK\1\2") + 8
     return archive[:position] + struct.pack("<H", flags) + archive[position + 2 :]
 
 
 def with_name(data: bytes, name: bytes, unicode_field: bytes) -> bytes:
-    """A zip with one file, whose name is not UTF-8, and a field for the name in UTF-8."""
+    """Return a zip with one file, whose name is not UTF-8, and a field for the name in UTF-8."""
     archive = zip_of({"n" * len(name): data}, zipfile.ZIP_STORED).replace(b"n" * len(name), name)
     field = struct.pack("<2H", 0x7075, len(unicode_field)) + unicode_field
     central, end = archive.index(b"PK\1\2"), archive.index(b"PK\5\6")
@@ -51,6 +51,6 @@ def with_name(data: bytes, name: bytes, unicode_field: bytes) -> bytes:
 
 
 def with_size(archive: bytes, size: int) -> bytes:
-    """The zip whose only central header states another size."""
+    """Return the zip with another size in its only central header."""
     position = archive.index(b"PK\1\2") + 24
     return archive[:position] + struct.pack("<L", size) + archive[position + 4 :]

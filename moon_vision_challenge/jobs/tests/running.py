@@ -1,4 +1,4 @@
-"""Jobs in one process: a test takes the steps of the workers itself."""
+"""Jobs in one process: a test performs the workers' steps itself."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Jobs:
         self.client = client
 
     def post(self, archive: bytes | None = None, *, images: tuple[bytes, ...] = (), **fields: Any) -> Any:
-        """Fields in capitals are headers."""
+        """Post a job. Fields in capitals are headers."""
         headers = {name: fields.pop(name) for name in list(fields) if name.isupper()}
         data = {"model_type": MODEL, **fields}
         if archive is not None:
@@ -42,7 +42,7 @@ class Jobs:
         return found
 
     def advance(self, job_id: int) -> None:
-        """What the task does, until there is nothing more to do now."""
+        """Do what the task does, until there is nothing more to do for now."""
         while services.advance(job_id, lambda _: None):
             pass
 
@@ -83,7 +83,7 @@ def created(response: Any) -> Job:
 
 
 def uploads() -> list[str]:
-    """The names of the uploads that are stored."""
+    """Return the names of the stored uploads."""
     return default_storage.listdir("jobs")[1] if default_storage.exists("jobs") else []
 
 

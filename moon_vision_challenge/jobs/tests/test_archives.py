@@ -1,4 +1,4 @@
-"""Containers, walked within limits: what is not a sound file is an entry that says why."""
+"""Containers are walked within limits. An entry that is not a valid file says why."""
 
 import gzip
 import io

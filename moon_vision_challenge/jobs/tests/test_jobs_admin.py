@@ -1,4 +1,4 @@
-"""Jobs in the admin, and what the audit log says of them."""
+"""Jobs in the admin, and what the audit log says about them."""
 
 import json
 import logging

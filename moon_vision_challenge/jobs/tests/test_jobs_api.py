@@ -1,4 +1,4 @@
-"""Jobs as a client sees them. The steps of the workers are taken one by one."""
+"""Jobs as a client sees them. The tests perform the workers' steps one by one."""
 
 import csv
 import io
@@ -210,7 +210,7 @@ def test_results_are_streamed_as_json_lines_and_csv(jobs: Jobs, jpeg: bytes, mon
 
 @pytest.fixture
 def others(settings: Settings) -> tuple[APIClient, APIClient]:
-    """Two owners, of whom the second may only read."""
+    """Clients of two owners. The second may only read."""
     found = []
     for name, scopes in (("first", [Scope.CLASSIFY, Scope.READ]), ("second", [Scope.READ])):
         owner = Owner.objects.create(name=name)

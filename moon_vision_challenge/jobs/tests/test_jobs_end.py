@@ -1,4 +1,4 @@
-"""How jobs go on and end: canceled, deleted, lost, announced. The steps of the workers are taken one by one."""
+"""How jobs continue and end: canceled, deleted, lost, announced. The tests perform the workers' steps one by one."""
 
 import io
 import json
@@ -190,7 +190,7 @@ def test_accepting_a_hundred_images_takes_few_statements(
 
 
 def test_a_slow_store_ends_the_turn_within_a_chunk(jobs: Jobs, jpeg: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred images that take a second each would outlast the lease, again and again."""
+    """A hundred images that take a second each would outlast the lease every time."""
     now = 0.0
 
     def save(_: object, name: str, content: object) -> str:

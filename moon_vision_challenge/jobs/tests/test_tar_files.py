@@ -44,7 +44,7 @@ def test_a_tar_of_zeros_that_expands_a_thousandfold_ends_at_the_limit(file: Bina
 
 
 def test_very_many_gzip_members_are_too_many(file: BinaryIO, settings: Settings) -> None:
-    """Each takes microseconds, and a body has room for millions of empty ones, which unpack to nothing."""
+    """Each member takes microseconds, and a body has room for millions of empty ones, which unpack to nothing."""
     settings.JOB_MAX_ITEMS = 50
     with pytest.raises(JobTooLargeError):
         list(walk(source_of(file, gzip.compress(b"", mtime=0) * 51 + tar_of(FILES, "w:gz"))))

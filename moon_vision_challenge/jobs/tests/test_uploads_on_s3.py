@@ -1,4 +1,4 @@
-"""Uploads to S3 that fail half-way: the client learns it, and nothing is lost, doubled, or left for good."""
+"""Uploads to S3 that fail halfway: the client gets an error, and nothing is lost, duplicated, or left for good."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def post_form(client: APIClient) -> Any:
 
 def post_body(client: APIClient) -> Any:
     url = f"/api/v1/inferences/?model_type={MODEL}"
-    return client.generic("POST", url, SMALL, "image/jpeg")  # type: ignore[arg-type]  # bytes, too
+    return client.generic("POST", url, SMALL, "image/jpeg")  # type: ignore[arg-type]  # also bytes
 
 
 JOBS: dict[str, Post] = {
@@ -86,25 +86,25 @@ def s3(s3_server: S3Server, settings: Settings) -> Iterator[FaultyS3]:
 
 
 def fail(s3: FaultyS3, settings: Settings, fault: Fault | None, *, after: int = 0) -> None:
-    """Let uploads fail from now on, after some more that succeed. Without a fault, S3 is sound again."""
+    """Make uploads fail after `after` more that succeed. Without a fault, S3 works again."""
     s3.fault, s3.sound = fault, after
     wait_for(lambda: not s3.asking, "the requests whose clients have hung up")
     backend, options = settings.STORAGES["default"]["BACKEND"], settings.STORAGES["default"]["OPTIONS"]
-    # A new client, which has not found out that S3 fails
+    # A new client, which has not noticed yet that S3 fails
     config = options["client_config"].merge(Config(read_timeout=2 if fault else 120))
     store = {"BACKEND": backend, "OPTIONS": {**options, "client_config": config}}
     settings.STORAGES = {**settings.STORAGES, "default": store}
 
 
 def stored() -> set[str]:
-    """The names of all files."""
+    """Return the names of all stored files."""
     days = retention.stored_days()
     folders = [uploads.FOLDER, *(f"inferences/{day}" for day in days)]
     return {name for folder in folders for name, _ in default_storage.files(folder)}  # type: ignore[attr-defined]
 
 
 def clean_up() -> None:
-    """What retention does some days later."""
+    """Do what retention does some days later."""
     later = timezone.now() + timedelta(days=3)
     with patch("django.utils.timezone.now", lambda: later):
         for _ in list(retention.stored_days()):
@@ -179,7 +179,7 @@ def test_a_job_whose_images_cannot_be_stored_continues_without_losing_or_doublin
 
 
 def start_on_s3(service: Service) -> None:
-    """Web, worker, and beat, with the image store of this process."""
+    """Start web, worker, and beat with the image store of this process."""
     options = settings.STORAGES["default"]["OPTIONS"]
     environment = {
         "DJANGO_MEDIA_BACKEND": "s3",

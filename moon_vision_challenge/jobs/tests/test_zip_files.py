@@ -80,7 +80,7 @@ def test_zip64_is_read(file: BinaryIO) -> None:
     with zipfile.ZipFile(buffer, "w") as archive, archive.open("a.jpg", "w", force_zip64=True) as entry:
         entry.write(b"x")
     with zipfile.ZipFile(buffer, "a") as archive:
-        for number in range(70_000):  # more than the 16 bits of the usual end record
+        for number in range(70_000):  # more than fit into the 16 bits of the usual end record
             archive.writestr(f"{number}", b"")
     entries = walk(source_of(file, buffer.getvalue()))
     assert outcome(next(entries)) == b"x"

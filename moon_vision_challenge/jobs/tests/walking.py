@@ -1,4 +1,4 @@
-"""What tests of archives walk, and what they find."""
+"""Files for the archives of tests, and helpers to walk archives."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -24,7 +24,7 @@ def walk(source: Source) -> Iterator[Entry]:
 
 
 def outcome(entry: Entry) -> bytes | str:
-    """Its content, or the code of its error."""
+    """Return the content of an entry, or the code of its error."""
     try:
         return entry.read()
     except EntryError as error:

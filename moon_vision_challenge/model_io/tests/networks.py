@@ -1,4 +1,4 @@
-"""Small networks with the inputs and outputs of real exports. Their weights are random, of a fixed seed."""
+"""Small networks with the inputs and outputs of real exports. Their weights are random, from a fixed seed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,11 +28,11 @@ def save_network(
     names: tuple[str, str] = ("images", "output0"),
     properties: dict[str, str] | None = None,
 ) -> None:
-    """Two convolutions, a mean over the picture, and a head.
+    """Save a network of two convolutions, a mean over the picture, and a head.
 
     Args:
-        shape: of the input, with the batch; a name or None is a free size.
-        factor: by which the input is multiplied, so that scores differ whether pixels go to 1 or to 255.
+        shape: the shape of the input, with the batch. A name or None is a free size.
+        factor: the factor for the input, so that scores differ whether pixels go to 1 or to 255.
         head: softmax, logits, sigmoid, N11 (scores as N x C x 1 x 1), index, column (index as N x 1), text, both (two
             outputs).
     """

@@ -1,4 +1,4 @@
-"""Scaling between the nearest pixels is unbiased: NumPy says what is right."""
+"""Scaling between the nearest pixels is unbiased. NumPy provides the expected values."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (61, 97, 3), np.uint8)
 
 
 def weight(distance: np.ndarray, interpolation: Interpolation) -> np.ndarray:
-    """The kernel at each distance: a triangle, or Keys's cubic with a = -0.5."""
+    """Return the kernel at each distance: a triangle, or Keys's cubic with a = -0.5."""
     if interpolation == "bilinear":
         triangle: np.ndarray = np.maximum(1 - distance, 0)
         return triangle
@@ -23,7 +23,7 @@ def weight(distance: np.ndarray, interpolation: Interpolation) -> np.ndarray:
 
 
 def matrix(count: int, length: int, interpolation: Interpolation) -> np.ndarray:
-    """Every output pixel as a sum of the pixels of one axis; what is beyond the border repeats the border."""
+    """Return every output pixel as a sum of the pixels of one axis. Pixels beyond the border repeat the border."""
     at = (np.arange(count) + 0.5) * length / count - 0.5
     pixels = np.arange(-3, length + 3)
     weights = weight(np.abs(at[:, np.newaxis] - pixels), interpolation)

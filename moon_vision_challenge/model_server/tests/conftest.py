@@ -37,7 +37,7 @@ def tensor(name: str, dtype: int, *shape: int | str) -> onnx.ValueInfoProto:
 
 
 def save_half(path: Path, factor: float = 0.5, **properties: str) -> None:
-    """y = x / 2 for float32 [N, 2]; or another factor, to tell versions apart."""
+    """Save y = x / 2 for float32 [N, 2], or with another factor to tell versions apart."""
     nodes = [
         helper.make_node("Constant", [], ["factor"], value_float=float(factor)),
         helper.make_node("Mul", ["x", "factor"], ["y"]),
@@ -48,7 +48,7 @@ def save_half(path: Path, factor: float = 0.5, **properties: str) -> None:
 
 
 def save_sum(path: Path) -> None:
-    """Two inputs, two outputs: total = a + b, and a as it came; int64 [N]."""
+    """Save a model with two inputs and two outputs of int64 [N]: total = a + b, and a unchanged."""
     nodes = [helper.make_node("Add", ["a", "b"], ["total"]), helper.make_node("Identity", ["a"], ["same"])]
     ints = [tensor(name, TensorProto.INT64, "N") for name in ("a", "b", "total", "same")]
     save_model(path, nodes, ints[:2], ints[2:])
@@ -60,7 +60,7 @@ def save_text(path: Path) -> None:
 
 
 def save_pixels(path: Path) -> None:
-    """The signature raw: uint8 [N, 2, 2, 3] as bytes; its output is the same numbers as float32."""
+    """Save a model with the signature raw: uint8 [N, 2, 2, 3] as bytes. Its output is the same numbers as float32."""
     raw = {"raw": {"inputs": {"image": {"tensor": "pixels", "encoding": "raw"}}, "outputs": {"values": "values"}}}
     node = helper.make_node("Cast", ["pixels"], ["values"], to=TensorProto.FLOAT)
     shape = ("N", 2, 2, 3)
@@ -69,7 +69,7 @@ def save_pixels(path: Path) -> None:
 
 
 def save_scalar(path: Path) -> None:
-    """An output without a batch dimension, and a division that can give infinity."""
+    """Save a model with an output without a batch dimension, and a division that can give infinity."""
     nodes = [
         helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
         helper.make_node("Reciprocal", ["total"], ["inverse"]),
@@ -116,13 +116,13 @@ import multiprocessing, runpy
 multiprocessing.set_start_method("spawn")
 runpy.run_module("{MODULE}", run_name="__main__", alter_sys=True)
 """
-"""As on macOS. With Python 3.14, forking is not the default on Linux either."""
+"""Spawns processes, as on macOS. With Python 3.14, forking is not the default on Linux either."""
 
 
 def command(
     folder: Path, port: int, *flags: str, constants: Mapping[str, float] | None = None, start: str = ""
 ) -> list[str]:
-    """The folder holds models.config and models/. The server's constants may be given other values."""
+    """Return the command of a server. The folder holds models.config and models/. `constants` replace the server's."""
     if constants:
         start = (
             f"import sys; from {MODULE} import __main__ as it, worker; vars(it).update({constants}); "
@@ -180,7 +180,7 @@ def start_server(
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return Server(process, f"http://127.0.0.1:{port}", log)
         time.sleep(0.02)
-    process.terminate()  # not kill: it takes its worker with it
+    process.terminate()  # not kill: it ends its worker, too
     process.wait(DEADLINE_S)
     raise AssertionError(f"the server did not start:\n{log.read_text()}")
 

@@ -1,4 +1,4 @@
-"""End to end with the real model: what the REST API answers is what onnxruntime gives on the same pixels."""
+"""End to end with the real model: the REST API returns what onnxruntime returns for the same pixels."""
 
 import base64
 import os
@@ -18,7 +18,7 @@ from moon_vision_challenge.model_zoo.build import build_model
 def test_probabilities_are_those_of_onnxruntime_to_the_last_bit(tmp_path: Path, batch: int) -> None:
     build_model("efficientnet_lite0", tmp_path / "models")
     (tmp_path / "models.config").write_text(models_config("efficientnet_lite0"))
-    # Smooth pictures, each of another colour: noise alone gives every model the same answer.
+    # Smooth pictures, each of another colour: noise alone gets the same answer from every model.
     ramp = np.linspace(0, 255, 224)
     images = np.stack(
         [

@@ -34,7 +34,7 @@ BODY = gzip.compress(b'{"instances": [1, 2]}')
 
 
 def save_echo(path: Path, outputs: dict[str, tuple[str, int]]) -> None:
-    """For each output its input and type; every shape is free."""
+    """Save a model that returns its inputs. `outputs` has the input and type of each output. Every shape is free."""
     nodes = [helper.make_node("Identity", [source], [target]) for target, (source, _) in outputs.items()]
     sources = dict(outputs.values())
     save_model(
@@ -46,7 +46,7 @@ def save_echo(path: Path, outputs: dict[str, tuple[str, int]]) -> None:
 
 
 def save_sums(path: Path) -> None:
-    """Two outputs of different batch sizes."""
+    """Save a model with two outputs of different batch sizes."""
     nodes = [helper.make_node("ReduceSum", ["x"], ["total"], keepdims=1), helper.make_node("Identity", ["x"], ["y"])]
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in ("x", "total", "y")]
     save_model(path, nodes, infos[:1], infos[1:])
@@ -103,7 +103,7 @@ def test_paths_and_methods(echo: Server, case: Request) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/models/echo_int32", "/V1/MODELS/echo_int32", "/v1/models/echo_int32/versions/1"])
 def test_status_gives_the_version_as_text_and_the_state(echo: Server, path: str) -> None:
-    """model_servers/http_rest_api_handler_test.cc GetStatus; the path's case is free: kModelStatusApiRegex."""
+    """model_servers/http_rest_api_handler_test.cc GetStatus. The path's case is free: kModelStatusApiRegex."""
     ok = {"error_code": "OK", "error_message": ""}
     expected = [{"version": "1", "state": "AVAILABLE", "status": ok}]
     assert echo.get(path).json() == {"model_version_status": expected}
@@ -130,7 +130,7 @@ def test_metadata_has_the_signatures(echo: Server) -> None:
         ("identity", BODY, 400, "JSON Parse error"),
         ("gzip", gzip.compress(b" " * 50_000_000, mtime=0), 413, f"larger than {LIMIT} bytes"),
     ],
-    # The same in every process: compressed bytes hold the time.
+    # The ids are the same in every process: compressed bytes contain the time.
     ids=["sound", "another name", "not compressed", "cut short", "empty", "not announced", "too large"],
 )
 def test_a_body_in_gzip_is_inflated_up_to_the_limit(

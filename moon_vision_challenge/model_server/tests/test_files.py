@@ -29,7 +29,7 @@ ROWS, COLUMNS = 20_000, 100  # 8 MB of weights that onnxruntime leaves where the
 
 
 def save_table(path: Path, value: float, data: str = "model.onnx.data") -> None:
-    """y = the rows of a table of this value at the indices x. The table is external data, which is mapped."""
+    """Save y = the rows at the indices x of a table of this value. The table is external data, which is mapped."""
     table = numpy_helper.from_array(np.full((ROWS, COLUMNS), value, np.float32), "table")
     node = helper.make_node("Gather", ["table", "x"], ["y"])
     inputs, outputs = [tensor("x", TensorProto.INT64, "N")], [tensor("y", TensorProto.FLOAT, "N", COLUMNS)]
@@ -177,7 +177,7 @@ def test_files_that_change_while_they_are_read_are_not_served(tmp_path: Path, mo
     version.load()
     assert (version.state, version.runtime) == (VersionState.END, None)
     assert "changed while they were being read" in version.error
-    assert version.has_other_files()  # and so will be loaded again
+    assert version.has_other_files()  # so it will be loaded again
 
 
 def test_a_model_that_fails_in_an_unknown_way_is_not_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

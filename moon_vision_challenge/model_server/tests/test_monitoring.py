@@ -14,10 +14,10 @@ COUNT, LATENCY = ":tensorflow:serving:request_count", ":tensorflow:serving:reque
 
 
 def samples(server: Server, path: str = DEFAULT_PATH) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Name and labels → value. prometheus_client's parser would add `_total` to the counter."""
+    """Return name and labels → value. prometheus_client's parser would add `_total` to the counter."""
     page = server.get(path)
     assert page.status_code == 200
-    list(text_string_to_metric_families(page.text))  # it is valid
+    list(text_string_to_metric_families(page.text))  # raises if the page is invalid
     found = re.findall(r"^([\w:]+){(.*)} (\S+)$", page.text, re.MULTILINE)
     return {(name, frozenset(re.findall(r'(\w+)="([^"]*)"', labels))): float(value) for name, labels, value in found}
 

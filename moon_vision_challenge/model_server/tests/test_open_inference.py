@@ -1,4 +1,4 @@
-"""The Open Inference Protocol. test_triton_client.py asks it with a client that nobody here wrote."""
+"""The Open Inference Protocol. test_triton_client.py tests it with a third-party client."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def infer(server: Server, model: str, request: Any, binary: bytes = b"") -> requ
 
 
 def arrays(response: requests.Response) -> dict[str, Any]:
-    """The outputs of a 200, as lists; BYTES of binary data as bytes."""
+    """Return the outputs of a 200 as lists, and BYTES of binary data as bytes."""
     assert response.status_code == 200, response.text
     length = int(response.headers.get(LENGTH, len(response.content)))
     is_binary = response.headers["content-type"] == "application/octet-stream"
@@ -52,7 +52,7 @@ def arrays(response: requests.Response) -> dict[str, Any]:
 def binary_request(
     tensors: Mapping[str, tuple[str, list[int], Any]], *, is_output_binary: bool = True
 ) -> dict[str, Any]:
-    """The JSON of a request; a tensor is (datatype, shape, size of its data)."""
+    """Return the JSON of a request. A tensor is (datatype, shape, size of its data)."""
     inputs = [
         {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size}}
         for name, (datatype, shape, size) in tensors.items()
@@ -61,7 +61,7 @@ def binary_request(
 
 
 def half(shape: Any = (1, 2), **fields: Any) -> dict[str, Any]:
-    """A request of the model that halves pairs of floats."""
+    """Return a request to the model that halves pairs of floats."""
     return {"inputs": [{"name": "x", "shape": shape, "datatype": "FP32", "data": [1, 2.5], **fields}]}
 
 

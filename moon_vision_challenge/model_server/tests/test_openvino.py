@@ -26,12 +26,12 @@ from moon_vision_challenge.model_server.tests.conftest import (
 from moon_vision_challenge.model_zoo.build import Precision, build_model
 from native.environment import ROOT
 
-# The two sum the products of int8 in other orders and round elsewhere. On a hundred photos, the labels are the same.
+# The runtimes sum int8 products in different orders and round at different points. Labels of a hundred photos agree.
 TOLERANCES: dict[Precision, float] = {"int8": 0.08, "float32": 1e-5}
 
 
 def pictures() -> np.ndarray:
-    """The photo of the samples, and parts of it."""
+    """Return the sample photo, and parts of it."""
     with Image.open(ROOT / "samples" / "coffee.jpg") as photo:
         width, height = photo.size
         side = min(width, height) // 2

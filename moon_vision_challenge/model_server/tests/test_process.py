@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refusal(folder: Path, port: int, *flags: str) -> str:
-    """The whole output of a server that must not start."""
+    """Return the whole output of a server that must not start."""
     result = subprocess.run(
         command(folder, port, *flags), capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
@@ -119,7 +119,7 @@ def test_a_worker_that_is_spawned_serves_too(folder: Path) -> None:
 
 
 def wait_until_busy(server: Server) -> None:
-    """Until the server's processes have used CPU time for inference: a request of this length is then under way."""
+    """Wait until the server's processes have used CPU time for inference: a long request is then in progress."""
     used = cpu_ticks(server)
     deadline = time.monotonic() + DEADLINE_S
     while cpu_ticks(server) < used + 10:

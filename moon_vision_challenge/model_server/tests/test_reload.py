@@ -25,7 +25,7 @@ POLL = "0.05"
 
 
 def put(folder: Path, version: int, factor: float, model: str = "half") -> None:
-    """A version appears at once: it is made elsewhere and renamed, as deployments do."""
+    """Make a version appear at once: create it elsewhere and rename it, as deployments do."""
     made = folder / "made"
     save_half(made / "model.onnx", factor)
     (folder / "models" / model).mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def test_a_model_whose_folder_goes_away_stays_loaded_and_this_is_logged_once(fol
         (folder / "models" / "half").rename(folder / "elsewhere")
         wait_until(lambda: has_logged(server, "cannot read"), server)
         put(folder, 1, factor=1, model="other")
-        configure(folder, "half", "other")  # so that some more looks have passed
+        configure(folder, "half", "other")  # so that some more checks have passed
         wait_until(lambda: has_logged(server, "Model other version 1 is available"), server)
         assert factor(server) == 1
         assert server.log.read_text().count("cannot read") == 1
@@ -204,7 +204,7 @@ def test_a_broken_config_file_changes_nothing_and_is_logged_once(folder: Path) -
         wait_until(lambda: has_logged(server, "cannot be read: No such file or directory"), server)
         assert factor(server) == 1
         put(folder, 2, factor=2)
-        wait_until(lambda: factor(server) == 2, server)  # new versions are found all the same
+        wait_until(lambda: factor(server) == 2, server)  # new versions are still found
         assert server.log.read_text().count("no field colour") == 1
         configure(folder, "half", extra="model_version_policy { all {} }")
         wait_until(lambda: states(server) == {"2": "AVAILABLE", "1": "AVAILABLE"}, server)

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, gone or greedy cost the others nothing, and get an answer that says why."""
+"""Clients that are slow, silent, gone, or greedy cost the others nothing, and get an answer that says why."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ CHUNKED_HEAD = b"POST /v1/models/half:predict HTTP/1.1\r\nHost: x\r\nTransfer-En
 
 
 def save_zeros(path: Path) -> None:
-    """As many zeros as the client says, which may be more than there is memory."""
+    """Save a model that returns as many zeros as the client asks for, which may be more than fit into memory."""
     outputs = [tensor("zeros", TensorProto.FLOAT, "N")]
     save_model(
         path, [helper.make_node("ConstantOfShape", ["n"], ["zeros"])], [tensor("n", TensorProto.INT64, 1)], outputs
@@ -79,7 +79,7 @@ def connect(server: Server) -> socket.socket:
 
 
 def reply(connection: socket.socket) -> bytes:
-    """Everything until the server closes the connection."""
+    """Return everything until the server closes the connection."""
     content = b""
     while piece := connection.recv(65536):
         content += piece
@@ -89,7 +89,7 @@ def reply(connection: socket.socket) -> bytes:
 def is_served(server: Server) -> None:
     started = time.monotonic()
     assert server.predict("half", SOUND).json() == ANSWER
-    assert time.monotonic() - started < 60  # those that are slow have five minutes
+    assert time.monotonic() - started < 60  # the slow clients have five minutes
 
 
 @pytest.mark.parametrize("head", [SLOW_HEAD, LARGE_HEAD, CHUNKED_HEAD, b"", b"POST /v1/mod"])
@@ -134,7 +134,7 @@ ASKS_FOR_ZEROS = b"POST /v1/models/zeros:predict HTTP/1.1\r\nHost: x\r\nContent-
 
 
 def slow_reader(server: Server) -> socket.socket:
-    """A client that asks for more than its kernel buffers, and reads nothing."""
+    """Return a client that asks for more than its kernel buffers, and reads nothing."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(DEADLINE_S)
@@ -155,7 +155,7 @@ def test_clients_that_do_not_read_are_hung_up_on_and_hold_nobody_up(impatient: S
             stack.enter_context(slow_reader(impatient))
         is_served(impatient)
         deadline = time.monotonic() + DEADLINE_S
-        while connections_of(impatient) > 1:  # the one of is_served may be kept open
+        while connections_of(impatient) > 1:  # the connection of is_served may stay open
             assert time.monotonic() < deadline, connections_of(impatient)
             time.sleep(0.1)
 

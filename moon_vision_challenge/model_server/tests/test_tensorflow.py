@@ -28,7 +28,7 @@ def test_without_tensorflow_a_saved_model_is_not_available_and_says_what_to_inst
 
 
 def save_words(tf: Any, folder: Path) -> None:
-    """A model with a variable, and with a file that it reads when it is loaded."""
+    """Save a model with a variable, and with a file that it reads when it is loaded."""
     words = tf.Module()
     (folder / "words.txt").write_text("tench\nshark\n")
     source = tf.lookup.TextFileInitializer(

@@ -1,4 +1,4 @@
-"""The model server, asked by Triton's own client: `make inference_servers` installs it."""
+"""The model server, called by Triton's own client, which `make inference_servers` installs."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Asks the model server with Triton's own client, in its environment: HOST:PORT. Prints what it got as JSON."""
+"""Calls the model server with Triton's own client, in that client's environment: HOST:PORT. Prints the results as JSON."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""An export, the checkout that it is added to, and what is there afterwards."""
+"""An export, the checkout that it is added to, and helpers to inspect the result."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A classifier that was exported elsewhere is added in one command, or nothing is and one sentence says why."""
+"""A classifier that was exported elsewhere is added in one command, or nothing is added and one sentence says why."""
 
 import json
 from pathlib import Path
@@ -91,7 +91,7 @@ def test_integers_need_no_range(place: Path) -> None:
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
-    """Be a person at a terminal; returns what was asked."""
+    """Simulate a person at a terminal. Returns the questions that were asked."""
     asked: list[str] = []
     left = list(answers)
 

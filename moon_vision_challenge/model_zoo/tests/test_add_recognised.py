@@ -1,4 +1,4 @@
-"""Exports that say what they need: of Hugging Face, timm, Ultralytics and scikit-learn."""
+"""Exports that say what they need: from Hugging Face, timm, Ultralytics, and scikit-learn."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_properties_that_no_declaration_can_say_are_refused(
 
 
 def save_zipmap(path: Path, **labels: Any) -> None:
-    """The outputs of skl2onnx: a label, and a list of maps."""
+    """Save a network with the outputs of skl2onnx: a label, and a list of maps."""
     save_network(path, (None, 784), layout="flat", names=("X", "scores"))
     model = onnx.load(path)
     best = helper.make_node("ArgMax", ["scores"], ["output_label"], axis=1, keepdims=0)

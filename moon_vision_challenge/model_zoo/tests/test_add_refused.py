@@ -1,4 +1,4 @@
-"""What cannot be added is reported in a sentence, and leaves nothing."""
+"""What cannot be added is reported in a sentence, and leaves nothing behind."""
 
 from collections.abc import Callable
 from pathlib import Path

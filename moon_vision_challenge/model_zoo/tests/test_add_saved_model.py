@@ -1,4 +1,4 @@
-"""SavedModels: read without TensorFlow."""
+"""SavedModels are read without TensorFlow."""
 
 import tarfile
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_photo_for_a_saved_model_is_read_and_the_output_says_why_it_is_not_tri
 
 
 def saved_model_bytes() -> bytes:
-    """A SavedModel's protocol buffer with one signature: float [?, 64, 64, 3] → float [?, 10]."""
+    """Return a SavedModel's protocol buffer with one signature: float [?, 64, 64, 3] → float [?, 10]."""
 
     def field(number: int, value: bytes | int) -> bytes:
         if isinstance(value, int):

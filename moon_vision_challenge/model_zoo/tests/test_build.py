@@ -58,7 +58,7 @@ def test_a_killed_build_leaves_no_version_and_the_next_one_succeeds(tmp_path: Pa
 @pytest.mark.e2e
 def test_of_two_builders_at_once_one_builds_and_the_other_finds_it_built(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "moon_vision_challenge.model_zoo", "--models_dir", str(tmp_path)]
-    # A third process holds the lock, so that both are past their first look when they come to it.
+    # A third process holds the lock, so that both have looked for the model before they reach the lock.
     (tmp_path / LITE0).mkdir()
     with (tmp_path / LITE0 / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -126,7 +126,7 @@ def test_float32_is_one_flag_away_and_is_kept_until_int8_is_asked_for(tmp_path: 
 
 @pytest.mark.e2e
 def test_a_model_built_by_an_earlier_version_is_built_anew(tmp_path: Path) -> None:
-    """It wrote who built the model, and not from what."""
+    """It recorded the builder of the model, but not what the model was built from."""
     version = tmp_path / LITE0 / "1"
     version.mkdir(parents=True)
     model = build_graph(LITE0, read_state_dict(weights_path(LITE0)))

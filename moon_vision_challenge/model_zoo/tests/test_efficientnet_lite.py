@@ -51,7 +51,7 @@ def test_channels_are_rounded_to_multiples_of_eight() -> None:
         208,
         352,
     ]
-    assert scale_channels(10, 1.1) == 16  # 8 would take away more than a tenth
+    assert scale_channels(10, 1.1) == 16  # 8 would remove more than a tenth
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_graph_takes_batches_of_rgb_bytes_and_gives_probabilities(weights: d
 
 
 def test_the_graph_begins_with_tensorflows_stem(weights: dict[str, np.ndarray]) -> None:
-    """One output pixel computed by hand: (x - 127) / 128, padding after, batch normalisation, ReLU6."""
+    """One output pixel computed by hand: (x - 127) / 128, padding after, batch normalization, ReLU6."""
     model = build_graph("efficientnet_lite0", weights)
     stem = next(node.output[0] for node in model.graph.node if node.op_type == "Clip")
     model.graph.output.append(onnx.helper.make_tensor_value_info(stem, onnx.TensorProto.FLOAT, None))

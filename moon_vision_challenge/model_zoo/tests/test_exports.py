@@ -1,4 +1,4 @@
-"""How trainers and model hubs lay out their files, and what is said about files that cannot be served."""
+"""How trainers and model hubs lay out their files, and the message about files that cannot be served."""
 
 import json
 from pathlib import Path

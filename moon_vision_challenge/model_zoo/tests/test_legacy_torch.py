@@ -14,7 +14,7 @@ from moon_vision_challenge.model_zoo.legacy_torch import MAGIC_NUMBER, PROTOCOL,
 
 
 class FloatStorage:
-    """Stands for torch.FloatStorage in the pickles written here."""
+    """Stands in for torch.FloatStorage in the pickles written here."""
 
 
 def _rebuild_tensor_v2(*arguments: Any) -> None: ...
@@ -22,7 +22,7 @@ def _rebuild_tensor_v2(*arguments: Any) -> None: ...
 
 @pytest.fixture(autouse=True)
 def torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the two names that pickle must find when it writes them; the reader under test imports nothing."""
+    """Create the two names that pickle must find when it writes them. The reader under test imports nothing."""
     for module, thing in (("torch", FloatStorage), ("torch._utils", _rebuild_tensor_v2)):
         monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
         setattr(sys.modules[module], thing.__name__, thing)

@@ -1,4 +1,4 @@
-"""A photo is tried on a SavedModel before it is added, where TensorFlow is installed."""
+"""Where TensorFlow is installed, a SavedModel is tried on a photo before it is added."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def tf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def scores(tf: Any, pixels: Any) -> Any:
-    """How light a picture is, from 0 to 1."""
+    """Return how light a picture is, from 0 to 1."""
     light = tf.reduce_mean(tf.cast(pixels, tf.float32), axis=[1, 2, 3]) / 255
     return {"scores": tf.stack([1 - light, light], axis=1)}
 

@@ -29,7 +29,7 @@ def test_models_config_gets_one_more_model_in_every_form_of_the_file(text: str) 
     assert len(models) == text.count("name:") + 1
     assert with_model(changed, "net", "/elsewhere") == changed
     kept = iter(changed)
-    assert all(character in kept for character in text)  # in their order
+    assert all(character in kept for character in text)  # in order
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Sound models that are not classifiers of pictures, or not without more words. Each is saved into a folder."""
+"""Valid models that are not image classifiers, or only with more options. Each function saves one into a folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from moon_vision_challenge.model_zoo.tests.adding import NCHW
 
 
 def returning(name: str, **shapes: list[int]) -> Callable[[Path], None]:
-    """A model of a picture of 64 x 64 whose outputs are zeros of these shapes."""
+    """Return a function that saves a model of a picture of 64 x 64 whose outputs are zeros of these shapes."""
 
     def save(place: Path) -> None:
         zeros = [
@@ -47,7 +47,7 @@ def selecting_boxes(place: Path) -> None:
 
 
 def without_batch(place: Path) -> None:
-    """As torch.onnx.export makes it of a module that takes one picture: [3, 64, 64] to [7]."""
+    """Save what torch.onnx.export makes of a module that takes one picture: [3, 64, 64] to [7]."""
     returning("single", scores=[7])(place)
     model = onnx.load(place / "single.onnx")
     del model.graph.input[0].type.tensor_type.shape.dim[0]

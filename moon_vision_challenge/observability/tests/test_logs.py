@@ -16,7 +16,7 @@ URL = "/api/v0/inferences/"
 
 
 class Lines(logging.Handler):
-    """Keeps what it would write, as JSON."""
+    """A handler that keeps its lines as JSON."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def test_the_lines_of_a_request_carry_its_id(
         "token": "anonymous",
         "owner_id": 0,
     }
-    assert "request" not in by_django  # the object
+    assert "request" not in by_django  # the request object
 
 
 def test_no_access_line_is_written_by_default(client: APIClient, lines: list[dict[str, object]]) -> None:

@@ -44,13 +44,13 @@ def scrape(service: Service) -> Samples:
 
 
 def value(samples: Samples, name: str, **labels: str) -> float:
-    """The sum of the samples that have these labels."""
+    """Return the sum of the samples that have these labels."""
     wanted = set(labels.items())
     return sum(number for (found, have), number in samples.items() if found == name and wanted <= have)
 
 
 def requests_of(samples: Samples) -> Counter[tuple[str, str]]:
-    """Route and status → number."""
+    """Return the number of requests by route and status."""
     found: Counter[tuple[str, str]] = Counter()
     for (name, labels), number in samples.items():
         if name == "moon_vision_request_seconds_count":

@@ -1,4 +1,4 @@
-"""Processes that count, end, and are killed; and the sum of them all."""
+"""Processes that count, end, and are killed, and the sum of all their counts."""
 
 import os
 import signal
@@ -64,7 +64,7 @@ def counting(folder: Path, code: str = "count()") -> Iterator[Counting]:
 
 
 def samples(folder: Path) -> dict[str, float]:
-    """Name, and a histogram's bucket → value."""
+    """Return each name, and each bucket of a histogram → value."""
     metrics: list[Metric] = list(sample_files.collect(folder))
     return {
         sample.name + (f"<{sample.labels['le']}" if "le" in sample.labels else ""): sample.value
@@ -136,7 +136,7 @@ def test_a_crash_of_the_exporter_counts_nothing_twice(tmp_path: Path, *, is_sour
 
 
 def test_a_process_continues_without_a_place_to_count(tmp_path: Path) -> None:
-    """Memory-mapped pages that the disk has no room for would kill it."""
+    """Memory-mapped pages that the disk has no room for would kill the process."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
     ignore = f"import signal; signal.signal({int(signal.SIGXFSZ)}, signal.SIG_IGN)\n"
     with counting(tmp_path, limit + ignore + "count()") as process:

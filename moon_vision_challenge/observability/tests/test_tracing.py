@@ -1,4 +1,4 @@
-"""Traces: what is taken over, what is sent on, and what they cost while they are off."""
+"""Traces: what is accepted, what is passed on, and what they cost while they are off."""
 
 import os
 import subprocess

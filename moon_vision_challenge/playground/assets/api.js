@@ -2,7 +2,7 @@
 
 const STORED_AS = "moonvision-token";
 const NO_ANSWER = "The service did not answer. Check your network connection, then try again.";
-const UNNAMED = new Set(["image", "non_field_errors", "detail"]); // fields whose name tells a person nothing
+const UNNAMED = new Set(["image", "non_field_errors", "detail"]); // fields whose names mean nothing to a person
 
 /** The service's addresses and limits, from the page. */
 export const service = document.body.dataset;
@@ -11,7 +11,7 @@ export const service = document.body.dataset;
 export class ApiError extends Error {
   constructor(sentence, status = 0, retryAfterS = null) {
     super(sentence);
-    this.status = status; // 0: no answer came
+    this.status = status; // 0: no answer arrived
     this.retryAfterS = retryAfterS;
   }
 }
@@ -22,7 +22,7 @@ function read() {
   try {
     return sessionStorage.getItem(STORED_AS) ?? "";
   } catch {
-    return ""; // the browser keeps nothing for this page
+    return ""; // the browser stores nothing for this page
   }
 }
 
@@ -30,7 +30,7 @@ export function hasToken() {
   return token !== "";
 }
 
-/** Uses this token from now on. Without one, callers are anonymous. */
+/** Uses this token for all later requests. Without one, callers are anonymous. */
 export function setToken(text) {
   token = text;
   try {
@@ -41,7 +41,7 @@ export function setToken(text) {
   }
 }
 
-/** The body and headers of a successful answer. Throws ApiError, or AbortError if `signal` says so. */
+/** The body and headers of a successful answer. Throws ApiError, or AbortError if `signal` aborts it. */
 export async function ask(address, { method = "GET", body, headers = {}, signal, timeoutS = 30 } = {}) {
   const all = { Accept: "application/json", ...headers };
   if (token) all.Authorization = `Bearer ${token}`;

@@ -72,7 +72,7 @@ export class Card {
     this.find(".cancel").setAttribute("aria-disabled", String(one.isCanceling)); // `disabled` would drop the focus
     this.find(".again").hidden = isOpen(one) || one.state === "done" || !one.file;
     this.find(".remove").hidden = isOpen(one);
-    // The focus would be lost with a button that disappears.
+    // A button that disappears would take the focus with it.
     if (this.element.contains(focused) && focused.hidden) this.element.focus();
   }
 

@@ -1,4 +1,4 @@
-// Pictures come in: dropped, pasted, picked, photographed, or the sample.
+// Accepts pictures: dropped, pasted, picked, photographed, or the sample.
 
 import { service } from "./api.js";
 
@@ -71,7 +71,7 @@ async function fetchSample() {
     const response = await fetch(service.sample);
     if (response.ok) return [new File([await response.blob()], "coffee.jpg", { type: "image/jpeg" })];
   } catch {
-    // said below
+    // reported below
   }
   tell("The sample could not be loaded. Check your network connection, then try again.");
   return [];

@@ -31,7 +31,7 @@ export function watchModels(onRefused) {
   return refresh();
 }
 
-/** Throws ApiError, after it has shown it. */
+/** Shows an ApiError, and throws it. */
 export async function refreshModels() {
   const mine = ++latest;
   try {

@@ -39,7 +39,7 @@ async function run(onChange) {
   isRunning = false;
 }
 
-/** Reads the row once. True if the service has waited for its end. */
+/** Reads the row once. Returns whether the service has waited for its end. */
 async function look(one, mayWait, onChange) {
   if (!isOpen(one)) return true;
   const headers = mayWait ? { Prefer: `wait=${WAIT_S}` } : {};

@@ -20,7 +20,7 @@ function describe(one) {
 }
 
 const shell = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-const literal = (text) => JSON.stringify(text); // also a string of Python
+const literal = (text) => JSON.stringify(text); // also a Python string
 
 /** curl ends a file name at a comma or semicolon, unless it is in quotes. */
 function curlFile(name) {

@@ -21,7 +21,7 @@ export function setUpToken(check) {
   describe();
 }
 
-/** Opens the panel after the service has refused a request, with its sentence. Keeps the focus where it is. */
+/** Opens the panel after the service has refused a request, and shows its sentence. Keeps the focus where it is. */
 export function askForToken(sentence) {
   showProblem(sentence);
   panel.hidden = false;

@@ -20,13 +20,13 @@ let heldUntil = 0;
 let changed = () => {};
 let queued = () => {};
 
-/** `onChange` gets a try each time that it has changed, `onQueued` one that a worker will complete. */
+/** `onChange` gets a try each time it has changed, and `onQueued` one that a worker will complete. */
 export function setUpTries(onChange, onQueued) {
   changed = onChange;
   queued = onQueued;
 }
 
-/** A try as the history keeps it. `file` and what begins with `is` stay in the page. */
+/** A try in the form that the history keeps. `file` and names that begin with `is` stay in the page. */
 export function newTry(file, model, mode) {
   return {
     ...{ id: nextId(), name: file.name || "picture", model, mode, state: "waiting" },
@@ -35,7 +35,7 @@ export function newTry(file, model, mode) {
   };
 }
 
-/** The history sorts by it. */
+/** Returns an id by which the history sorts. */
 function nextId() {
   count += 1;
   return `${Date.now()}-${String(count).padStart(6, "0")}-${unique()}`;
@@ -50,10 +50,10 @@ export function send(one) {
   pump();
 }
 
-/** Sends a picture anew. */
+/** Sends a picture again. */
 export function sendAgain(one, model) {
   const fresh = { state: "waiting", problem: "", note: "", announced: "", rowId: null, attempts: 0 };
-  // If the row may have been created, the key stays, so that it is not created twice: no answer came, or the token
+  // If the row may have been created, the key stays, so that it is not created twice: no answer arrived, or the token
   // ended while the row was followed.
   const mayExist = one.isUnanswered || one.status === UNAUTHORIZED;
   Object.assign(one, fresh, mayExist && one.model === model ? {} : { key: unique(), model });
@@ -114,7 +114,7 @@ async function attempt(one) {
   }
 }
 
-/** The browser reads a file only when it is sent, and says no more than that this failed. */
+/** The browser reads a file only when it is sent, and reports only that this failed. */
 async function isReadable(file) {
   try {
     await file.slice(0, 1).arrayBuffer();
@@ -145,7 +145,7 @@ function post(address, one, headers = {}) {
   return ask(address, options);
 }
 
-/** Takes over the state of the row in the service. */
+/** Copies the state of the row in the service. */
 export function applyRow(one, row) {
   const elapsedMs = row.status === "done" ? Date.parse(row.finished_at) - Date.parse(row.created_at) : null;
   settle(one, {
@@ -161,7 +161,7 @@ function handle(one, error) {
   else settle(one, { state: "failed", problem: error.message, status: error.status, isUnanswered: error.status === 0 });
 }
 
-/** Keeps all pictures back until the service takes more. */
+/** Holds all pictures back until the service accepts more. */
 function hold(one, error) {
   heldUntil = Math.max(heldUntil, Date.now() + error.retryAfterS * 1000);
   waiting.unshift(one);

@@ -20,7 +20,7 @@ MISSING = (
 _STATUS = re.compile(r"the server responded with a status of (\d+)")
 
 PATIENCE_S = 120
-"""For what a page does. It is shorter than LIMIT_S, because a step that never succeeds costs this time."""
+"""The limit for what a page does. It is shorter than LIMIT_S, because a step that never succeeds takes this time."""
 
 expect.set_options(timeout=PATIENCE_S * 1000)
 
@@ -29,7 +29,7 @@ COFFEE: File = ("coffee.jpg", PHOTO)
 
 
 def find_chromium(playwright: Playwright) -> str:
-    """The program. Skips the test if this machine has none."""
+    """Return the path of Chromium. Skips the test if this machine has none."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None and (own := Path(playwright.chromium.executable_path)).exists():
         found = str(own)
@@ -84,7 +84,7 @@ class Playground:
         self.page.get_by_role("radio", name="Queued").check()
 
     def start_worker(self) -> None:
-        """With beat, whose sweep finds a row whose message was lost with an earlier test's Redis."""
+        """Start a worker, and beat, whose sweep finds a row whose message was lost with an earlier test's Redis."""
         self.service.start("worker")
         self.service.start("beat")
 
@@ -93,7 +93,7 @@ class Playground:
         return self.page.locator(".card")
 
     def card(self, state: str, name: str = "") -> Locator:
-        """The newest card in this state. Waits until there is one."""
+        """Return the newest card in this state. Waits until there is one."""
         found = self.page.locator(f".card[data-state={state}]").filter(has_text=name).first
         found.wait_for()
         return found

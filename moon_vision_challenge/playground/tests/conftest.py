@@ -11,7 +11,7 @@ OpenPage = Callable[..., Playground]
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    # Playwright runs an event loop in this thread, in which Django would refuse to use the database.
+    # Playwright runs an event loop in this thread, where Django would refuse to use the database.
     with pytest.MonkeyPatch.context() as patch, running_browser() as running:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         yield running

@@ -19,7 +19,7 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 
 
 def show_everything(playground: Playground) -> None:
-    """All kinds of cards, and all panels."""
+    """Show all kinds of cards, and all panels."""
     playground.allowed = {"400"}
     playground.choose(COFFEE, ("notes.txt", b"notes"), ("a_long_name_" * 12 + ".jpg", PHOTO))
     playground.card("failed")
@@ -56,7 +56,7 @@ def test_axe_finds_nothing_at_any_width_in_any_colors(new_page: OpenPage) -> Non
 
 
 def overflow(page: Page) -> list[str]:
-    """What is wider than the window."""
+    """Return the elements that extend beyond the window."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("body *")]
           .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest(".hidden, .skip"))
@@ -66,7 +66,7 @@ def overflow(page: Page) -> list[str]:
 
 
 def small_targets(page: Page) -> list[str]:
-    """What a finger misses."""
+    """Return the controls that are too small for a finger."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("button, select, nav a, .modes label, .languages label")]
           .filter((each) => each.checkVisibility() && each.getBoundingClientRect().height < 32)

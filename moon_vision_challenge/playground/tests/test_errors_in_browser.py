@@ -1,4 +1,4 @@
-"""What goes wrong is said beside the picture, in the sentences of the API."""
+"""Errors are shown beside the picture, in the sentences of the API."""
 
 import re
 from collections.abc import Callable
@@ -186,7 +186,7 @@ def give_token(playground: Playground, secret: str) -> None:
 
 @pytest.fixture
 def closed(service: Service, new_page: OpenPage) -> Playground:
-    """The page of a service that asks for a token."""
+    """The page of a service that requires a token."""
     service.start("web", DJANGO_API_ALLOW_ANONYMOUS="0")
     playground = new_page().open(is_ready=False)
     playground.allowed = {"401", "403"}

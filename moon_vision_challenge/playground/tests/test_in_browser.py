@@ -1,4 +1,4 @@
-"""The page in Chromium, on the running service: each way in, both ways to an answer, and what stays."""
+"""The page in Chromium, on the running service: each way to add a picture, both ways to an answer, and what stays."""
 
 import re
 import shutil
@@ -160,7 +160,7 @@ def test_a_picture_that_a_worker_has_started_is_not_canceled(playground: Playgro
 
 def test_a_picture_is_canceled_while_it_is_sent(playground: Playground) -> None:
     held: list[Route] = []
-    playground.page.route("**/v0/inferences/**", lambda route: held.append(route))  # noqa: PLW0108  # it marks its handler
+    playground.page.route("**/v0/inferences/**", lambda route: held.append(route))  # noqa: PLW0108  # marks its handler
     playground.choose(COFFEE, ("second.jpg", PHOTO), ("third.jpg", PHOTO))
     expect(playground.page.locator(".card[data-state=sending]")).to_have_count(2)
     for name in ("third.jpg", "coffee.jpg", "second.jpg"):

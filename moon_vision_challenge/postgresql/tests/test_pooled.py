@@ -1,4 +1,4 @@
-"""Behind PgBouncer, each transaction may run in another session of the server."""
+"""Behind PgBouncer, each transaction may run in a different session of the server."""
 
 import logging
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ def test_migrations_are_refused(db: None) -> None:
 
 @pytest.fixture
 def through(transactional_db: None) -> Iterator[str]:
-    """The URL of the database of this test, behind one session of the server."""
+    """The URL of this test's database, behind one session of the server."""
     if find_pgbouncer() is None:
         pytest.skip("pgbouncer is not on the PATH: apt install pgbouncer")
     settings = connection.settings_dict
@@ -96,7 +96,7 @@ def through(transactional_db: None) -> Iterator[str]:
 
 @pytest.fixture
 def behind(through: str) -> Iterator[None]:
-    """Lead this thread's connection through PgBouncer."""
+    """Route this thread's connection through PgBouncer."""
     connection.close()
     address = {"HOST": "127.0.0.1", "PORT": str(urlsplit(through).port)}
     changed = {**address, "OPTIONS": options(), "DISABLE_SERVER_SIDE_CURSORS": True}

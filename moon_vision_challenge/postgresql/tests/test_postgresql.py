@@ -1,4 +1,4 @@
-"""PostgreSQL behind a proxy that makes it hang, as a stopped process does."""
+"""PostgreSQL behind a proxy that makes it hang, as a stopped process would."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ BOUNDS: dict[str, Any] = {
 FAR_BOUNDS = BOUNDS | {"statement_timeout_s": 300.0, "lock_timeout_s": 300.0}
 PROBE_TIMEOUT_S = hang._PROBE_TIMEOUT_S  # before conftest.py makes it longer
 SOON_S = 60
-"""A loaded machine needs less, and without what is tested, five minutes pass."""
+"""A loaded machine needs less, and without the tested code, five minutes pass."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def database(proxy: Proxy) -> Iterator[DatabaseWrapper]:
 
 @pytest.fixture
 def patient(proxy: Proxy) -> Iterator[DatabaseWrapper]:
-    """A database whose own time limits are far away."""
+    """A database whose own time limits are long."""
     with connected(proxy, FAR_BOUNDS) as database:
         yield database
 
@@ -76,13 +76,13 @@ def connected(proxy: Proxy, bounds: dict[str, Any]) -> Iterator[DatabaseWrapper]
 
 @contextmanager
 def busy_server() -> Iterator[None]:
-    """A server that is slow to answer a probe, as on a loaded machine, does not pass for one that hangs."""
+    """Do not take a server that is slow to answer a probe, as on a loaded machine, for one that hangs."""
     with patch.object(hang, "_PROBE_TIMEOUT_S", 60):
         yield
 
 
 def ask(database: DatabaseWrapper, sql: str = "SELECT 1") -> tuple[Any, float]:
-    """What is answered, or the error; and after which time."""
+    """Return the answer or the error, and the time that it took."""
     begin = time.monotonic()
     try:
         with database.cursor() as cursor:
@@ -158,7 +158,7 @@ def test_one_session_that_hangs_alone_is_left_a_second_after_the_servers_own_bou
 ) -> None:
     with busy_server():
         ask(database)
-    with patch.object(HangDetector, "_is_silent", return_value=False):  # others are answered
+    with patch.object(HangDetector, "_is_silent", return_value=False):  # other sessions are answered
         proxy.set(manner)
         error, lasted_s = ask(database)
     assert "no answer within 3 s" in str(error)

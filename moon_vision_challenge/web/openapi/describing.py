@@ -1,4 +1,4 @@
-"""OPTIONS of the collections that take POST, in the OpenAPI schema: drf-spectacular leaves it out."""
+"""Adds OPTIONS of the collections that accept POST to the OpenAPI schema. drf-spectacular leaves it out."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ _COMPONENTS = {
 
 
 def add_descriptions(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """A hook of drf-spectacular."""
+    """A postprocessing hook for drf-spectacular."""
     result["components"]["schemas"] |= _COMPONENTS
     for operations in result["paths"].values():
         if "requestBody" in operations.get("post", {}):

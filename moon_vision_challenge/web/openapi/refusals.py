@@ -1,4 +1,4 @@
-"""Errors in the OpenAPI schema. Each example is what the service answers, and names one code."""
+"""Errors in the OpenAPI schema. Each example is a response of the service, and is named after its code."""
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -69,7 +69,7 @@ def refusal_of(error: AccessRefusedError | APIException) -> Refusal:
 def error_responses(
     refusals: Iterable[Refusal], field_errors: Mapping[str, list[str]] | None = None
 ) -> dict[int, OpenApiResponse]:
-    """The error responses of an operation, by status, for drf-spectacular. `field_errors`: an example of a 400."""
+    """Return an operation's error responses by status, for drf-spectacular. `field_errors` is an example of a 400."""
     found = {
         status: OpenApiResponse(ERROR, DESCRIPTIONS[status], _examples(group))
         for status, group in groupby(sorted(refusals), key=lambda each: each.status)
@@ -81,7 +81,7 @@ def error_responses(
 
 
 def error_content(refusals: Iterable[Refusal]) -> dict[str, Any]:
-    """The `content` of one error response, as the schema holds it."""
+    """Return the `content` of one error response, in the form of the schema."""
     return {JSON: {"schema": ERROR, "examples": build_examples_list(_examples(refusals))}}
 
 

@@ -20,7 +20,7 @@ HOST_REFUSALS = [
     Refusal(400, "malformed_request", "Send exactly one Host header."),
 ]
 OVERLOADED = Refusal(503, "overloaded", "The service receives too much at once. Try again later.")
-# An operation may have more reasons for these.
+# An operation may have more reasons for these statuses.
 _ALSO = [
     *HOST_REFUSALS,
     refusal_of(TokensUnavailableError()),
@@ -66,7 +66,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 
 def add_what_operations_share(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """A hook of drf-spectacular."""
+    """A postprocessing hook for drf-spectacular."""
     components = result["components"]
     components["schemas"] = dict(sorted({**components["schemas"], **refusals.COMPONENTS}.items()))
     components["headers"] = HEADERS
@@ -82,7 +82,7 @@ def add_what_operations_share(result: dict[str, Any], **_: object) -> dict[str, 
 
 
 def error_responses(reasons: list[Refusal]) -> dict[str, Any]:
-    """The responses of an operation that drf-spectacular does not know."""
+    """Return the error responses of an operation that drf-spectacular does not know."""
     responses: dict[str, Any] = {}
     _add_reasons(responses, reasons)
     add_headers(responses)
@@ -90,7 +90,7 @@ def error_responses(reasons: list[Refusal]) -> dict[str, Any]:
 
 
 def add_headers(responses: dict[str, Any], *names: str) -> None:
-    """Add these to each response, and to a 429 and a 503 `Retry-After`."""
+    """Add these headers to each response, and `Retry-After` to a 429 and a 503."""
     for status, response in responses.items():
         required = ["Retry-After"] if status in _HAVE_RETRY_AFTER else []
         headers = {name: {"$ref": f"#/components/headers/{name}"} for name in (*required, *names)}

@@ -8,7 +8,7 @@ from moon_vision_challenge.web.throttling.store import Decision
 
 
 def add_fields(response: HttpResponseBase, decision: Decision) -> None:
-    """What the client may do, and what is left of it."""
+    """Add the headers that state the client's limits, and what is left of them."""
     policies = [
         _policy(each.bucket.name, each.bucket.quota, each.bucket.unit, each.bucket.window_s) for each in decision.states
     ]

@@ -1,4 +1,4 @@
-"""Refuses requests above a limit, and tells every client of the API what it has left."""
+"""Refuses requests above a limit, and reports to every client of the API what it has left."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ _RETRY_AFTER_S = 5
 
 
 class LimitsMiddleware:
-    """After AccessMiddleware, which finds the caller. A request that this one refuses is counted by its address."""
+    """Runs after AccessMiddleware, which finds the caller. Requests of unknown callers are counted by address."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -57,12 +57,12 @@ class LimitsMiddleware:
 
 
 def decision_of(request: HttpRequest) -> Decision | None:
-    """What was decided about this request. None if it has not been counted."""
+    """Return the decision about this request, or None if it has not been counted."""
     return getattr(request, "limits", None)
 
 
 def charge(request: Request, *, images: int = 0, stored_bytes: int) -> None:
-    """Take what turns out to be stored only after the body was read from the owner's quotas.
+    """Charge the owner's quotas for what is known to be stored only after the body has been read.
 
     A request to create rows has already paid for one image, and for the length of its body.
 
@@ -74,7 +74,7 @@ def charge(request: Request, *, images: int = 0, stored_bytes: int) -> None:
 
 
 def charge_fetch(request: Request) -> None:
-    """Count a fetch for `image_url`. The response tells what is left of these, too.
+    """Count a fetch for `image_url`. The response also reports what is left of these buckets.
 
     Raises rest_framework's Throttled.
     """
@@ -85,7 +85,7 @@ def charge_fetch(request: Request) -> None:
 
 
 def _take_more(buckets: list[Bucket]) -> Decision:
-    """For a request that was let through, also while the limits were not available."""
+    """Take more for a request that was let through, possibly while the limits were unavailable."""
     try:
         return store.take(buckets)
     except LimitsUnavailableError:
@@ -116,7 +116,7 @@ def _login_buckets(request: HttpRequest) -> list[Bucket]:
 
 
 def _take(request: HttpRequest, scope: Scope) -> HttpResponse | None:
-    """The response to a request above a limit."""
+    """Count the request, and return a response if it is refused."""
     caller, address = caller_of(request), client_address(request.META)
     watch.note(address)
     buckets = buckets_of(scope, caller, address, stored_bytes=_body_bytes(request))

@@ -1,4 +1,4 @@
-"""Which limits apply to a request."""
+"""Determines which limits apply to a request."""
 
 import hashlib
 import unicodedata
@@ -13,11 +13,11 @@ from moon_vision_challenge.web.throttling.store import Bucket, Concurrency
 
 
 class Scope(StrEnum):
-    """Requests that are counted together. Those of one scope take nothing from another."""
+    """Requests that are counted together. Requests of one scope take nothing from another scope."""
 
     V0 = "v0"
     CREATE = "create"
-    """What stores images."""
+    """Requests that store images."""
     READ = "read"
     """Everything else in the API."""
     MEDIA = "media"
@@ -30,7 +30,7 @@ IMAGES, BYTES = "images", "content-bytes"
 def buckets_of(
     scope: Scope, caller: Caller, address: str, *, images: int = 1, stored_bytes: int = 0, cost: int = 1
 ) -> list[Bucket]:
-    """What a request takes from: `cost` requests and, if it creates rows, images and bytes."""
+    """Return the buckets that a request takes from: `cost` requests and, if it creates rows, images and bytes."""
     found = list(_requests(scope, caller, address, cost))
     if scope is Scope.CREATE:
         found += quotas_of(caller, images=images, stored_bytes=stored_bytes)
@@ -38,15 +38,15 @@ def buckets_of(
 
 
 def fetch_buckets(caller: Caller, address: str, *, cost: int = 1) -> list[Bucket]:
-    """What a fetch for `image_url` takes, in addition to what its request takes."""
+    """Return the buckets that a fetch for `image_url` takes from, in addition to those of its request."""
     whose, subject = ("address", address) if caller.is_anonymous else ("owner", f"{caller.owner_id}")
     return _buckets(f"fetch-{whose}", subject, settings.API_FETCH_RATE, cost)
 
 
 def login_buckets(address: str, username: str) -> list[Bucket]:
-    """What an attempt to log in takes beside the address's. A login that succeeds makes them full again.
+    """Return the buckets of a login attempt, in addition to those of its address. A successful login refills them.
 
-    An address is part of it: somebody else who knows a user's name must not lock that user out.
+    The address is part of the subject, so that another person who knows a user's name cannot lock that user out.
     """
     name = unicodedata.normalize("NFKC", username).casefold().strip()
     subject = f"{address}:{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:32]}"
@@ -54,7 +54,7 @@ def login_buckets(address: str, username: str) -> list[Bucket]:
 
 
 def quotas_of(caller: Caller, *, images: int, stored_bytes: int) -> Iterator[Bucket]:
-    """What an owner may store. Callers without a token are one owner."""
+    """Yield the buckets for what an owner may store. Callers without a token share one owner."""
     owner = f"{caller.owner_id}"
     yield from _buckets("images-owner", owner, caller.rates.owner_images or settings.API_OWNER_IMAGES, images, IMAGES)
     yield from _buckets("bytes-owner", owner, caller.rates.owner_bytes or settings.API_OWNER_BYTES, stored_bytes, BYTES)

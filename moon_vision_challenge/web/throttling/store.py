@@ -1,4 +1,4 @@
-"""The buckets, in Redis."""
+"""Token buckets in Redis."""
 
 import functools
 import hashlib
@@ -25,7 +25,7 @@ _SCRIPT = Path(__file__).with_name("buckets.lua").read_bytes()
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()
 _TIMEOUT_S = 0.5
 _LEASE_S = 300
-"""When the place of a request whose process died becomes free. Longer than any request."""
+"""How long a request whose process has died keeps its place. This is longer than any request."""
 _PREFIX = "moon_vision:limit:"
 
 
@@ -41,7 +41,7 @@ class Bucket(NamedTuple):
     quota: int
     window_s: int
     cost: int = 1
-    """What the request takes. 0 only looks."""
+    """How much the request takes. 0 only reads the bucket."""
     unit: str = "requests"
 
     @property
@@ -50,7 +50,7 @@ class Bucket(NamedTuple):
 
 
 class Concurrency(NamedTuple):
-    """How many requests of somebody may be in progress."""
+    """How many requests of a subject may be in progress."""
 
     subject: str
     limit: int
@@ -68,7 +68,7 @@ class BucketState(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether a request may go on, and what is left. Call `release` at the end of a request with a place."""
+    """Whether a request may proceed, and what is left. Call `release` at the end of a request with a place."""
 
     is_allowed: bool
     retry_after_s: int
@@ -79,17 +79,17 @@ class Decision(NamedTuple):
 
 
 class _Thread(threading.local):
-    """A connection for each thread: redis-py's pool takes more CPU time than the request itself."""
+    """A connection for each thread, because redis-py's pool takes more CPU time than the request itself."""
 
     connection: Connection | None = None
     url = ""
     unread = 0
-    """Replies that nobody has waited for."""
+    """The number of replies that have not been read yet."""
 
 
 _thread = _Thread()
 clock: Callable[[], float] | None = None
-"""Seconds. None: the clock of Redis, which all processes share. Tests set it."""
+"""Returns seconds. None means the clock of Redis, which all processes share. Tests set it."""
 
 
 def take(buckets: Sequence[Bucket], concurrency: Concurrency | None = None) -> Decision:
@@ -118,7 +118,7 @@ def take(buckets: Sequence[Bucket], concurrency: Concurrency | None = None) -> D
 
 
 def release(decision: Decision) -> None:
-    """Free the request's place. Nobody waits for the reply: this thread's next call reads it."""
+    """Free the request's place without waiting for the reply, which this thread's next call reads."""
     if not decision.place or decision.concurrency is None or _thread.connection is None:
         return
     try:
@@ -130,7 +130,7 @@ def release(decision: Decision) -> None:
 
 
 def forget(buckets: Sequence[Bucket]) -> None:
-    """Make buckets full again. Nobody waits for the reply: this thread's next call reads it."""
+    """Refill buckets without waiting for the reply, which this thread's next call reads."""
     if not buckets:
         return
     try:
@@ -163,7 +163,7 @@ def _call(keys: Sequence[str], arguments: Sequence[str | float]) -> list[int]:
     except DisconnectedError:
         if not was_connected:
             raise
-        return _evaluate(keys, arguments)  # Redis was restarted since this thread's last request
+        return _evaluate(keys, arguments)  # Redis has been restarted since this thread's last request
 
 
 def _evaluate(keys: Sequence[str], arguments: Sequence[str | float]) -> list[int]:
@@ -204,20 +204,20 @@ def _disconnect() -> None:
 
 def _new_connection(url: str) -> Connection:
     connection: Connection = _pool(url).make_connection()
-    connection.connect()  # type: ignore[no-untyped-call]  # to send a command would connect, but not ask the Sentinels
+    connection.connect()  # type: ignore[no-untyped-call]  # sending a command would connect, but not ask the Sentinels
     return connection
 
 
 @functools.cache
 def _pool(url: str) -> Any:
-    """Only reads the URL, with its password, database and TLS: the threads keep their connections."""
+    """Return a pool that only parses the URL, with its password, database, and TLS. Threads keep the connections."""
     return redis_clients.pool(url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S)
 
 
 def _probe() -> None:
-    """A write: a Redis at its memory limit refuses those."""
+    """Write to Redis, because a Redis at its memory limit refuses writes."""
     Redis(connection_pool=_pool(settings.REDIS_URL)).set(f"{_PREFIX}probe", 1, ex=60)
 
 
 _redis_breaker = CircuitBreaker(open_s=5, probe=_probe)
-"""Spares requests the timeout of a Redis that is known not to answer."""
+"""Spares requests the timeout while Redis is known not to answer."""

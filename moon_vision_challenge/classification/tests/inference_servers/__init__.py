@@ -1,1 +1,1 @@
-"""Programs that serve a model by other servers. Each runs in its server's environment, without this project."""
+"""Programs that serve a model with other servers. Each runs in its server's environment, without this project."""

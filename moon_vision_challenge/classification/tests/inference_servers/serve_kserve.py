@@ -1,4 +1,4 @@
-"""KServe's Python server: PORT MODEL_FILE. The model's name is `net`, its tensors are images and probabilities."""
+"""KServe's Python server: PORT MODEL_FILE. The model's name is `net`. Its tensors are images and probabilities."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""MLServer: PORT MODEL_FILE. The model's name is `net`, its tensors are images and probabilities."""
+"""MLServer: PORT MODEL_FILE. The model's name is `net`. Its tensors are images and probabilities."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""NVIDIA Triton, by PyTriton: PORT MODEL_FILE. The model's name is `net`, its tensors are images and probabilities."""
+"""NVIDIA Triton, by PyTriton: PORT MODEL_FILE. The model's name is `net`. Its tensors are images and probabilities."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""What TensorFlow Serving's REST API answers to `:predict`: cases read from its sources, in our own models and words.
+"""What TensorFlow Serving's REST API answers to `:predict`: cases from its sources, in our own models and words.
 
-The models give back what they get: echo_<type> its input `x` as `y`, `mixed` its four inputs under the same names.
+The models return what they get: echo_<type> its input `x` as `y`, `mixed` its four inputs under the same names.
 """
 
 from typing import Any, NamedTuple
@@ -15,11 +15,11 @@ class Predict(NamedTuple):
     source: str
     model: str
     body: Any  # JSON, or the text itself
-    answer: Any  # the JSON of a 200; or the part of the message of a 400, as text
+    answer: Any  # the JSON of a 200, or part of the message of a 400 as text
 
 
 def same(key: str, value: Any, *, source: str, model: str) -> Predict:
-    """A single tensor that comes back as it was sent."""
+    """Return a case whose single tensor comes back as it was sent."""
     return Predict(source, model, {key: value}, {"predictions" if key == "instances" else "outputs": value})
 
 

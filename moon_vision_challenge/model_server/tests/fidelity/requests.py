@@ -81,7 +81,7 @@ REQUESTS = [
     Request(f"{UTIL} kModelStatusApiRegex", "GET", "/v1/models/echo_int32/other", 400, "Malformed request"),
     Request(f"{SERVER} Dispatch", "GET", "/statuspage", 404, ""),
     Request(f"{SERVER} Dispatch", "GET", "/", 404, ""),
-    # Here the two differ: TensorFlow Serving classifies and regresses, with examples of tf.Example.
+    # Here the servers differ: TensorFlow Serving classifies and regresses, with inputs as tf.Example.
     Request(
         f"{DOC} Classify and Regress API", "POST", "/v1/models/echo_int32:classify", 501, "classify is not implemented"
     ),

@@ -1,4 +1,4 @@
-"""Which numbers, shapes, names and texts TensorFlow Serving takes."""
+"""Which numbers, shapes, names, and texts TensorFlow Serving accepts."""
 
 from moon_vision_challenge.model_server.tests.fidelity.predict import DOC, ROW, ROW2, TENSOR, TENSOR_TEST, Predict, same
 
