@@ -1,4 +1,4 @@
-"""All metrics that the processes count. Their names begin with `moon_vision_`. Those with a unit end with its base unit.
+"""All metrics that the processes count. Their names begin with `moon_vision_`, and a unit in them is a base unit.
 
 Every label has a bounded number of values: a route, not a path, and a registered model type, not what a client sent.
 """

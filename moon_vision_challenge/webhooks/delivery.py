@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 Status = WebhookDelivery.Status
 
-# The pauses after failed attempts, in seconds, recommended by Standard Webhooks. The attempt after the last pause is the last one.
+# The pauses after failed attempts, in seconds, as Standard Webhooks recommends. One attempt follows the last pause.
 RETRY_DELAYS_S = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 DEADLINE_S = 15
 """The time limit of an attempt."""

@@ -114,7 +114,7 @@ def test_a_decoder_that_dies_while_it_is_idle_costs_nothing(pool: DecoderPool, n
 
 
 def test_a_decoder_that_is_killed_at_work_may_decode_its_image_later(pool: DecoderPool) -> None:
-    """The kernel kills a decoder when a container is out of memory. An image that takes too much hits its limits first."""
+    """The kernel kills a decoder when the container is out of memory. Too large an image hits its limits first."""
     decode(pool)
     victim = psutil.Process(pid(pool))
     used_s = victim.cpu_times().user
