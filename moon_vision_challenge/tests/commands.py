@@ -15,7 +15,7 @@ from moon_vision_challenge.classification.tests.waiting import LIMIT_S
 from moon_vision_challenge.tests.documents import BASE_URL
 from native.environment import ROOT
 
-# They differ with every request. The rest of an answer must be as shown.
+# These fields differ with every request. The rest of an answer must be as shown.
 _VARYING = {"id", "image", "created_at"}
 
 
@@ -41,7 +41,7 @@ def curl(command: str, service: Service, inference_id: int | None = None) -> Any
 
 
 def restart_web(service: Service, environment: Mapping[str, str]) -> None:
-    """Restart the web server with more in its environment. It may be unready: its model server can be a fake."""
+    """Restart the web server with more environment variables. It need not be ready: its model server can be a fake."""
     service.services.stop("web")
     service.is_altered = True
     service.services.start("web", {**service.environment, **environment})
@@ -56,7 +56,7 @@ def _is_alive(service: Service) -> bool:
 
 
 def assert_as_shown(found: Any, shown: str, service: Service) -> None:
-    """The same fields in the same order, with the same values; scores within 0.1."""
+    """Check for the same fields in the same order, with the same values. Scores may differ by 0.1."""
     _compare(found, json.loads(shown.replace(BASE_URL, service.url)))
 
 

@@ -1,7 +1,7 @@
-"""Compares responses with docs/openapi.yaml: each one that a test gets must be in there.
+"""Compares responses with docs/openapi.yaml: each response that a test gets must be described there.
 
-The test settings add the middleware to the application of the tests and to the running service, and a fixture of every
-test fails if it has noted something.
+The test settings add the middleware to the application of the tests and to the running service. A fixture of every test
+fails if the middleware has noted a problem.
 """
 
 import json
@@ -24,14 +24,14 @@ from native.environment import ROOT
 
 SCHEMA_FILE = ROOT / "docs" / "openapi.yaml"
 PROBLEMS_FILE = "CONTRACT_PROBLEMS"
-"""The environment variable that names the file for what the middleware notes."""
+"""The environment variable that names the file for the problems that the middleware notes."""
 
 _COVERED = ("/api/", "/media/")
 _NOT_COVERED = ("/api/schema/", "/api/docs/")
 _ANY_REQUEST = {405, 411, 413, 431, 500, 501, 505}
-"""What `info.description` says of all requests."""
+"""The statuses that `info.description` gives for all requests."""
 _NO_OPERATION = {400, 401, 403, 404, 408, 429, 503}
-"""An address or a method that is not in the schema can be refused in these ways, too."""
+"""Further statuses with which a path or a method that is not in the schema can be refused."""
 _HTTP = {
     *(
         "allow",
@@ -74,7 +74,7 @@ class Contract:
         ]
 
     def problems(self, method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
-        """What is wrong with a response."""
+        """Yield what is wrong with a response."""
         operations = self._operations(path)
         if operations is None and (not path.startswith(_COVERED) or path in _NOT_COVERED):
             return
@@ -146,14 +146,14 @@ class Contract:
 
 
 def _problems_of_code(examples: dict[str, Any], value: Any) -> Iterator[str]:
-    """The examples of an error name all its codes."""
+    """Yield a problem if the code is missing from the examples of an error, which name all its codes."""
     codes = {example["value"].get("code") for example in examples.values() if isinstance(example["value"], dict)}
     if isinstance(value, dict) and isinstance(value.get("code"), str) and value["code"] not in codes:
         yield f"the code {value['code']!r} is not documented"
 
 
 def _strict(schema: Any) -> Any:
-    """The same without properties that it does not name."""
+    """Return the schema, changed to forbid properties that it does not name."""
     if isinstance(schema, list):
         return [_strict(each) for each in schema]
     if not isinstance(schema, dict):
@@ -168,7 +168,7 @@ def contract() -> Contract:
 
 
 class ContractMiddleware:
-    """Outside of all others, so that it sees what the client gets."""
+    """The outermost middleware, so that it sees what the client gets."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -177,7 +177,7 @@ class ContractMiddleware:
         response = self._get_response(request)
         if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META:
             return response  # a preflight: https://fetch.spec.whatwg.org/#cors-preflight-fetch defines it
-        body = getattr(response, "content", b"")  # not of a file
+        body = getattr(response, "content", b"")  # a file response has none
         found = contract().problems(
             request.method or "", request.path_info, response.status_code, response.headers, body
         )
@@ -192,7 +192,7 @@ def note(problems: list[str]) -> None:
 
 
 def take_notes() -> list[str]:
-    """What has been noted since the last call, by all processes."""
+    """Return what all processes have noted since the last call."""
     path = Path(os.environ[PROBLEMS_FILE])
     if not path.exists():
         return []

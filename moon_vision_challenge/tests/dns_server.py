@@ -1,6 +1,6 @@
-"""A DNS server on loopback that answers what a test tells it, over HTTPS (RFC 8484).
+"""A DNS server on loopback that gives the answers of a test, over HTTPS (RFC 8484).
 
-libcurl asks it instead of the system's resolver, whose configuration only root can replace.
+libcurl queries it instead of the system's resolver, whose configuration only root can replace.
 """
 
 import ssl
@@ -17,7 +17,7 @@ import trustme
 
 from moon_vision_challenge.tests.serving import serving
 
-_VERSIONS = {1: 4, 28: 6}  # of IP, in A and AAAA records
+_VERSIONS = {1: 4, 28: 6}  # the IP versions of A and AAAA records
 _IN = 1
 _HEADER = struct.Struct("!6H")
 _POINTER_TO_QUESTION = 0xC000 | _HEADER.size
@@ -41,7 +41,7 @@ class DNSServer(ThreadingHTTPServer):
         return [address.packed for address in map(ip_address, answer) if address.version == version]
 
     def new_handle(self) -> pycurl.Curl:
-        """Replaces `pycurl.Curl`."""
+        """Return a handle that queries this server. Replaces `pycurl.Curl`."""
         curl = _Curl()
         curl.setopt(pycurl.DOH_URL, f"https://127.0.0.1:{self.server_port}/")
         return curl
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         return _HEADER.pack(0, 0x8180, 1, len(records), 0, 0) + question + b"".join(records)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 def _name(question: bytes) -> str:
@@ -80,7 +80,7 @@ def _name(question: bytes) -> str:
 
 
 Resolve = Callable[..., DNSServer]
-"""The fixture `resolve`."""
+"""The type of the fixture `resolve`."""
 
 
 @contextmanager

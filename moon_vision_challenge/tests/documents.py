@@ -32,7 +32,7 @@ def text(page: str) -> str:
 
 
 def prose(page: str) -> str:
-    """The page without its fenced blocks."""
+    """Return the page without its fenced blocks."""
     return _BLOCK.sub("", text(page))
 
 
@@ -41,7 +41,7 @@ def all_blocks(page: str) -> list[Block]:
 
 
 def blocks(page: str, language: str, containing: str = "") -> list[str]:
-    """The executed blocks of a language."""
+    """Return the executed blocks of a language."""
     found = all_blocks(page)
     return [one.text for one in found if one.language == language and one.is_executed and containing in one.text]
 
@@ -52,13 +52,13 @@ def block(page: str, language: str, containing: str = "") -> str:
 
 
 def section(page: str, heading: str) -> str:
-    """What is under a heading, up to the next heading of the same level or a higher one."""
+    """Return what is under a heading, up to the next heading of the same level or a higher one."""
     _, _, rest = text(page).partition(f"\n## {heading}\n")
     return rest.partition("\n## ")[0]
 
 
 def slug(heading: str) -> str:
-    """The anchor of a heading, as GitHub and the site generator make it."""
+    """Return the anchor of a heading, as GitHub and the site generator make it."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 

@@ -1,4 +1,4 @@
-"""Guarded requests with small limits, and the responses that they meet."""
+"""Guarded requests with small limits, and the responses that they get."""
 
 from functools import partial
 

@@ -18,7 +18,7 @@ OK = ok(b"ok")
 class Peer:
     """Listens on all `addresses` at one port.
 
-    It sends `response`, then `endless` again and again; with `holds` it then waits until the client hangs up.
+    It sends `response`, then `endless` again and again. With `holds`, it then waits until the client hangs up.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Peer:
         port: int = 0,
     ) -> None:
         self.requests: list[bytes] = []
-        self.connections: list[str] = []  # the address that each came to
+        self.connections: list[str] = []  # the address that each arrived at
         self.hung_up = Event()
         self._response, self._endless, self._holds, self._tls = response, endless, holds, tls
         self._listeners: list[socket.socket] = []
@@ -85,7 +85,7 @@ class Peer:
     def _stream(self, connection: socket.socket) -> socket.socket:
         if self._tls is None:
             return connection
-        # The first read does the handshake, where its failure is one more way to lose a client.
+        # The first read does the handshake, so that a failed handshake is handled like any lost client.
         return self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
 

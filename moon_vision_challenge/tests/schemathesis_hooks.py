@@ -12,7 +12,7 @@ from PIL import Image
 from native.readiness import MODEL
 
 PICTURE_URL = "SCHEMATHESIS_PICTURE_URL"
-"""The environment variable that names where a picture is. It serves for webhooks, too."""
+"""The environment variable with the URL of a picture. The URL serves for webhooks, too."""
 
 
 def picture(image_format: str) -> bytes:
@@ -48,7 +48,7 @@ def before_call(_context: Any, case: "schemathesis.Case[Any]", _kwargs: dict[str
 
 
 def _name_one_image(body: dict[str, Any]) -> None:
-    """One, not both. Schemathesis also tries URLs that it found in responses, where no picture is."""
+    """Keep `image` or `image_url`, not both. Schemathesis also tries URLs from responses, which lead to no picture."""
     if "image_url" in body or "image" not in body:
         body.pop("image", None)
         body["image_url"] = os.environ[PICTURE_URL]

@@ -1,4 +1,4 @@
-"""A server on loopback that takes connections and never answers, as a process that hangs."""
+"""A server on loopback that accepts connections and never answers, like a process that hangs."""
 
 import socket
 from contextlib import suppress
@@ -19,7 +19,7 @@ class SilentServer:
         self.close()
 
     def connections(self) -> int:
-        """The number of connections since the start."""
+        """Return the number of connections since the start."""
         with suppress(BlockingIOError):
             while True:
                 self._taken.append(self._listener.accept()[0])

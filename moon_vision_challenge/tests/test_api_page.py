@@ -1,4 +1,4 @@
-"""docs/api.md shows what the API does: its commands run, and it lists what the OpenAPI schema and the errors list."""
+"""docs/api.md shows what the API does: its commands run, and it lists all of the OpenAPI schema and all error codes."""
 
 import json
 import re
@@ -63,14 +63,14 @@ def test_the_python_client_prints_the_label(service: Service) -> None:
 
 
 def section_of(route: str) -> str:
-    """The section to which the table of routes links."""
+    """Return the section to which the table of routes links."""
     (link,) = re.findall(rf"`{re.escape(route)}`[^]]*\]\(#([\w-]+)\)", text(PAGE).partition("## Requests")[0])
     (heading,) = [heading for heading in re.findall(r"^## (.*)$", text(PAGE), re.MULTILINE) if slug(heading) == link]
     return section(PAGE, heading)
 
 
 def missing_from(found: str, operation: dict[str, Any]) -> Iterator[str]:
-    """The statuses, parameters, and response headers of an operation that its section does not name."""
+    """Yield the statuses, parameters, and response headers of an operation that its section does not name."""
     (statuses,) = re.findall(r"^Statuses: ([\d, ]+)\.", found, re.MULTILINE)
     yield from set(operation["responses"]) - set(statuses.split(", "))
     names = [parameter["name"] for parameter in operation.get("parameters", [])]

@@ -42,7 +42,7 @@ def calls_through(breaker: CircuitBreaker) -> bool:
 def held_call(
     breaker: CircuitBreaker, pool: ThreadPoolExecutor, error: Exception | None = None
 ) -> tuple[threading.Event, "Future[None]"]:
-    """A call that has reached the neighbour, and ends when the event is set."""
+    """Start a call, and return once it has reached the neighbour. It ends when the event is set."""
     reached, release = threading.Event(), threading.Event()
 
     def call() -> None:

@@ -1,4 +1,4 @@
-"""The classes and models that docs/classificators.md shows work."""
+"""The classes and models in docs/classificators.md work."""
 
 import contextlib
 from pathlib import Path
@@ -22,7 +22,7 @@ PAGE = "docs/classificators.md"
 
 @pytest.fixture
 def dispatcher(monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
-    """Its classes are registered here, and not for the other tests."""
+    """A separate dispatcher, so that classes registered here do not affect other tests."""
     own = Dispatcher()
     monkeypatch.setattr(dispatchers, "dispatcher", own)
     return own

@@ -1,4 +1,4 @@
-"""docs/openapi.yaml holds what the service answers. conftest.py compares every other response that a test gets."""
+"""docs/openapi.yaml describes the service's answers. conftest.py compares every other response that a test gets."""
 
 import json
 import socket
@@ -89,7 +89,7 @@ def test_a_response_of_the_application_is_compared(client: APIClient, monkeypatc
 
 
 def contents(node: Any) -> Iterator[dict[str, Any]]:
-    """Each media type object of the document."""
+    """Yield each media type object of the document."""
     if isinstance(node, dict):
         if "schema" in node and node.keys() & {"example", "examples"}:
             yield node
@@ -126,7 +126,7 @@ def test_options_of_a_collection_is_in_the_schema(client: APIClient, path: str) 
 
 
 def ask(service: Service, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """The answer to bytes that no HTTP client sends."""
+    """Return the answer to bytes that no HTTP client sends."""
     host, port = service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=LIMIT_S) as connection:
         connection.sendall(request)
@@ -168,7 +168,7 @@ def impatient(_web: Service) -> Iterator[Service]:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_photo_as_it_arrives(service: Service) -> None:
-    """Through the web server, with all its headers."""
+    """The answer comes through the web server, with all its headers."""
     head = HEAD.replace(b"/v0/inferences/", b"/v0/inferences/?model_type=efficientnet_lite0")
     head += b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(PHOTO)
     status, headers, body = ask(service, head + PHOTO)

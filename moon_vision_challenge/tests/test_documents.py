@@ -1,4 +1,4 @@
-"""The README and docs/: links lead somewhere, what is named exists, and what is shown is executed."""
+"""The README and docs/: links lead somewhere, what they name exists, and what they show is executed."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from moon_vision_challenge.tests.documents import PAGES, README, all_blocks, anchors, name, prose, text
 from native.environment import ROOT
 
-# Each block's test takes it by its page and by these words.
+# Each block's test finds it by its page and by these words.
 EXECUTED_PYTHON = {
     "README.md": ["class DigitClassificator"],
     "docs/api.md": ["base64.b64encode", "Idempotency-Key"],
@@ -19,7 +19,7 @@ EXECUTED_PYTHON = {
 EXECUTED_SHELL = {"README.md": 2, "docs/api.md": 11, "docs/operations.md": 1, "docs/tutorial.md": 6}
 
 FOLDERS = [ROOT, ROOT / "moon_vision_challenge", ROOT / "moon_vision_challenge" / "classification"]
-# What a reader makes, or a command.
+# What a reader or a command creates.
 MADE = ("NAME/", ".run/", ".venv/", ".envs/", "models/", "backups/", "media/", "colours/", "assets.extra/")
 
 pages = pytest.mark.parametrize("page", [name(page) for page in PAGES])

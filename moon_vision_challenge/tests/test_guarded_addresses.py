@@ -19,11 +19,11 @@ from moon_vision_challenge.tests.peer import Peer, StartPeer
 
 @pytest.fixture
 def _second_loopback_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the address is exchanged: a test cannot listen on a public one."""
+    """Treat 127.0.0.2 as the only public address: a test cannot listen on a real one."""
     monkeypatch.setattr(guarded, "is_public", lambda address: ip_address(address) == ip_address("127.0.0.2"))
 
 
-# How libcurl, getaddrinfo or another reader of URLs may understand 127.0.0.1 or ::1.
+# What libcurl, getaddrinfo, or another URL parser may read as 127.0.0.1 or ::1.
 LOOPBACK = [
     "http://127.0.0.1:{port}/",
     "http://127.1:{port}/",
@@ -55,9 +55,9 @@ LOOPBACK = [
     "http://127.0.0.1:{port}#@example.com/",
     "http://127.0.0.1:{port}?@example.com/",
 ]
-# The same address by a name. `localhost` libcurl knows itself.
+# The same address by name. libcurl itself knows `localhost`.
 LOOPBACK_NAMES = ["http://localhost:{port}/", "http://LOCALHOST.:{port}/", "http://%6c%6fcalhost:{port}/"]
-# What libcurl does not go to at all, however public the address is.
+# URLs that libcurl never connects to, however public the address is.
 NEVER = [
     "",
     "nonsense",

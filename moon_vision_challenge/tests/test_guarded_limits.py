@@ -137,7 +137,7 @@ def _is_over_after_the_deadline(url: str, **options: Any) -> None:
     begin = time.monotonic()
     with pytest.raises(DeadlineExceededError, match=r"0\.3 s"):
         request_anywhere(url, deadline_s=0.3, **options)
-    assert 0.2 < time.monotonic() - begin < 30  # the other side never goes on
+    assert 0.2 < time.monotonic() - begin < 30  # the other side never continues
 
 
 def test_a_timeout_below_a_millisecond_is_not_endless(start_peer: StartPeer) -> None:

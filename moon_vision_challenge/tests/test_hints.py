@@ -6,7 +6,7 @@ from moon_vision_challenge.classification import hints
 from moon_vision_challenge.classification.exceptions import ClassificationError
 from moon_vision_challenge.tests.test_settings_page import read_variables
 
-# They answer a request, and are never the error of a row.
+# These codes answer a request, and are never the error of a row.
 OF_REQUESTS = {
     *("not_pending", "in_progress", "queue_full", "idempotency_conflict"),
     *("image_not_fetched", "image_fetch_busy", "metadata_not_removable"),

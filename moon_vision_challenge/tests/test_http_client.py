@@ -25,7 +25,7 @@ def test_a_name_in_any_script_is_sent_in_ascii(start_peer: StartPeer, resolve: R
 
 def test_a_body_and_headers_are_posted(start_peer: StartPeer) -> None:
     peer = start_peer()
-    data = b"x" * 3_000_000  # above libcurl's limit for asking first whether it may send
+    data = b"x" * 3_000_000  # above the size at which libcurl first asks for permission to send
     response = http_client.guarded_request(
         peer.url, data, headers={"webhook-id": "7"}, deadline_s=60, max_body_bytes=2, allow_private=True
     )

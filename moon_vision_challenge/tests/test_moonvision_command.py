@@ -72,7 +72,7 @@ def test_a_folder_is_classified_and_the_file_is_continued(
         ("b.JPG", "espresso"),
     ]
     assert rows[1]["error"]
-    service.services.stop("web")  # nothing is left to ask
+    service.services.stop("web")  # no image is left to classify
     try:
         assert run(*arguments) == 0
     finally:
@@ -182,7 +182,7 @@ def test_ctrl_c_ends_it_although_a_request_is_on_its_way(start_peer: StartPeer) 
     )
     wait_for(lambda: bool(peer.requests), "the request")
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=50)  # a request without an answer has 60 s
+    _, errors = process.communicate(timeout=50)  # a request waits 60 s for its answer
     assert (process.returncode, errors) == (command.EXIT_INTERRUPTED, "Interrupted.\n")
 
 

@@ -1,4 +1,4 @@
-"""docs/operations.md: the commands for the shell run, and the metrics are those that there are."""
+"""docs/operations.md: its shell commands run, and its metrics are those that exist."""
 
 import shlex
 from datetime import timedelta

@@ -27,7 +27,7 @@ Reply = bytes | float
 
 
 class ReplacedPeer(Peer):
-    """Treats each new connection as the next server would."""
+    """A peer that treats each new connection as the next server would."""
 
     def __init__(self, *replies: Reply, **options: tuple[str, ...]) -> None:
         super().__init__(**options)  # type: ignore[arg-type]  # only `addresses`
@@ -119,14 +119,14 @@ def test_a_server_that_is_replaced_at_its_port_costs_no_request(post: Post) -> N
 
 def test_a_name_that_has_moved_is_looked_up_again(start_peer: StartPeer, post: Post, resolve: Resolve) -> None:
     peer = start_peer(addresses=("127.0.0.1",))
-    resolve(["127.0.0.3"], ["127.0.0.1"])  # nobody listens at the first
+    resolve(["127.0.0.3"], ["127.0.0.1"])  # no server listens at the first
     assert post(f"http://model.test:{peer.port}/") == (200, b"ok")
 
 
 def test_a_server_that_goes_while_its_name_moves_costs_no_request(
     start_peer: StartPeer, post: Post, resolve: Resolve
 ) -> None:
-    """The old server's last connection breaks, and the name leads to the new one by then."""
+    """The old server's last connection breaks when the name already leads to the new server."""
     peer = start_peer(HANGS_UP, OK, addresses=("127.0.0.1", "127.0.0.3"))
     resolve(["127.0.0.3"], ["127.0.0.1"])
     assert post(f"http://model.test:{peer.port}/") == (200, b"ok")
@@ -166,7 +166,7 @@ class EmptyAnswer(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Not on standard error."""
+        """Do not write to standard error."""
 
 
 def test_connections_end_so_that_a_balancer_can_choose_another_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What the README shows works, word for word. Continuous integration runs its make commands."""
+"""The examples in the README work word for word. Continuous integration runs its make commands."""
 
 from pathlib import Path
 

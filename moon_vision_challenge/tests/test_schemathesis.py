@@ -1,4 +1,4 @@
-"""Schemathesis sends what the schema allows, and what it does not, to the running service."""
+"""Schemathesis sends requests that the schema allows, and ones that it does not, to the running service."""
 
 import json
 import os
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 LIMIT_S = 1800
-"""A run takes a quarter of a minute. This is for a loaded machine."""
+"""A run takes a quarter of a minute. The limit allows for a loaded machine."""
 SECRET = "canary"
 FEW = ("--max-examples", "5")
 RATES = ("API_ANON_READ_RATE", "API_TOKEN_RATE", "API_TOKEN_READ_RATE", "API_OWNER_RATE", "API_FETCH_RATE")
@@ -51,7 +51,7 @@ class Schemathesis:
         self._environment = {**os.environ, "SCHEMATHESIS_PICTURE_URL": picture_url}
 
     def run(self, *options: str, config: str = "") -> list[Exchange]:
-        """Fail unless it finds nothing. Returns what was sent and answered."""
+        """Run Schemathesis, and fail if it finds a problem. Returns the requests and their answers."""
         config_file, har = self._folder / "schemathesis.toml", self._folder / "requests.har"
         config_file.write_text(CONFIG.read_text() + config)
         command = [Path(sys.executable).with_name("schemathesis"), "--config-file", config_file, "run", SCHEMA_FILE]
@@ -102,7 +102,7 @@ def authorization_of(owner: str) -> tuple[str, str]:
 
 @pytest.fixture
 def alices() -> Inference:
-    """A row that nobody but Alice may see, cancel, or delete."""
+    """A row that only Alice may see, cancel, or delete."""
     return Inference.objects.create(
         owner=Owner.objects.create(name="alice"),
         model_type=MODEL,
@@ -114,7 +114,7 @@ def alices() -> Inference:
 
 
 def guarded() -> Iterator[re.Pattern[str]]:
-    """The addresses that need a token."""
+    """Yield a pattern for each path that needs a token."""
     for path, operations in yaml.load(SCHEMA_FILE.read_bytes(), yaml.CSafeLoader)["paths"].items():
         if all({} not in operation["security"] != [] for operation in operations.values()):
             yield re.compile(re.sub(r"\\\{\w+\\\}", ".*", re.escape(path)))

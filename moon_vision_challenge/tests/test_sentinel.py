@@ -85,7 +85,7 @@ def ask_broker(_: str) -> bool:
 
 
 def use_broker(url: str) -> bool:
-    """As the settings configure Celery."""
+    """Use the broker as the settings configure Celery."""
     options = celery_broker("CELERY_BROKER_URL", url)
     app = Celery(broker=options.url, broker_use_ssl=options.use_ssl, set_as_current=False)
     app.conf.broker_transport_options = (
@@ -166,7 +166,7 @@ def flower(group: RedisGroup, tmp_path: Path) -> Iterator[str]:
 
 
 def messages_shown(flower: str) -> int | None:
-    """How many messages Flower finds in the default queue."""
+    """Return how many messages Flower finds in the default queue."""
     try:
         answer = requests.get(f"{flower}/api/queues/length", auth=FLOWER_LOGIN, timeout=LIMIT_S)
     except requests.ConnectionError:

@@ -17,7 +17,7 @@ MODULES = sorted((ROOT / "config" / "settings").glob("*.py"))
 
 
 def calls_of_env(module: Path) -> Iterator[ast.Call]:
-    """env.int("NAME", default=1) and env("NAME")."""
+    """Yield calls such as env.int("NAME", default=1) and env("NAME")."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Call):
             function = node.func.value if isinstance(node.func, ast.Attribute) else node.func
@@ -26,7 +26,7 @@ def calls_of_env(module: Path) -> Iterator[ast.Call]:
 
 
 def shown_default(call: ast.Call) -> str:
-    """As the page shows it: `value`, "empty", or "required"."""
+    """Return the default as the page shows it: `value`, "empty", or "required"."""
     default = next((keyword.value for keyword in call.keywords if keyword.arg == "default"), None)
     if default is None:
         return "required"

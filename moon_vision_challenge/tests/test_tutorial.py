@@ -1,4 +1,4 @@
-"""The tutorial, followed step by step: its model is built, served, and asked."""
+"""The tutorial, followed step by step: its model is built, served, and called."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """The model server with what steps 3 and 4 make."""
+    """The model server with the results of steps 3 and 4."""
     with contextlib.chdir(tmp_path):
         exec(compile(block(PAGE, "python", "onnx.save"), PAGE, "exec"), {})
     entry = block(PAGE, "protobuf").replace("/models/", f"{tmp_path}/models/")

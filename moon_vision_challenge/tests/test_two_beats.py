@@ -1,4 +1,4 @@
-"""A second beat does no harm: a task that starts twice at once does the work of one."""
+"""A second beat does no harm: a task that runs twice at once does the work of one."""
 
 import uuid
 from collections.abc import Iterator
@@ -33,13 +33,13 @@ def make(**fields: Any) -> Inference:
 
 @pytest.fixture(autouse=True, scope="module")
 def _tasks() -> None:
-    """Those of all apps, as in a worker: Celery imports them when it starts."""
+    """Import the tasks of all apps, as Celery does when a worker starts."""
     current_app.loader.import_default_modules()
 
 
 @pytest.fixture(autouse=True)
 def _no_messages() -> Iterator[None]:
-    """Those that the tasks send."""
+    """Delete the messages that the tasks send."""
     yield
     Redis.from_url(settings.CELERY_BROKER_URL).flushdb()
 

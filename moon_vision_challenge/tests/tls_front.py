@@ -1,4 +1,4 @@
-"""TLS in front of the real PostgreSQL or Redis, whose builds for tests have none."""
+"""TLS in front of the real PostgreSQL or Redis, whose test builds have none."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""A collector of traces: takes spans over OTLP, as the processes of the service send them."""
+"""A trace collector that accepts spans over OTLP, as the processes of the service send them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ class Collector(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def of_trace(self, trace_id: str) -> dict[str, CollectedSpan]:
-        """The spans of a trace by their names."""
+        """Return the spans of a trace by name."""
         return {span.name: span for span in list(self.spans) if span.trace_id == trace_id}
 
 
@@ -45,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Not on standard error."""
+        """Do not write to standard error."""
 
 
 def _read(body: ExportTraceServiceRequest) -> Iterator[CollectedSpan]:

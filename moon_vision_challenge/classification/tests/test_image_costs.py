@@ -72,7 +72,7 @@ def heic(width: int, height: int) -> bytes:
 
 
 def scans_within_the_limit(refinement: bytes) -> bytes:
-    """Return a JPEG with as many empty scans as are accepted. `refinement`: the bits that each one adds."""
+    """Return a JPEG with as many empty scans as are accepted. By its header, each adds the bits `refinement`."""
     for count in range(400, 1, -10):
         data = jpeg.empty_scans(count, 2500, 1900).replace(b"\1\1\0\1\x3f\0", b"\1\1\0\1\x3f" + refinement)
         try:

@@ -114,7 +114,7 @@ def test_a_decoder_that_dies_while_it_is_idle_costs_nothing(pool: DecoderPool, n
 
 
 def test_a_decoder_that_is_killed_at_work_may_decode_its_image_later(pool: DecoderPool) -> None:
-    """The kernel kills a decoder when the container is out of memory. Too large an image hits its limits first."""
+    """When a container is out of memory, the kernel kills it. The limits of an image stop one that takes too much."""
     decode(pool)
     victim = psutil.Process(pid(pool))
     used_s = victim.cpu_times().user

@@ -191,7 +191,7 @@ def no_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collection")
 def test_the_bytes_of_a_file_are_freed_when_it_has_been_decoded() -> None:
-    """A row and its file form a reference cycle. Before the collector finds it, a hundred of 20 MB may be read."""
+    """A row and its file form a reference cycle. Until it is collected, a hundred files of 20 MB may be read."""
     size = 1_000_000
     rows = [create(jpeg.before_end(b"\xff" * size)) for _ in range(4)]
     tracemalloc.start()

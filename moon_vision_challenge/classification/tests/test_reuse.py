@@ -99,7 +99,7 @@ def test_a_new_version_starts_with_an_empty_cache(
     client: APIClient, asked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     post(client)
-    monkeypatch.setattr(prediction, "find_version", lambda *_: 2)  # as the status reports it; only version 1 answers
+    monkeypatch.setattr(prediction, "find_version", lambda *_: 2)  # the reported version, but only version 1 answers
     response = post(client)
     assert response.status_code == 503
     assert len(asked) > 1

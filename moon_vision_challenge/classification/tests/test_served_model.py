@@ -123,7 +123,7 @@ def test_a_refused_request_lets_the_metadata_be_read_again(
     for _ in range(2):
         with pytest.raises(error):
             Tiny().predict(PHOTO)
-    assert len(server.asked) == times  # after a 400, they are read at once to check the form
+    assert len(server.asked) == times  # after a 400, the metadata is read at once to check the form
 
 
 def test_a_model_that_was_exchanged_for_one_of_another_form_is_tried_again(start_fake: StartFake) -> None:

@@ -102,7 +102,7 @@ def test_a_body_that_comes_behind_a_pipelined_request_is_waited_for(server: Serv
 
 
 def test_a_wish_for_another_protocol_is_ignored_and_its_body_is_read(server: Server) -> None:
-    """Java's HTTP client sends this wish with every request, and so does curl --http2."""
+    """Java's HTTP client sends these headers with every request, and so does curl --http2."""
     upgrade = (
         "Connection: Upgrade, HTTP2-Settings",
         "Upgrade: h2c",

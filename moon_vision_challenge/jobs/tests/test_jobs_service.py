@@ -38,7 +38,7 @@ def wait_until(created: requests.Response, status: str) -> dict[str, Any]:
 
 @pytest.mark.e2e
 def test_a_large_archive_is_classified_to_its_end(service: Service) -> None:
-    """It is larger than what the web server keeps in memory, and than a request for a single image may be."""
+    """The archive is larger than what the web server keeps in memory, and than a request for a single image may be."""
     files = {f"photos/{number}.jpg": PHOTO for number in range(40)}
     body = zip_of({**files, "large.bin": bytes(range(256)) * 120_000}, compression=0)
     assert len(body) > 28_000_000

@@ -180,7 +180,7 @@ def start_server(
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return Server(process, f"http://127.0.0.1:{port}", log)
         time.sleep(0.02)
-    process.terminate()  # not kill: it ends its worker, too
+    process.terminate()  # unlike kill, this also ends its worker
     process.wait(DEADLINE_S)
     raise AssertionError(f"the server did not start:\n{log.read_text()}")
 

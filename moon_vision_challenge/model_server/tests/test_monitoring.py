@@ -14,7 +14,7 @@ COUNT, LATENCY = ":tensorflow:serving:request_count", ":tensorflow:serving:reque
 
 
 def samples(server: Server, path: str = DEFAULT_PATH) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Return name and labels → value. prometheus_client's parser would add `_total` to the counter."""
+    """Return a mapping of name and labels → value. prometheus_client's parser would add `_total` to the counter."""
     page = server.get(path)
     assert page.status_code == 200
     list(text_string_to_metric_families(page.text))  # raises if the page is invalid

@@ -26,7 +26,7 @@ from moon_vision_challenge.model_server.tests.conftest import (
 from moon_vision_challenge.model_zoo.build import Precision, build_model
 from native.environment import ROOT
 
-# The runtimes sum int8 products in different orders and round at different points. Labels of a hundred photos agree.
+# The runtimes sum int8 products in other orders and round at other points. On a hundred photos, the labels agree.
 TOLERANCES: dict[Precision, float] = {"int8": 0.08, "float32": 1e-5}
 
 

@@ -1,4 +1,4 @@
-"""Clients that are slow, silent, gone, or greedy cost the others nothing, and get an answer that says why."""
+"""Clients that are slow, silent, gone, or greedy do not affect others, and get an answer that says why."""
 
 import json
 import socket

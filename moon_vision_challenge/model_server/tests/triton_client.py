@@ -1,4 +1,4 @@
-"""Calls the model server at HOST:PORT with Triton's client, in that client's environment. Prints the results as JSON."""
+"""Calls the model server with Triton's own client, in that client's environment: HOST:PORT. Prints answers as JSON."""
 
 import json
 import sys

@@ -64,7 +64,7 @@ def counting(folder: Path, code: str = "count()") -> Iterator[Counting]:
 
 
 def samples(folder: Path) -> dict[str, float]:
-    """Return each name, and each bucket of a histogram → value."""
+    """Return a mapping of each name, and of each bucket of a histogram → value."""
     metrics: list[Metric] = list(sample_files.collect(folder))
     return {
         sample.name + (f"<{sample.labels['le']}" if "le" in sample.labels else ""): sample.value

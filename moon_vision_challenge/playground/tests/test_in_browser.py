@@ -1,4 +1,4 @@
-"""The page in Chromium, on the running service: each way to add a picture, both ways to an answer, and what stays."""
+"""The page in Chromium, on the running service: each way to add a picture, both ways to an answer, and the history."""
 
 import re
 import shutil

@@ -7,7 +7,7 @@ from moon_vision_challenge.result_cache.flights import Flights
 
 
 class Calculation:
-    """It goes on when it is released, and may fail."""
+    """A calculation that continues when it is released, and may fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.has_begun = threading.Event()

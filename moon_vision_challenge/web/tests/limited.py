@@ -1,4 +1,4 @@
-"""Requests whose cost does not depend on a model, and the limits that their answers tell."""
+"""Requests whose cost does not depend on a model, and the limits in their answers."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ V1 = "/api/v1/inferences/"
 
 
 def post(client: APIClient, url: str = V0, **headers: Any) -> Any:
-    """A request that the view refuses: what it costs does not depend on a model."""
+    """Send a request that the view refuses: its cost does not depend on a model."""
     return client.post(url, {}, format="json", **headers)
 
 
 def fields(response: Any, name: str = "RateLimit") -> dict[str, dict[str, str]]:
-    """The items of a structured list (RFC 9651), with their parameters."""
+    """Return the items of a structured list (RFC 9651), with their parameters."""
     items = [item.split(";") for item in response[name].split(", ")]
     return {first.strip('"'): dict(each.split("=") for each in rest) for first, *rest in items}

@@ -17,7 +17,7 @@ LENGTH = 600_000
 
 
 def peak_ratio(run: Callable[[], object], size: int) -> float:
-    """The most memory at once, in sizes of the input."""
+    """Return the peak memory of a run, as a multiple of the size of the input."""
     tracemalloc.start()
     try:
         run()
@@ -61,7 +61,7 @@ def test_percent_signs_that_escape_nothing_are_refused_at_once() -> None:
 
 
 def test_a_body_of_very_many_gzip_members_is_refused() -> None:
-    """Each is a decompression: millions of empty ones fit into a body."""
+    """Each member is a decompression: millions of empty ones fit into a body."""
     assert parse_json(gzip.compress(b"", mtime=0) * 500 + gzip.compress(b"{}", mtime=0), "gzip") == {}
     for members in (b"", b"x"):
         with pytest.raises(MalformedBodyError, match="members"):
@@ -70,7 +70,7 @@ def test_a_body_of_very_many_gzip_members_is_refused() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_compressed_body_of_many_blocks_is_decompressed(encoding: str) -> None:
-    """It is read in pieces, and their borders may lie anywhere."""
+    """The body is read in pieces, whose borders may lie anywhere."""
     deflate = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
     pieces = [deflate.compress(b" ") + deflate.flush(zlib.Z_FULL_FLUSH) for _ in range(60_000)]
     body = b"".join(pieces) + deflate.compress(b'{"a": 1}') + deflate.flush()

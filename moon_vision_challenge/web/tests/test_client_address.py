@@ -53,7 +53,7 @@ def test_the_number_of_proxies_says_which_entry_is_true(
         (INGRESS, f"{CLIENT}, {PROXY}", CLIENT),
         (INGRESS, f"{OTHER}, {CLIENT}, {PROXY}", CLIENT),
         (INGRESS, f"10.0.0.8, {CLIENT}, {PROXY}", CLIENT),  # a client that pretends to be a proxy
-        (OTHER, CLIENT, OTHER),  # a client that passes the proxies by
+        (OTHER, CLIENT, OTHER),  # a client that bypasses the proxies
         (PROXY, None, PROXY),
         (PROXY, f"{CLIENT}, nonsense", PROXY),
         ("::ffff:10.1.2.3", CLIENT, CLIENT),

@@ -1,4 +1,4 @@
-"""Fetches for `image_url` have a rate beside that of requests."""
+"""Fetches for `image_url` have a rate limit beside that of requests."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def _allowed(settings: Settings) -> None:
 
 @pytest.fixture
 def peer(start_peer: StartPeer, start_fake: Any, jpeg: bytes) -> Peer:
-    """It has an image."""
+    """A peer that serves an image."""
     start_fake(fake.predicts(281))
     return start_peer(ok(jpeg))
 

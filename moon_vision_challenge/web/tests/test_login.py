@@ -1,4 +1,4 @@
-"""Logging in to the admin: how often one may try, and how long a session lasts."""
+"""Logging in to the admin: how many attempts are allowed, and how long a session lasts."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ HOUR_S = 3600
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Clock:
-    """Stops the limits' clock, and leaves them alone among the limits of a login."""
+    """Stop the clock of the limits, and raise the limit of an address, so that only the limit of a name applies."""
     settings.API_LOGIN_RATE = parse_rates("1000/s")
     clock = Clock(1_800_000_000.0)
     monkeypatch.setattr(store, "clock", clock)

@@ -1,4 +1,4 @@
-"""Bodies as clients send them, in whatever form."""
+"""Request bodies in the many forms that clients send."""
 
 import base64
 import gzip
@@ -223,5 +223,5 @@ def test_base64_is_decoded_in_each_form_that_people_send(data: bytes) -> None:
 
 @pytest.mark.parametrize("text", ["a", "aaaaa", "a!b=", "%41%41", "YQ\ufeff==", "\u00e9\u00e9\u00e9\u00e9", "YQ==YQ=="])
 def test_what_is_not_base64_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - the library's own words
+    with pytest.raises(ValueError):  # noqa: PT011 - the message is the library's
         decode_base64(text)

@@ -1,4 +1,4 @@
-"""Limits on real Redis. The clock stands still unless a test moves it."""
+"""Limits on a real Redis. The clock stands still unless a test moves it."""
 
 import pytest
 from django.test import Client

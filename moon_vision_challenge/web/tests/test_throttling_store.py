@@ -1,4 +1,4 @@
-"""Limits in Redis: one command a request, and what happens without it."""
+"""Limits in Redis: one command per request, and what happens without Redis."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ from moon_vision_challenge.web.throttling.store import Bucket
 
 pytestmark = pytest.mark.usefixtures("clock")
 
-# Requests at a time
+# Concurrent requests
 
 
 def test_requests_at_a_time_are_limited(client: APIClient, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,7 @@ def test_requests_at_a_time_are_limited(client: APIClient, settings: Settings, m
 
     def take_twice(*arguments: Any) -> Any:
         answer = take(*arguments)
-        if not inner:  # while the first is in progress, another comes
+        if not inner:  # while the first is in progress, another arrives
             inner.append(None)
             inner[0] = post(APIClient())
         return answer
@@ -138,5 +138,5 @@ def test_a_redis_that_hangs_is_waited_for_once(client: APIClient, settings: Sett
         silent.settimeout(5)
         silent.accept()[0].close()
         silent.settimeout(0)
-        with pytest.raises(BlockingIOError):  # nobody has come again
+        with pytest.raises(BlockingIOError):  # no other connection has arrived
             silent.accept()

@@ -14,7 +14,7 @@ SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode
 
 
 class Receiver(ThreadingHTTPServer):
-    """A consumer's server, which answers as told."""
+    """A consumer's server that answers as configured."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), ReceiverHandler)
@@ -44,7 +44,7 @@ class ReceiverHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _drip(self) -> None:
-        """An answer that never ends, and of which something comes before every timeout of a read."""
+        """Send an answer that never ends, with a byte before every read timeout."""
         try:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Endless: ")
             while not self.server.stopping.wait(0.05):
@@ -53,7 +53,7 @@ class ReceiverHandler(BaseHTTPRequestHandler):
             self.server.hung_up.append(error)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Be quiet."""
+        """Log nothing."""
 
 
 def final_inference(url: str, status: str = "done") -> Inference:

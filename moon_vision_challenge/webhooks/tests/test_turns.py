@@ -1,4 +1,4 @@
-"""Who delivers, how long, and how much of it to one host."""
+"""Which process delivers, for how long, and how much to one host."""
 
 import pytest
 from pytest_django import Settings

@@ -96,7 +96,7 @@ def test_a_name_that_leads_to_a_private_address_is_refused_when_it_is_delivered(
     final_inference(f"http://private.example:{receiver.server_port}/")
     delivery = deliver_due()
     assert "not public" in delivery.log[0]["error"]
-    assert delivery.status == STATUS.PENDING  # the name may lead elsewhere the next time
+    assert delivery.status == STATUS.PENDING  # the name may resolve elsewhere the next time
     assert receiver.received == []
     assert dns.lookups["private.example", 4] == 1
 
@@ -124,5 +124,5 @@ def test_it_connects_to_the_address_that_was_checked(receiver: Receiver, resolve
     final_inference(f"http://consumer.example:{receiver.server_port}/")
     assert deliver_due().status == STATUS.DELIVERED
     assert set(dns.lookups.elements()) == {("consumer.example", 4), ("consumer.example", 6)}
-    assert dns.lookups.total() == 2  # one lookup: a second one could lead elsewhere
+    assert dns.lookups.total() == 2  # one lookup: a second one could resolve elsewhere
     assert receiver.received[0][0]["Host"] == f"consumer.example:{receiver.server_port}"

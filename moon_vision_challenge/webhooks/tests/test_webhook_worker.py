@@ -1,4 +1,4 @@
-"""A receiver that hangs costs neither inferences nor other receivers anything; on real processes."""
+"""On real processes, a receiver that hangs delays neither inferences nor other receivers."""
 
 import base64
 import statistics
@@ -21,7 +21,7 @@ WEBHOOKS = {
 
 
 def classify(service: Service, webhook_url: str) -> float:
-    """Returns the seconds from the request until the result is there."""
+    """Classify a photo, and return the seconds from the request until the result is ready."""
     begin = time.monotonic()
     created = requests.post(
         f"{service.url}/api/v1/inferences/",
@@ -45,7 +45,7 @@ def test_a_receiver_that_hangs_delays_no_inference_and_no_other_receiver(service
             classify(service, hanging.url)
         wait_for(lambda: len(hanging.requests) >= ATTEMPTS_PER_HOST, "the hanging receiver to hold all it can")
         took_s = [classify(service, quick_url) for _ in range(5)]
-        allowed_s = DEADLINE_S / 3 + 2 * usual_s  # in one worker, each waited for the whole deadline
+        allowed_s = DEADLINE_S / 3 + 2 * usual_s  # with one worker, each would wait for the whole deadline
         assert statistics.median(took_s) < allowed_s
         wait_for(lambda: len(quick.requests) == 8, "the other receiver's webhooks", DEADLINE_S + allowed_s)
-        service.services.kill("webhook_worker")  # to stop it would wait for the attempts
+        service.services.kill("webhook_worker")  # stopping it would wait for the attempts

@@ -108,7 +108,7 @@ def test_a_receiver_that_drips_is_given_up_at_the_deadline_and_delays_no_other(
     final_inference(receiver.url)
     begin = time.monotonic()
     assert tasks.deliver() == 4
-    assert time.monotonic() - begin < 300  # they drip for ever
+    assert time.monotonic() - begin < 300  # they never stop dripping
     assert WebhookDelivery.objects.get(url=receiver.url).status == STATUS.DELIVERED
     for delivery in WebhookDelivery.objects.exclude(url=receiver.url):
         assert (delivery.status, delivery.log[0]["status"]) == (STATUS.PENDING, None)
