@@ -44,13 +44,13 @@ class InferenceForm(forms.ModelForm[Inference]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The registered types, and the row's type in case its app was removed.
+        # The registered types, and the type of the row in case its app was removed.
         model_types = dict.fromkeys([*dispatcher, *filter(None, [self.instance.model_type])])
         self.fields["model_type"].choices = [(name, name) for name in model_types]  # type: ignore[attr-defined]  # it is a ChoiceField
 
 
 class ModelTypeFilter(admin.SimpleListFilter):
-    """The registered types. Django would read all rows to find the types in use."""
+    """Return the registered types. Django would read all rows to find the types in use."""
 
     title = "model type"
     parameter_name = "model_type"
@@ -112,7 +112,7 @@ class InferenceAdmin(LargeTableAdmin):
         ]
 
     def thumbnail(self, request: HttpRequest, inference_id: int) -> HttpResponse:
-        """A small re-encoded JPEG: no byte of the upload itself reaches the browser."""
+        """Return a small re-encoded JPEG, so that no byte of the upload itself reaches the browser."""
         inference = get_object_or_404(Inference, pk=inference_id)
         if not self.has_view_permission(request, inference):
             raise PermissionDenied
@@ -135,19 +135,19 @@ class InferenceAdmin(LargeTableAdmin):
 
     @admin.display(description="model", ordering="model_type")
     def answered_by(self, inference: Inference) -> str:
-        """The type, and the version that answered, or else the one that was asked for."""
+        """Return the type, and the version that answered, or else the requested one."""
         version = inference.model_version or inference.version or inference.version_label
         return f"{inference.model_type} {version or ''}".rstrip()
 
     @admin.display(description="wait")
     def wait(self, inference: Inference) -> str:
-        """From its creation until its last attempt began."""
+        """Return the time from the creation of the row until its last attempt began."""
         end = inference.started_at or inference.finished_at or timezone.now()
         return seconds(inference.created_at, end)
 
     @admin.display(description="duration")
     def duration(self, inference: Inference) -> str:
-        """Of its last attempt."""
+        """Return the duration of the last attempt."""
         if inference.started_at is None:
             return "-"
         return seconds(inference.started_at, inference.finished_at or timezone.now())
@@ -186,7 +186,7 @@ class InferenceAdmin(LargeTableAdmin):
             self.message_user(request, f"{count} unchanged: {reason}", messages.ERROR)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
-        """Images come in through the API, which checks them."""
+        """Refuse to add inferences, because images arrive through the API, which checks them."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Inference | None = None) -> bool:
@@ -204,5 +204,5 @@ class InferenceAdmin(LargeTableAdmin):
         services.delete_inference(inference_id=obj.pk, actor=actor_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Inference]) -> None:
-        """Delete what can be deleted, with the files, and report the rest. Django reports how many were chosen."""
+        """Delete rows with their files, and report those that cannot be deleted. Django reports the number chosen."""
         self._apply(request, queryset, operations.delete)

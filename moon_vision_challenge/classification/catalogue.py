@@ -1,4 +1,4 @@
-"""What consumers may know about the registered models.
+"""The state of the registered models, as consumers see it.
 
 Answers come from memory. The model server is queried every few seconds at most, with a timeout of one second.
 """
@@ -61,25 +61,25 @@ class CatalogueEntry:
 
 
 def list_models() -> list[CatalogueEntry]:
-    """All registered models, in the dispatcher's order."""
+    """Return all registered models, in the dispatcher's order."""
     labels = _read_version_labels()
-    with ThreadPoolExecutor() as threads:  # a model server that hangs costs one timeout, not one per model
+    with ThreadPoolExecutor() as threads:  # so that a model server that hangs costs one timeout, not one per model
         return list(threads.map(lambda model_type: _entry(model_type, labels), dispatcher))
 
 
 def get_model(model_type: str) -> CatalogueEntry:
-    """One registered model. Raises UnknownModelTypeError."""
+    """Return one registered model. Raises UnknownModelTypeError."""
     return _entry(model_type, _read_version_labels())
 
 
 def get_class_labels(model_type: str) -> Sequence[str] | None:
-    """The labels of a model's classes; None if its classificator declares none. Raises UnknownModelTypeError."""
+    """Return a model's labels, or None if its classificator declares none. Raises UnknownModelTypeError."""
     classificator = dispatcher[model_type]
     return classificator.labels if isinstance(classificator, ServedModelClassificator) else None
 
 
 def served_name(classificator: Classificator) -> str | None:
-    """The model's name on the configured model server. None if another server serves it."""
+    """Return the model's name on the configured model server, or None if another server serves it."""
     address = ModelAddress.parse(classificator.model_url)
     configured = ModelAddress.on(settings.TF_SERVING_URL, classificator.model_type)
     return address.name if address and address.base == configured.base else None

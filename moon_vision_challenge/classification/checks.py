@@ -1,4 +1,4 @@
-"""`manage.py check`: what is registered, compared with what is served.
+"""Checks of `manage.py check`: whether the registered models are served as declared.
 
 The dispatcher itself refuses a duplicate model_type, at start-up.
 https://docs.djangoproject.com/en/5.2/topics/checks/
@@ -34,7 +34,7 @@ from moon_vision_challenge.text_format import ConfigError
 
 
 def check_models_config(**_: Any) -> Iterable[CheckMessage]:
-    """Every model that TF_SERVING_URL serves is listed in models.config."""
+    """Check that every model that TF_SERVING_URL serves is listed in models.config."""
     if not settings.MODELS_CONFIG:
         return
     try:
@@ -58,14 +58,14 @@ def check_models_config(**_: Any) -> Iterable[CheckMessage]:
 
 
 def check_declarations(**_: Any) -> Iterable[CheckMessage]:
-    """The declaration of a served model's class is consistent. The model server is not needed for this check."""
+    """Check that the declarations of served models are consistent. This check does not need the model server."""
     for classificator in _served():
         yield from _check_labels(classificator)
         yield from _check_scale(classificator)
 
 
 def check_served_models(**_: Any) -> Iterable[CheckMessage]:
-    """The declaration of a served model's class matches what the model server reports.
+    """Check that the declarations of served models match what the model server reports.
 
     Without the model server, this check finds nothing. It reports a model that the server could not load.
     """
@@ -73,7 +73,7 @@ def check_served_models(**_: Any) -> Iterable[CheckMessage]:
         try:
             signatures = metadata.signatures[classificator.model_url]
         except (ModelServerUnavailableError, ModelServerTimeoutError):
-            return  # the other models would wait for the same timeout
+            return  # every other model would wait for the same timeout
         except ModelNotAvailableError:
             yield from _why_not_loaded(classificator)
             continue

@@ -1,4 +1,4 @@
-"""What the commands of this app share: which inferences a command is about, and tables."""
+"""Shared by this app's commands: arguments that choose inferences, and tables."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _FILTERS = ("ids", "status", "model", "owner", "older_than")
 
 
 def add_filters(parser: ArgumentParser) -> None:
-    """Arguments that choose inferences. Those that are given apply together."""
+    """Add arguments that choose inferences. Those that are given apply together."""
     parser.add_argument("ids", nargs="*", type=int, metavar="ID", help="the ids of inferences")
     parser.add_argument("--status", choices=Inference.STATUS.values)
     parser.add_argument("--model", metavar="MODEL_TYPE", help="only those of this model type")
@@ -27,9 +27,9 @@ def add_filters(parser: ArgumentParser) -> None:
 
 
 def find_inferences(options: dict[str, Any]) -> QuerySet[Inference]:
-    """The inferences that the arguments choose.
+    """Return the inferences that the arguments choose.
 
-    Raises CommandError if they choose all, and --all does not say so.
+    Raises CommandError if they choose all inferences without --all.
     """
     if not options["all"] and not any(options[name] for name in _FILTERS):
         raise CommandError("This concerns all inferences. Give ids or filters, or --all.")
@@ -48,7 +48,7 @@ def find_inferences(options: dict[str, Any]) -> QuerySet[Inference]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width. The first row is the head."""
+    """Return a table with aligned columns. The first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)

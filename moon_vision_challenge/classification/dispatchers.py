@@ -1,4 +1,4 @@
-"""Finds the Classificator of a model_type. Every app's `classificators.py` registers its own at start-up."""
+"""Finds the Classificator of a model_type. Every app's `classificators.py` registers its classes at startup."""
 
 import inspect
 import re
@@ -29,11 +29,11 @@ class AbstractDispatcher(ABC):
 
     @abstractmethod
     def __getitem__(self, model_type: str) -> Classificator:
-        """The classificator of a model type. Raises UnknownModelTypeError."""
+        """Return the classificator of a model type. Raises UnknownModelTypeError."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[str]:
-        """The model types, in the order in which consumers see them."""
+        """Return the model types, in the order in which consumers see them."""
 
     def autodiscover(self) -> None:
         """Import `classificators.py` of every installed app. A broken module raises its error here."""
@@ -47,7 +47,7 @@ class Dispatcher(AbstractDispatcher):
         self._classificators: dict[str, Classificator] = {}
 
     def register(self, classificator_class: ClassificatorClass) -> ClassificatorClass:
-        given: object = classificator_class  # consumers without a type checker register anything
+        given: object = classificator_class  # without a type checker, consumers can register anything
         if not (inspect.isclass(given) and issubclass(given, Classificator)):
             raise ImproperlyConfigured(
                 f"{classificator_class!r} cannot be registered: it is not a Classificator subclass."

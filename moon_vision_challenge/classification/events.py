@@ -1,4 +1,4 @@
-"""Events of inferences: those that consumers receive by webhook, and a signal for other apps."""
+"""Announces final inferences: to consumers by webhook, and to other apps by a signal."""
 
 from collections.abc import Iterable
 from functools import partial

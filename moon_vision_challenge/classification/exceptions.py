@@ -1,4 +1,4 @@
-"""Why an image was not classified. Each class is one cause; `retryable` says whether a retry can help."""
+"""The reasons why an image was not classified. `retryable` says whether a retry can help."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -71,7 +71,7 @@ class ImageTooExpensiveError(InvalidImageError):
 
 
 class MetadataNotRemovableError(InvalidImageError):
-    """STRIP_IMAGE_METADATA is on, and the service cannot do it in this format."""
+    """STRIP_IMAGE_METADATA is on, and the service cannot remove the metadata of this format."""
 
     code = "metadata_not_removable"
 
@@ -89,7 +89,7 @@ class ImageNotFetchedError(InvalidImageError):
 
 
 class ImageFetchBusyError(ClassificationError):
-    """This process fetches as many images from URLs as it may, in all or from one address."""
+    """This process already fetches as many images from URLs as it may, in total or from one address."""
 
     code = "image_fetch_busy"
     retryable = True
@@ -119,7 +119,7 @@ class InferenceNotPendingError(ClassificationError):
 
 
 class InferenceInProgressError(ClassificationError):
-    """A worker has the inference."""
+    """A worker is processing the inference."""
 
     code = "in_progress"
     retryable = True

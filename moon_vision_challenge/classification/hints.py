@@ -1,4 +1,4 @@
-"""What an operator can do about a failed inference, by the code of its error."""
+"""Advice for operators about failed inferences, by the code of the error."""
 
 _FAULTY_IMAGE = "The image is the cause, so a retry fails again. Ask the client to send it again as a JPEG or PNG."
 _LIMITED = "Docs, Images: the limits. Raise the limit and retry, or ask the client for a smaller image."
@@ -32,7 +32,7 @@ UNKNOWN = "The worker's log says more, with this id."
 
 
 def hint_for(error: object) -> str:
-    """What to do about the error of a row; empty if it has none."""
+    """Return the advice for the error of a row, or an empty string if it has none."""
     if not isinstance(error, dict):
         return ""
     return HINTS.get(str(error.get("code")), UNKNOWN)

@@ -1,4 +1,4 @@
-"""Class index → label."""
+"""Reads the labels of class indexes."""
 
 from pathlib import Path
 

@@ -31,7 +31,7 @@ class UploadedImageField(models.FileField):
     attr_class = UploadedImage
 
     def deconstruct(self) -> Any:
-        """Like FileField: the column is the same, so this class needs no migration."""
+        """Deconstruct like FileField: the column is the same, so this class needs no migration."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.FileField", args, kwargs
 
@@ -48,22 +48,22 @@ class Inference(models.Model):
         DONE = "done", "processing is done"
         CANCELED = "canceled", "canceled before processing"
 
-    # The indexes of the history begin with it.
+    # The indexes of the history begin with this column.
     owner = models.ForeignKey(Owner, on_delete=models.PROTECT, db_index=False, **OWNER_OPTIONS)
     model_type = models.CharField(max_length=100)
     image = UploadedImageField(upload_to=image_path, max_length=200)
     label = models.TextField(blank=True, default="")
     # [{"label": …, "score": …, "class_id": …}]: the most probable classes, best first
     predictions = models.JSONField(default=list, blank=True)
-    # The Celery queue that processes it. The sweep moves the rows of a class that has changed its queue.
+    # The Celery queue that processes the row. If a class changes its queue, the sweep moves its rows.
     queue = models.CharField(max_length=100, default="inferences", db_default="inferences", editable=False)
-    # What the client asked for: a version of the model, a version label, or neither
+    # What the client requested: a version of the model, a version label, or neither
     version = models.PositiveBigIntegerField(null=True, blank=True)
     version_label = models.CharField(max_length=100, blank=True, default="")
     # The version that answered; null if the model server does not report it
     model_version = models.PositiveBigIntegerField(null=True, blank=True)
     status = models.CharField(max_length=20, choices=STATUS.choices, default=STATUS.PENDING)
-    # {"code": …, "detail": …}: why it failed, or why the last attempt did
+    # {"code": …, "detail": …}: why the inference, or its last attempt, failed
     error = models.JSONField(null=True, blank=True)
     # Attempts that count against INFERENCE_MAX_ATTEMPTS: those that the image or the model's answer used up.
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -87,7 +87,7 @@ class Inference(models.Model):
     traceparent = models.CharField(max_length=55, blank=True, default="", db_default="", editable=False)
     # Rows are claimed in this order (queue/turns.py). An older release omits it, so its rows are first.
     turn = models.BigIntegerField(default=0, db_default=0, editable=False)
-    # The job that it belongs to, its place there, and what the client calls it. Not a foreign key: this app knows
+    # The job of the row, its position there, and the client's name for it. Not a foreign key: this app knows
     # nothing of jobs.
     job_id = models.BigIntegerField(null=True, editable=False)
     position = models.PositiveIntegerField(null=True, editable=False)
@@ -99,7 +99,7 @@ class Inference(models.Model):
                 condition=models.Q(status__in=["pending", "processing", "fail", "done", "canceled"]),
                 name="inference_status_is_known",
             ),
-            # Two workers that unpack a job at the same time do not store a picture twice. It also counts statuses.
+            # Keeps two workers that unpack a job from storing an image twice. It also serves counts of statuses.
             models.UniqueConstraint(
                 fields=["job_id", "position"],
                 include=["status"],

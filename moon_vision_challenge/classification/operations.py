@@ -1,4 +1,4 @@
-"""What operators do with inferences, in the admin and in the shell: one at a time, through the services of the API."""
+"""Operations of the admin and the shell on inferences, one at a time, through the services of the API."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ def delete(inference_id: int, actor: str) -> None:
 
 
 def apply(operation: Operation, inference_ids: Iterable[int], *, actor: str) -> Outcome:
-    """Do it to each of these inferences. What cannot be done is counted, and the others go on."""
+    """Apply the operation to each of these inferences. Counts those that fail, and continues with the others."""
     done, refused = 0, Counter[str]()
     for inference_id in inference_ids:
         try:

@@ -47,13 +47,13 @@ def classify(
     except ModelNotAvailableError as error:
         _tell_state(error, metadata.statuses[model_url], version)
         raise
-    except requests.RequestException as error:  # from a classificator that calls its model server itself
+    except requests.RequestException as error:  # from a classificator that calls its model server directly
         raise client.translate_error(error) from error
 
 
 def _tell_state(error: ModelNotAvailableError, status: ModelStatus, version: VersionChoice) -> None:
     """Describe the state of the model server. Suggest a retry only where it helps without an operator."""
-    if status.versions is None or status.serves(version.number):  # the cause has just ended, or is unknown
+    if status.versions is None or status.serves(version.number):  # the cause is over, or unknown
         return
     if status.is_loading:
         error.detail = "The model server is loading this model. Try again later."
@@ -96,7 +96,7 @@ def classify_and_tell_version(
 
 
 def find_version(classificator: Classificator, version: VersionChoice) -> int | None:
-    """The number of the chosen version, as of a few seconds ago. None if the model server does not report it.
+    """Return the number of the chosen version, as of a few seconds ago. None if the model server does not report it.
 
     Raises UnknownVersionLabelError.
     """
@@ -108,5 +108,5 @@ def find_version(classificator: Classificator, version: VersionChoice) -> int | 
         return metadata.version_of_label(classificator.at_version(label=version.label).model_url)
     except UnknownVersionLabelError:
         raise
-    except ClassificationError:  # the request to the model will show what is wrong
+    except ClassificationError:  # the request to the model shows the cause
         return None

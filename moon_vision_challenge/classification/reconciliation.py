@@ -36,7 +36,7 @@ TRUNCATE found_file, lost_file, lost_row
 _ADD_FILES = "INSERT INTO found_file SELECT * FROM unnest(%s::text[], %s::boolean[])"
 # A file has the name of the day on which its row was created, by a clock that may differ from PostgreSQL's.
 _AROUND_THE_DAY = "created_at >= %(day)s - interval '1 day' AND created_at < %(day)s + interval '2 days'"
-# Rows that a worker holds are left out: the worker has opened the file, or reports that it could not.
+# Rows that a worker holds are skipped: the worker has opened the file, or reports that it could not.
 _FIND_ROWS = f"""
 INSERT INTO lost_file
 SELECT id FROM classification_inference
@@ -64,7 +64,7 @@ _FIRST_AND_LAST = (
 
 @dataclass
 class Findings:
-    """What was found, and with `apply`, done."""
+    """What was found and, with `apply`, changed."""
 
     files: int = 0
     """All image files."""
@@ -74,7 +74,7 @@ class Findings:
 
 
 def days() -> Iterator[str]:
-    """The days that have files or rows, such as 2026/01/31."""
+    """Return the days that have files or rows, such as 2026/01/31."""
     stored = set(retention.stored_days())
     with connection.cursor() as cursor:
         cursor.execute(_FIRST_AND_LAST)
@@ -124,7 +124,7 @@ def _compare(day: str, findings: Findings, grace: timedelta) -> None:
 
 
 def _pages(table: str, column: str) -> Iterator[list[Any]]:
-    """The values of a temporary table in ascending order."""
+    """Yield the values of a temporary table in ascending order."""
     last: list[Any] = []
     while True:
         after = f"WHERE {column} > %s" if last else ""
@@ -144,7 +144,7 @@ def _count_rows(ids: Sequence[int], findings: Findings) -> None:
 
 
 def _end_rows(ids: Sequence[int]) -> None:
-    """Ask the store for each file once more: an operator may be bringing files back."""
+    """Check each file in the store once more, because an operator may be restoring files."""
     names = Inference.objects.filter(pk__in=ids).values_list("pk", "image")
     lost = [inference_id for inference_id, name in names if name and not media_store.exists(name)]
     with transaction.atomic():

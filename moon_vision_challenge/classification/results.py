@@ -32,7 +32,7 @@ class Classification(NamedTuple):
 
 
 def clean_label(value: Any, source: object) -> str:
-    """The label as a plain string. `source` is the classificator that returned it. Raises InvalidPredictionError."""
+    """Return the label that the classificator `source` returned, as a plain string. Raises InvalidPredictionError."""
     label = _plain(value)
     if isinstance(value, np.generic | np.ndarray) and type(label) in (int, float) and math.isfinite(label):
         label = str(label)
@@ -51,14 +51,14 @@ def clean_label(value: Any, source: object) -> str:
 
 
 def clean_predictions(values: Any, top_k: int, source: object) -> list[Prediction]:
-    """The first `top_k` predictions, of plain Python types. Raises InvalidPredictionError."""
+    """Return the first `top_k` predictions, in plain Python types. Raises InvalidPredictionError."""
     if not isinstance(values, list | tuple):
         raise _unusable(source, values, "decode_scores must return a list of Prediction")
     return [_clean_prediction(value, source) for value in values[:top_k]]
 
 
 def one_for_each(values: Any, count: int, source: object, hook: str) -> list[Any]:
-    """The results of a hook that answers for `count` images. Raises InvalidPredictionError."""
+    """Return the results of a hook for `count` images. Raises InvalidPredictionError."""
     if not (isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim)):
         raise _unusable(source, values, f"{hook} must return a list")
     if len(values) != count:
@@ -119,7 +119,7 @@ def _clean_class_id(value: Any, source: object) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar, or a subclass of str, as the plain Python value."""
+    """Return a NumPy scalar, or an instance of a subclass of str, as the plain Python value."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     return str.__str__(value) if isinstance(value, str) else value
@@ -140,17 +140,17 @@ def _name(source: object) -> str:
 
 
 def _shown(value: Any) -> str:
-    """The start of a value. A hook can return anything, even a value that cannot be shown."""
+    """Return the start of a value as text. A hook can return anything, even a value that cannot be shown."""
     try:
         text = _cut.repr(value)
-    except BaseException:  # noqa: BLE001  # of a __repr__ anything can come, as of a hook
+    except BaseException:  # noqa: BLE001  # a __repr__ can raise anything, as a hook can
         text = "a value that cannot be shown"
     kind = type(value).__name__
     return (text if kind in text or type(value) in (str, type(None), bool) else f"{kind} {text}")[:200]
 
 
 def _is_celerys(traceback: TracebackType | None) -> bool:
-    """Whether the exception comes from a signal handler of Celery's process pool, and not from a hook."""
+    """Return whether the exception comes from a signal handler of Celery's process pool, and not from a hook."""
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     return traceback is not None and str(traceback.tb_frame.f_globals.get("__name__")).startswith("billiard.")

@@ -44,7 +44,7 @@ NO_REUSE = Reuse()
 
 
 class Answer(NamedTuple):
-    """A classification, and how the cache was involved."""
+    """A classification, and how the cache handled it."""
 
     label: str
     predictions: Sequence[Prediction] = ()
@@ -69,7 +69,7 @@ _flights = Flights[Classification]()
 
 
 def classify(model_type: str, image: EncodedImage, version: VersionChoice, top_k: int, reuse: Reuse) -> Answer:
-    """As services.classify_image, while the cache is on.
+    """Do what services.classify_image does, while the cache is on.
 
     Equal requests of one caller at the same moment ask the model once per process.
     """
@@ -97,7 +97,7 @@ def answer_row(inference: Inference, image: EncodedImage, reuse: Reuse) -> Answe
     version = VersionChoice(inference.version, inference.version_label)
     try:
         number = prediction.find_version(dispatcher[inference.model_type], version)
-    except ClassificationError:  # the row will have it as its error
+    except ClassificationError:  # the error is stored on the row
         return None
     if number is None:
         return None
@@ -110,7 +110,7 @@ def answer_row(inference: Inference, image: EncodedImage, reuse: Reuse) -> Answe
 
 
 def _finish(inference: Inference, kept: _Kept, version: int) -> bool:
-    """Returns False if the row is no longer pending."""
+    """Finish the row. Returns False if it is no longer pending."""
     with transaction.atomic():
         is_done = Inference.objects.filter(pk=inference.pk, status=Inference.STATUS.PENDING).update(
             status=Inference.STATUS.DONE,
@@ -157,7 +157,7 @@ def _ask_and_keep(
 
 
 def _key(scope: str, model_type: str, data: bytes) -> str:
-    """Of fixed length, so that neither the scope nor the image can be read from it or forged."""
+    """Return a key of fixed length, from which neither the scope nor the image can be read or forged."""
     return hashlib.sha256(orjson.dumps([scope, model_type, hashlib.sha256(data).hexdigest()])).hexdigest()
 
 

@@ -36,7 +36,7 @@ from moon_vision_challenge.model_io.types import (
 
 
 class Encoding(Enum):
-    """How an image goes into a request."""
+    """The form of an image in a request."""
 
     RAW = "raw"  # a string: the memory of the prepared pixels
     JPEG = "jpeg"  # a string that holds an encoded image; the graph decodes, crops and scales it
@@ -58,7 +58,7 @@ class _Instance(NamedTuple):
 
 
 def choose_wire_form(signatures: Mapping[str, Signature], declared: Declaration) -> WireForm | None:
-    """The best signature of those that take one image: `raw`, else `predict_images`, else the default, else any.
+    """Return the best signature for one image: `raw`, else `predict_images`, else the default, else any.
 
     `predict_images` belongs to the Inception that TensorFlow Serving's tutorial exports. The default signature of that
     model takes tf.Example records.
@@ -83,7 +83,7 @@ def choose_wire_form(signatures: Mapping[str, Signature], declared: Declaration)
 
 
 def _tensor_behind(signatures: Mapping[str, Signature], declared: Declaration) -> TensorInfo | None:
-    """The numeric input whose memory a string input holds, if the default signature shows it."""
+    """Return the numeric input whose memory a string input holds, if the default signature shows it."""
     infos = list(signatures["serving_default"].inputs.values()) if "serving_default" in signatures else []
     return infos[0] if len(infos) == 1 and inputs.takes_image(infos[0], declared) else None
 
@@ -148,13 +148,13 @@ class ServedModelClassificator(Classificator):
     _known_form: tuple[Mapping[str, Signature], WireForm] | None = None
 
     def __init__(self) -> None:
-        declared = self.declaration  # so that a wrong one is found when the class is registered
+        declared = self.declaration  # so that an invalid declaration is found at registration
         if self.labels is None:
             self.labels = declared.labels  # a preset's
 
     @cached_property
     def declaration(self) -> Declaration:
-        """What this class and its preset declare. Raises ImproperlyConfigured."""
+        """Return what this class and its preset declare. Raises ImproperlyConfigured."""
         said = {name: getattr(self, name) for name in FIELDS}
         try:
             return declare(said, preset=self.preset, preset_dir=self.preset_dir)
@@ -172,7 +172,7 @@ class ServedModelClassificator(Classificator):
 
     @property
     def wire_form(self) -> WireForm:
-        """What the served model takes and returns. Raises as `tf_serving.predict` does."""
+        """Return what the served model accepts and returns. Raises as `tf_serving.predict` does."""
         signatures = metadata.signatures[self.model_url]
         if self._known_form is not None and self._known_form[0] is signatures:
             return self._known_form[1]
@@ -186,7 +186,7 @@ class ServedModelClassificator(Classificator):
         return form
 
     def preprocess_input(self, image: Image.Image) -> _Instance:
-        """Cut, scale and encode: one instance of a predict request."""
+        """Crop, scale, and encode an image: one instance of a predict request."""
         form = self.wire_form
         return _Instance(form, self._encode(image, form))
 
@@ -214,7 +214,7 @@ class ServedModelClassificator(Classificator):
             raise InvalidPredictionError(f"{self.model_type}: {error}") from error
 
     def _rows(self, form: WireForm, values: list[Any]) -> list[Any]:
-        """One row per value. A model with a fixed batch size gets the last one several times."""
+        """Return one row per value. A model with a fixed batch size gets the last value several times."""
         missing = max(0, form.input.batch - len(values))
         payload: dict[str, Any] = {"instances": values + values[-1:] * missing}
         if form.signature_name != "serving_default":

@@ -1,4 +1,4 @@
-"""What a client can do: classify now, create an inference, wait for it, cancel it. Knows neither HTTP nor Celery."""
+"""What clients can do: classify, create an inference, wait for it, cancel it. Knows neither HTTP nor Celery."""
 
 import hashlib
 import time
@@ -134,7 +134,7 @@ def create_inference(
 
 
 def file_of(image: EncodedImage) -> tuple[str, ContentFile[bytes]]:
-    """A name with the right suffix, and what is stored: without metadata if STRIP_IMAGE_METADATA is on.
+    """Return a name with the right suffix, and the content to store: without metadata if STRIP_IMAGE_METADATA is on.
 
     Raises InvalidImageError.
     """
@@ -239,7 +239,7 @@ def _insert(inference: Inference, key: IdempotencyKey | None) -> None:
 
 
 def _insert_row(inference: Inference) -> None:
-    inference.turn = turns.next_turn(  # the INSERT computes it
+    inference.turn = turns.next_turn(  # computed by the INSERT
         turns.Lane.SINGLE, queue=inference.queue, model_type=inference.model_type, owner_id=inference.owner_id
     )
     inference.save(force_insert=True)

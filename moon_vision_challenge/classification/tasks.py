@@ -35,7 +35,7 @@ def serve_the_queues_of_classificators(*, conf: Settings, **_: object) -> None:
 
 @celeryd_after_setup.connect
 def share_bulk_work(*, instance: Any, **_: object) -> None:
-    """Before Celery forks the worker's processes."""
+    """Prepare the worker before Celery forks its processes."""
     bulk_share.share_among(instance.concurrency)
 
 
@@ -95,13 +95,13 @@ def _has_message(queue: str) -> bool:
 
 @shared_task(
     bind=True,
-    autoretry_for=(OperationalError, InterfaceError),  # PostgreSQL restarts
+    autoretry_for=(OperationalError, InterfaceError),  # PostgreSQL is restarting
     retry_backoff=True,
     retry_backoff_max=60,  # seconds
     max_retries=None,
 )
 def run_inference(self: "Task[[int], str]", inference_id: int) -> str:  # noqa: ARG001  # Flower shows it
-    """Process what waits in the queue that this message came through."""
+    """Process the rows that wait in the queue of this message."""
     queue = str((self.request.delivery_info or {})["routing_key"])
     outcomes = worker.drain(queue=queue, wake=_wake)
     if failed := [outcome for outcome in outcomes if outcome.status == Inference.STATUS.FAIL]:
@@ -111,7 +111,7 @@ def run_inference(self: "Task[[int], str]", inference_id: int) -> str:  # noqa: 
 
 @shared_task
 def sweep_inferences() -> None:
-    """Beat: find lost workers and lost messages, and restart their work."""
+    """Find lost workers and lost messages, and restart their work. Beat sends this task."""
     sweep.free_lost_inferences()
     sweep.move_to_their_queues()
     wake_for_what_waits()
@@ -129,7 +129,7 @@ def delete_old() -> None:
 
 
 def _delete_more() -> None:
-    """Send a message for another turn, unless one has been sent that no worker has taken."""
+    """Send a message for another turn, unless one is already waiting for a worker."""
     try:
         if cache.add(_NEXT_TURN, 1, timeout=60):
             delete_old.delay()

@@ -1,4 +1,4 @@
-"""What a classificator imports to call its model: `tf_serving.predict(self.model_url, payload)`."""
+"""For classificators, to call their models: `tf_serving.predict(self.model_url, payload)`."""
 
 from moon_vision_challenge.classification.serving.client import predict
 

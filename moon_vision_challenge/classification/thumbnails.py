@@ -1,4 +1,4 @@
-"""Small previews of uploaded images for the admin, made from the stored files and kept in the cache."""
+"""Creates small previews of uploaded images for the admin, and keeps them in the cache."""
 
 import io
 import logging
@@ -29,7 +29,7 @@ _turn = BoundedSemaphore(1)
 
 
 def thumbnail(inference: Inference) -> bytes | None:
-    """A JPEG of at most SIDE x SIDE pixels; None if the image is gone, cannot be decoded, or costs too much.
+    """Return a JPEG of at most SIDE x SIDE pixels, or None if the image is missing, damaged, or too expensive.
 
     Raises ClassificationError if there is none now: the store does not answer, or others are being decoded.
     """

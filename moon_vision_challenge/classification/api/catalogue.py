@@ -69,7 +69,7 @@ _LABELS_MAX_AGE_S = 300
 
 
 def _kept(max_age_s: int) -> Callable[[Action], Action]:
-    """Lets the caller reuse the response, and answers If-None-Match."""
+    """Let the caller reuse the response, and answer If-None-Match."""
     keep = cache_control(private=True, max_age=max_age_s)
     decorate: Callable[[Action], Action] = method_decorator([conditional_page, vary_on_headers("Authorization"), keep])
     return decorate

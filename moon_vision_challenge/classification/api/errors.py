@@ -43,7 +43,7 @@ _UNSUPPORTED = (
 
 
 def status_of(error: exceptions.ClassificationError) -> int:
-    """The status of the closest class in the table: a subclass that a classificator defines has its parent's status."""
+    """Return the status of the closest class in the table: a classificator's own subclass has its parent's status."""
     return next(_STATUS[cause] for cause in type(error).__mro__ if cause in _STATUS)
 
 
@@ -64,13 +64,13 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             logger.error("the database is not available: %s", exc)
             detail = "The database is not available. Try again later."
             return _error(status.HTTP_503_SERVICE_UNAVAILABLE, detail, "database_unavailable")
-        case ObjectDoesNotExist():  # deleted by another request since this one has found it
+        case ObjectDoesNotExist():  # another request has deleted it since this one found it
             exc = NotFound()
         case UnsupportedMediaType():
             exc.detail = ErrorDetail(explain_media_type(context["request"].content_type), "unsupported_media_type")
         case MalformedBodyError():
             logger.info("%s", exc)
-        # Too many fields or files, or the client hung up before the end of its body.
+        # Too many fields or files, or the client disconnected before the end of the body.
         case ParseError() | SuspiciousOperation() | UnreadablePostError():
             logger.info("malformed body: %r", exc.__cause__ or exc)
             detail = "The body is malformed. It does not match its Content-Type."

@@ -17,7 +17,7 @@ _MAX_KEY_LENGTH = 255
 
 
 def read_idempotency_key(request: Request) -> Idempotency | None:
-    """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), with or without the quotes of the draft.
+    """Read Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), with or without the draft's quotes.
 
     A key belongs to its owner. Anonymous callers at different addresses do not share keys.
     """
@@ -31,7 +31,7 @@ def read_idempotency_key(request: Request) -> Idempotency | None:
 
 
 def read_reuse(request: Request) -> Reuse:
-    """What the request's Cache-Control (RFC 9111) allows: no-store, no-cache, max-age. Other directives are ignored.
+    """Read what Cache-Control (RFC 9111) allows: no-store, no-cache, max-age. Other directives are ignored.
 
     Results belong to their owner, unless RESULT_CACHE_SHARED is set. Anonymous callers at different addresses do not
     share results: an answer from the cache would tell one of them what the other has sent.
@@ -62,7 +62,7 @@ def _scope(request: Request) -> str:
 
 
 def read_wait_s(request: Request) -> int | None:
-    """The N of `Prefer: wait=N` (RFC 7240), at most INFERENCE_MAX_WAIT_S. Unknown preferences are ignored."""
+    """Return the N of `Prefer: wait=N` (RFC 7240), at most INFERENCE_MAX_WAIT_S. Unknown preferences are ignored."""
     for preference in request.headers.get("Prefer", "").split(","):
         if match := re.fullmatch(r'\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(;.*)?', preference, re.IGNORECASE):
             return min(int(match[1]), int(settings.INFERENCE_MAX_WAIT_S))

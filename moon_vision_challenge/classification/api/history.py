@@ -24,12 +24,12 @@ _TIME = DateTimeField()  # rejects dates outside the UTC calendar
 class HistoryPagination(CursorPagination):
     """Continues after the last row seen instead of counting rows: page 10,000 costs the same as page 1."""
 
-    ordering = ("-created_at", "-id")  # rows with equal timestamps have an order, too
+    ordering = ("-created_at", "-id")  # so that rows with equal timestamps have an order
     page_size = 50
     page_size_query_param = "page_size"
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """DRF's is of OpenAPI 3.0, where `next` could not be null."""
+        """Return the schema of a page. DRF's is for OpenAPI 3.0, where `next` could not be null."""
         example = "http://127.0.0.1:8000/api/v1/history/?cursor=cD0yMDI2LTAxLTMx"
         url = {"type": ["string", "null"], "format": "uri", "example": example}
         return {
@@ -55,7 +55,7 @@ class HistoryPagination(CursorPagination):
 
 
 class RowsOfOwner(QuerySet[Inference]):
-    """The rows of one owner, in an order that only an index which begins with the owner has.
+    """Return the rows of one owner, in an order that only an index that begins with the owner provides.
 
     If the owner is a constant for the planner, it may take an index by time alone, and so read all newer rows of others
     until the page is full. It does not notice that a range holds only one owner. The same goes for a status and a model
@@ -92,7 +92,7 @@ class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
     pagination_class = HistoryPagination
 
     def get_queryset(self) -> QuerySet[Inference]:
-        # As a dict: from a form, DRF would take an empty filter for none, and show all rows.
+        # As a dict: in a form, DRF would ignore an empty filter, and show all rows.
         query = HistoryQuerySerializer(data=self.request.query_params.dict())
         query.is_valid(raise_exception=True)
         return RowsOfOwner(Inference).of(caller_of(self.request).owner_id, query.filters())

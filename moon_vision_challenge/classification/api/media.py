@@ -16,7 +16,7 @@ from moon_vision_challenge.web.read_only import read_only
 # The names that `image_path` gives. Other paths never reach the storage: some would cause a file system error.
 _STORED = re.compile(r"inferences/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _HEADERS = {
-    # Should a browser take an image for a page after all, the page can do nothing.
+    # If a browser treats an image as a page after all, the page can do nothing.
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
@@ -25,7 +25,7 @@ _HEADERS = {
 @access(PUBLIC)
 @read_only
 def uploaded_image(request: HttpRequest, path: str) -> HttpResponseBase:
-    """Serve an uploaded image unchanged. The signature in its address is the permission."""
+    """Serve an uploaded image unchanged. The signature in its URL grants access."""
     if not _STORED.fullmatch(path):
         return _refuse(404, "This address does not exist.", "not_found")
     try:

@@ -40,7 +40,7 @@ def _parameter(name: str, where: str, **schema: str) -> dict[str, Any]:
 
 
 def add_media(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """A hook of drf-spectacular. All of the address comes from `image` of an inference."""
+    """Add the route of images. A hook of drf-spectacular."""
     responses = {
         "200": {
             "description": "The image.",

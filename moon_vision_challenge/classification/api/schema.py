@@ -96,7 +96,7 @@ class ImageText(serializers.CharField):
 
 
 def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-    """A request with an image: a file in multipart/form-data, text in JSON with the same fields, or the whole body."""
+    """Return a request with an image: a file in multipart/form-data, text in JSON, or the whole body."""
     fields = {name: field for name, field in serializer_class._declared_fields.items() if not field.read_only}
     fields["image"] = ImageText(help_text="The file in base64, or as a data URI: data:image/jpeg;base64,...")
     name = serializer_class.__name__.replace("Serializer", "AsTextSerializer")
@@ -153,7 +153,7 @@ INFERENCE_ID = OpenApiParameter(
 
 
 def headers_of_row(*statuses: int) -> list[OpenApiParameter]:
-    """The headers of a response that shows an inference."""
+    """Return the headers of a response that shows an inference."""
     return [
         _header("Preference-Applied", statuses, "`wait=N`: the service waited, for up to N seconds."),
         _header("Retry-After", statuses, "The inference is not final. Request it again after this many seconds.", int),
@@ -162,7 +162,7 @@ def headers_of_row(*statuses: int) -> list[OpenApiParameter]:
 
 
 def headers_of_reuse(*statuses: int) -> list[OpenApiParameter]:
-    """The headers of a response while the result cache is on."""
+    """Return the headers of a response while the result cache is on."""
     return [
         _header(
             "Cache-Status", statuses, "How the result cache handled the request (RFC 9211), while the cache is on."
@@ -212,7 +212,7 @@ class ImageOrURLSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-c
 
 
 class ImageSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """A file of a job that is not an image has a row without one."""
+    """The image can be null: a file of a job that is not an image has a row without one."""
 
     target_class = ImageUploadField
 

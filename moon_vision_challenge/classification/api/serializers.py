@@ -1,4 +1,4 @@
-"""Shapes of requests and responses."""
+"""The fields of requests and responses."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _NOT_AN_OBJECT: dict[str, Any] = {
 
 
 class _Missing(NamedTuple):
-    """In place of a field's value, if the request does not have it."""
+    """Stands for the value of a field that the request does not have."""
 
     request_fields: Any
 
@@ -46,7 +46,7 @@ class SingleField(serializers.Field[Any, Any, Any, Any]):
         return _Missing(dictionary) if value is serializers.empty else value
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        """Name the fields that the request has instead of a missing one: it may be one of them, misspelled."""
+        """List the unknown fields of the request when one is missing, because one of them may be misspelled."""
         if not isinstance(data, _Missing):
             return super().run_validation(data)
         if self.required and (others := self._unknown_names(data.request_fields)):
@@ -125,7 +125,7 @@ class ModelTypeField(SingleField, serializers.ChoiceField):
 
 
 class WebhookURLField(serializers.URLField):
-    """A URL that the caller may receive webhooks at. Empty means none: forms send their empty fields, too."""
+    """A URL for the caller's webhooks. Empty means none, because forms also send their empty fields."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"max_length": 2000, "required": False, "allow_blank": True, **kwargs})
@@ -158,7 +158,7 @@ class ImageSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
     def _read_with_url(self, data: Mapping[str, Any]) -> Any:
-        """Validate the other fields first: a request that is refused anyway fetches nothing."""
+        """Validate the other fields first, so that a request that is refused anyway fetches nothing."""
         url = data[IMAGE_URL]
         if not settings.ALLOW_IMAGE_URLS:
             self._refuse_url("This service does not fetch images from URLs. Send the image itself.")
@@ -212,7 +212,7 @@ class InferenceErrorSerializer(serializers.Serializer[Any]):
 class InferenceSerializer(ImageSerializer):
     """An image that a worker classifies, and the label once it has one."""
 
-    # Not a ModelSerializer: deriving the fields from the model for each request costs as much as decoding the image.
+    # Not a ModelSerializer, which derives the fields from the model for each request. That costs as much as decoding.
     default_error_messages = _NOT_AN_OBJECT
 
     id = serializers.IntegerField(read_only=True)

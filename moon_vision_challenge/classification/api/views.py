@@ -76,13 +76,13 @@ class InferenceV0ViewSet(LightView, GenericViewSet[Inference]):
         body: dict[str, Any] = {"label": found.label}
         if query.top_k:
             body["predictions"] = [one._asdict() for one in found.predictions]
-        # Response would look for a renderer, and keep the request with its image until the next garbage collection.
+        # DRF's Response would look for a renderer, and keep the request with its image until the next collection.
         response = HttpResponse(orjson.dumps(body), content_type="application/json")
         headers.tell_reuse(response, found)
         return response
 
     def _read_fields(self, request: Request) -> Any:
-        """The validated fields. A serializer for each request would cost a twentieth of it."""
+        """Return the validated fields. A new serializer for each request would cost a twentieth of the request."""
         data = read_fields(request)
         if isinstance(data, Mapping) and image_source(data) == "image":
             return _shared_serializer.to_internal_value(data)
@@ -106,7 +106,7 @@ class InferenceV1ViewSet(LightView, GenericViewSet[Inference]):
     lookup_value_regex = "[0-9]+"
 
     def get_queryset(self) -> QuerySet[Inference]:
-        """The rows of the caller's owner: the others do not exist for it."""
+        """Return the rows of the caller's owner. Other rows do not exist for the caller."""
         return Inference.objects.filter(owner_id=caller_of(self.request).owner_id)
 
     @extend_schema(
@@ -220,7 +220,7 @@ class InferenceV1ViewSet(LightView, GenericViewSet[Inference]):
         *,
         serializer: BaseSerializer[Inference] | None = None,
     ) -> Response:
-        """Return the row as it is now, or after the wait that the client prefers. Reuses a given `serializer`."""
+        """Return the current state of the row, after the wait that the client prefers. Reuses a given `serializer`."""
         wait_s = headers.read_wait_s(request)
         is_granted = False
         if wait_s and not inference.is_final:
@@ -232,7 +232,7 @@ class InferenceV1ViewSet(LightView, GenericViewSet[Inference]):
         if is_granted:
             response["Preference-Applied"] = f"wait={wait_s}"
         if inference.finished_at:
-            # The address of the image changes with its window.
+            # The URL of the image changes with its window.
             version = f"{inference.finished_at.timestamp():.6f}-{signed_urls.window_of(inference.created_at)}"
             response["ETag"] = f'"{inference.pk}-{version}"'
         else:

@@ -1,4 +1,4 @@
-"""Where uploads are kept: in a folder, or on S3; and the signed URLs at which clients see them."""
+"""Stores uploads in a folder or on S3, and signs the URLs at which clients see them."""
 
 from typing import cast
 

@@ -18,7 +18,7 @@ class MediaStore(Storage, ABC):
     """
 
     def prepare(self) -> None:  # a folder has nothing to prepare
-        """Do once what is slow, before the process forks."""
+        """Do slow preparations once, before the process forks."""
 
     @abstractmethod
     def check(self) -> int | None:
@@ -26,27 +26,27 @@ class MediaStore(Storage, ABC):
 
     @abstractmethod
     def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
-        """The name and the time of the last change of each file in a folder, one by one."""
+        """Yield the name and the modification time of each file in a folder."""
 
     @abstractmethod
     def stored_bytes(self) -> int:
-        """The size of all files."""
+        """Return the size of all files."""
 
     @abstractmethod
     def delete_many(self, names: Iterable[str]) -> None:
-        """Delete files. Those that do not exist are ignored."""
+        """Delete files. Ignores files that do not exist."""
 
     @abstractmethod
     def spool_folder(self, folder: str) -> Path:
-        """Where to write a file on this machine that `keep` takes over into `folder`."""
+        """Return a path on this machine for a file that `keep` then moves into `folder`."""
 
     @abstractmethod
     def keep(self, path: Path, name: str) -> None:
-        """Take over a file of this machine. The path may no longer exist afterwards."""
+        """Move a file from this machine into the store. The path may no longer exist afterwards."""
 
     @abstractmethod
     def as_local_file(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """A file on this machine with the content, which has a descriptor. Raises FileNotFoundError."""
+        """Open a file on this machine that has the content and a descriptor. Raises FileNotFoundError."""
 
     def direct_url(self, name: str, *, valid_s: int, media_type: str, disposition: str) -> tuple[str, int] | None:
         """A URL at which the store itself serves the file to anybody who has it, and how many seconds it is valid.

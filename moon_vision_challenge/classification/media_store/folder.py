@@ -1,4 +1,4 @@
-"""Uploads in a folder that web and workers share (DJANGO_MEDIA_BACKEND=local)."""
+"""Stores uploads in a folder that web and workers share (DJANGO_MEDIA_BACKEND=local)."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class _FileInMemory(ContentFile[bytes]):
-    """Lets go of its bytes when it is closed. A row keeps its file, and they are in a reference cycle."""
+    """Releases its bytes when it is closed, because a row and its file are in a reference cycle."""
 
     def close(self) -> None:
         self.file.close()
@@ -40,7 +40,7 @@ class FolderStore(MediaStore, FileSystemStorage):
             return self._check_room(0)
 
     def _save(self, name: str, content: "File[bytes]") -> str:
-        """Write the whole file, or leave nothing of it."""
+        """Write the whole file, or nothing."""
         with _translated_errors():
             self._check_room(content.size)
             stored_bytes.reserve(content.size)
@@ -59,7 +59,7 @@ class FolderStore(MediaStore, FileSystemStorage):
         return name
 
     def _open(self, name: str, mode: str = "rb") -> "File[Any]":
-        """Read the file at once, so that reading it later cannot fail. Raises FileNotFoundError if only it is gone."""
+        """Read the file at once, so that no later read fails. Raises FileNotFoundError if only the file is missing."""
         path = Path(self.path(name))
         if mode != "rb":
             return File(path.open(mode))
@@ -79,7 +79,7 @@ class FolderStore(MediaStore, FileSystemStorage):
             self.delete(name)
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """As on S3, a folder that does not exist is empty."""
+        """Yield the files of a folder. As on S3, a folder that does not exist is empty."""
         with _translated_errors():
             return super().listdir(path) if Path(self.path(path)).exists() else ([], [])
 
@@ -122,12 +122,12 @@ class FolderStore(MediaStore, FileSystemStorage):
             yield file
 
     def _is_lost(self, name: str, error: OSError) -> bool:
-        """Whether only the file is gone. Without the topmost folder, its disk is not mounted."""
+        """Return whether only the file is missing. Without the topmost folder, the disk is not mounted."""
         top, *rest = Path(name).parts
         return isinstance(error, FileNotFoundError) and (not rest or (Path(self.location) / top).exists())
 
     def _check_room(self, size: int) -> int:
-        """Returns how many bytes are free."""
+        """Check the free space, and return it in bytes."""
         found = os.statvfs(next(folder for folder in self._folders() if folder.exists()))
         free = found.f_bavail * found.f_frsize
         if free - size < settings.MEDIA_MIN_FREE_BYTES:
@@ -135,7 +135,7 @@ class FolderStore(MediaStore, FileSystemStorage):
         return free
 
     def _folders(self) -> list[Path]:
-        """The folder, which the first upload creates, and its parents."""
+        """Yield the folder, which the first upload creates, and its parents."""
         folder = Path(self.location)
         return [folder, *folder.parents]
 
@@ -156,5 +156,5 @@ def _translated_errors() -> Iterator[None]:
 
 
 def _store_error(error: OSError) -> StorageUnavailableError:
-    """Clients do not choose the names of files, so any error is the store's."""
+    """Turn errors into StorageUnavailableError. Clients do not choose file names, so every error is the store's."""
     return (StorageFullError if error.errno in _FULL else StorageUnavailableError)(f"{error}")

@@ -1,4 +1,4 @@
-"""Uploads on S3, or on anything that speaks its protocol (DJANGO_MEDIA_BACKEND=s3)."""
+"""Stores uploads on S3, or on any server that speaks its protocol (DJANGO_MEDIA_BACKEND=s3)."""
 
 import logging
 import tempfile
@@ -53,7 +53,7 @@ class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages h
         self._pending = PendingCalls()
 
     def prepare(self) -> None:
-        self.bucket  # noqa: B018  # made here the first time, which takes a second of CPU time and no answer of S3
+        self.bucket  # noqa: B018  # created at the first access, which takes a second of CPU time and does not call S3
 
     def check(self) -> None:
         with self._call():
@@ -108,10 +108,10 @@ class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages h
 
     def _open(self, name: str, mode: str = "rb") -> "File[bytes]":
         with self._call():
-            file: File[bytes] = super()._open(name, mode)  # it knows its size
+            file: File[bytes] = super()._open(name, mode)  # so that it knows its size
         with self._call(size=file.size):
             try:
-                file.file  # noqa: B018  # fetched now: a later read cannot fail
+                file.file  # noqa: B018  # fetched now, so that a later read cannot fail
             except BaseException:
                 file.close()  # what has arrived of it
                 raise
@@ -148,7 +148,7 @@ class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages h
 
     @contextmanager
     def _call(self, deadline_s: float | None = None, *, size: int = 0) -> Iterator[None]:
-        """A store that hangs can block two threads of the web server, but not all of them."""
+        """Let at most two threads of the web server wait for a store that hangs."""
         if self._pending.late >= _MAX_LATE:
             raise StorageUnavailableError(_NOT_ASKED)
         self.prepare()
@@ -168,5 +168,5 @@ class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages h
             raise StorageUnavailableError(f"S3: {error}") from error
 
     def _probe(self) -> None:
-        with suppress(ClientError), deadline(self._deadline_s):  # a refusal is an answer
+        with suppress(ClientError), deadline(self._deadline_s):  # a refusal shows that S3 answers
             self.bucket.meta.client.head_bucket(Bucket=self.bucket_name)

@@ -27,7 +27,7 @@ class _Call:
         self._lock = threading.Lock()
 
     def add(self, connection: Any) -> None:
-        """Raises TimeoutError if the time is over: boto3 may try again."""
+        """Raise TimeoutError if the time is over, because boto3 may try again."""
         with self._lock:
             self._connections.append(connection)
         self.check()
@@ -56,7 +56,7 @@ class DeadlineExceededError(Exception):
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Bound the time that boto3 takes in this thread. Raises DeadlineExceededError."""
+    """Limit the time that boto3 takes in this thread. Raises DeadlineExceededError."""
     call = _Call()
     timer = threading.Timer(seconds, call.end)
     timer.daemon = True
@@ -105,6 +105,6 @@ AWSHTTPSConnectionPool.ConnectionCls = _HTTPSConnection
 
 def _shut_down(opened: socket.socket | None) -> None:
     if opened is not None:
-        with suppress(OSError):  # it is closed already
+        with suppress(OSError):  # already closed
             # Not SSLSocket's method, which changes what the other thread uses.
             socket.socket.shutdown(opened, socket.SHUT_RDWR)

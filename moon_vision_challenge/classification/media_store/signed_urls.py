@@ -1,4 +1,4 @@
-"""Addresses of uploaded images. Each is signed, and whoever has it may see the image until it expires.
+"""Signs the URLs of uploaded images. Anyone who has a URL may see the image until the URL expires.
 
 Time is divided into windows of MEDIA_URL_VALID_S, which begin when the row was created. Within a window the address
 stays the same, and it is valid until the end of the next one.
@@ -16,18 +16,18 @@ clock = time.time
 
 
 class AddressExpiredError(Exception):
-    """The address was valid once."""
+    """The URL was valid earlier."""
 
 
 def sign(name: str, created_at: datetime | None) -> str:
-    """The address of a file: a path with a query."""
+    """Return the URL of a file: a path with a query."""
     expires = _expires_at(created_at)
     signature = _signer().signature(_signed(name, f"{expires}"))
     return f"{settings.MEDIA_URL}{filepath_to_uri(name)}?expires={expires}&signature={signature}"
 
 
 def window_of(created_at: datetime | None) -> int:
-    """The number of the row's current window. Clocks may differ, so a row from the future is in its first one."""
+    """Return the number of the row's current window. Clocks may differ: a row from the future is in its first one."""
     begin = created_at.timestamp() if created_at else 0
     return max(0, int((clock() - begin) // settings.MEDIA_URL_VALID_S))
 
@@ -59,7 +59,7 @@ def _signed(name: str, expires: str) -> str:
 
 
 def _signer() -> Signer:
-    return Signer(salt=_SALT)  # made each time: the keys are settings
+    return Signer(salt=_SALT)  # created each time, because the keys are settings
 
 
 __all__ = ["AddressExpiredError", "BadSignature", "check", "sign", "window_of"]

@@ -37,19 +37,19 @@ def measure() -> None:
 
 
 def measure_if_unknown() -> None:
-    """At the first start, and after Redis has lost its data."""
+    """Return whether the store must be measured: at the first start, and after Redis has lost its data."""
     if settings.MEDIA_MAX_BYTES and stored() is None:
         measure()
 
 
 def stored() -> int | None:
-    """Bytes in the store; None if they have not been measured yet. Raises RedisError."""
+    """Return the bytes in the store, or None if they have not been measured yet. Raises RedisError."""
     found = cache.get(_KEY)
     return None if found is None else int(found)
 
 
 def _add(size: int) -> int:
-    """Returns how many bytes are stored with it."""
+    """Add an upload, and return the number of bytes that are then stored."""
     try:
         with _breaker.call(RedisError):
             _LastKnown.size = cache.incr(_KEY, size)

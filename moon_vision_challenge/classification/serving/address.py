@@ -1,4 +1,4 @@
-"""The URLs of models, in the REST APIs of TensorFlow Serving and of the Open Inference Protocol (KServe v2).
+"""Builds and parses the URLs of models in TensorFlow Serving's REST API and the Open Inference Protocol (KServe v2).
 
 https://www.tensorflow.org/tfx/serving/api_rest
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
@@ -52,7 +52,7 @@ class ModelAddress:
     @classmethod
     @lru_cache
     def parse(cls, url: str) -> Self | None:
-        """Parse the address in any URL of a model. None if the URL has another form, such as that of another server."""
+        """Parse any URL of a model. Returns None if the URL has another form, such as that of another server."""
         for api, pattern in _URLS.items():
             if match := pattern.fullmatch(url):
                 version = int(match["version"]) if match["version"] else None
@@ -62,13 +62,13 @@ class ModelAddress:
     @classmethod
     @lru_cache
     def on(cls, server_url: str, name: str) -> Self:
-        """A model of a server. If the server's URL ends in /v2, it speaks the Open Inference Protocol."""
+        """Return the address of a model. A server whose URL ends in /v2 speaks the Open Inference Protocol."""
         if match := _V2_SERVER.fullmatch(server_url):
             return cls(match["base"], name, api=Api.OPEN_INFERENCE)
         return cls(server_url, name)
 
     def at(self, version: int | None = None, *, label: str = "") -> Self:
-        """The same model, at a version or at a version label."""
+        """Return the address of the same model, at a version or a version label."""
         return replace(self, version=version, label=label)
 
     @property

@@ -25,11 +25,11 @@ class Bulkhead:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._answered_at = clock()
-        self._pending: list[None] = []  # one for each call: unlike a number, threads change it without a lock
+        self._pending: list[None] = []  # one entry per call: unlike a number, it needs no lock
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Raises ModelServerUnavailableError at once if the call would only join others that get no answer."""
+        """Raise ModelServerUnavailableError at once if the call would only join others that get no answer."""
         if len(self._pending) >= MAX_WAITING and self._clock() - self._answered_at > STALLED_S:
             raise ModelServerUnavailableError(f"{len(self._pending)} requests wait for the model server")
         self._pending.append(None)
@@ -49,7 +49,7 @@ class Bulkhead:
 
 @functools.lru_cache(maxsize=256)
 def bulkhead_of(model_url: str) -> Bulkhead:
-    """Models of one server share it."""
+    """Return the bulkhead of a server, which all its models share."""
     return _of_server("/".join(model_url.split("/", 3)[:3]))
 
 

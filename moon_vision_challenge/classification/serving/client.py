@@ -42,7 +42,7 @@ def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def predict_arrays(url: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """As `predict`. Where the server sent binary data, the values are NumPy arrays."""
+    """Do what `predict` does. If the server sends binary data, the values are NumPy arrays."""
     address = ModelAddress.parse(url)
     name = address.name if address else "other"
     with (
@@ -66,7 +66,7 @@ _guards: dict[str, HangGuard] = {}
 
 
 def _guard_call(address: ModelAddress | None) -> AbstractContextManager[None]:
-    if address is None:  # another kind of server, which cannot be asked for a model's state
+    if address is None:  # another kind of server, which does not report a model's state
         return nullcontext()
     guard = _guards.get(address.base)
     if guard is None:
@@ -80,7 +80,7 @@ def _is_answering(status_url: str) -> bool:
     except (ModelServerUnavailableError, ModelServerTimeoutError):
         return False
     except ClassificationError:
-        return True  # whatever it says about this model
+        return True  # whatever it reports about this model
     return True
 
 

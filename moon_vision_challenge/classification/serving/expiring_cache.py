@@ -1,4 +1,4 @@
-"""What model servers report about themselves is kept for a while."""
+"""Keeps what model servers report about themselves for a while."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 class ExpiringCache(Generic[Value]):
-    """What `load` returned, by URL, for `ttl_s` seconds. Errors are not kept.
+    """Keeps what `load` returns, by URL, for `ttl_s` seconds. Errors are not kept.
 
     Threads may share it: at worst, two of them load the same value at the same time.
     """

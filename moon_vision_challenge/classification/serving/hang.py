@@ -34,14 +34,14 @@ class HangGuard:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Raises ModelServerUnavailableError at once while the model server is known to hang."""
+        """Raise ModelServerUnavailableError at once while the model server is known to hang."""
         if self._breaker.is_tripped or self._pending.late >= MAX_LATE:
             self._find_out()
         with self._pending.call(LATE_S):
             yield
 
     def _find_out(self) -> None:
-        """One caller asks. Until it is known whether the server hangs, the others wait for the answer."""
+        """Find out whether the server hangs. One caller does, and the others wait for the result."""
         if not self._asking.acquire(blocking=not self._breaker.is_tripped):
             raise ModelServerUnavailableError(_NOT_ASKED)
         try:

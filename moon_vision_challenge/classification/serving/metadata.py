@@ -1,4 +1,4 @@
-"""What the model servers report about their models: versions and signatures. The answers are kept for a while."""
+"""Reads the versions and signatures of models from the model servers, and keeps them for a while."""
 
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
@@ -46,13 +46,13 @@ def _read_status(model_url: str) -> ModelStatus:
 
 
 def is_answering(model_url: str) -> bool:
-    """Whether the model server reports its status now. A server that is only busy does."""
+    """Return whether the model server reports its status now. A server that is only busy does."""
     statuses.forget(model_url)
     return statuses[model_url].versions is not None
 
 
 def version_of_label(labelled_url: str) -> int | None:
-    """The version that the label in a model's URL points to; None if the server does not report it.
+    """Return the version of the label in a model's URL, or None if the server does not report it.
 
     Raises UnknownVersionLabelError, and ModelNotAvailableError if the model is not served.
     """

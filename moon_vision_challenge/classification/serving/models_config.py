@@ -10,7 +10,7 @@ from moon_vision_challenge.text_format import Field, parse_text_format
 
 
 def read_version_labels(path: Path) -> dict[str, dict[str, int]]:
-    """Model name → version label → version, of all models listed. Raises OSError or ConfigError."""
+    """Return the version labels of all listed models, by model name. Raises OSError or ConfigError."""
     return {
         name: {
             label: int(version)

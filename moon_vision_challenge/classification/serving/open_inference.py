@@ -45,7 +45,7 @@ from moon_vision_challenge.tensor_data import (
 
 _EXTENSIONS_TTL_S = 300.0
 
-# What the servers say of a model that they do not serve, with the status 400 or 503 as well as 404.
+# What the servers say about a model that they do not serve, with the status 400, 503, or 404.
 _NOT_SERVED = re.compile(r"unknown model|\bmodel\b.{0,300}(not ready|not at ready|not found|not exist)", re.IGNORECASE)
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
@@ -53,7 +53,7 @@ Arrays = dict[str, "np.ndarray[Any, Any]"]
 
 def _read_extensions(server_url: str) -> frozenset[str]:
     reply = transport.get(server_url)
-    if reply.status != 200:  # the protocol wants an answer, but a model can be asked without it
+    if reply.status != 200:  # the protocol requires an answer, but a model works without one
         return frozenset()
     found = reply.json(server_url).get("extensions")
     return frozenset(one for one in found if isinstance(one, str)) if isinstance(found, list) else frozenset()
@@ -113,7 +113,7 @@ class OpenInference(ServingProtocol):
             reply = transport.post(url, _json_request(inputs, datatypes))
             json_length = len(reply.content)
         if reply.status != 200:
-            extensions.forget(server)  # it may be another server now
+            extensions.forget(server)  # another server may have taken its place
         content = self.checked(url, reply).content
         body = transport.read_json(url, content if json_length == len(content) else content[:json_length])
         return _read_outputs(url, body, memoryview(content)[json_length:])
@@ -126,7 +126,7 @@ def _tensors(infos: list[dict[str, Any]]) -> dict[str, TensorInfo]:
 
 
 def _binary_request(inputs: Arrays, datatypes: Mapping[str, str]) -> tuple[bytes, int]:
-    """The body, and the length of its JSON."""
+    """Return the body, and the length of its JSON."""
     binary = [to_binary(array, datatypes[name]) for name, array in inputs.items()]
     tensors = [(name, array.shape, datatypes[name]) for name, array in inputs.items()]
     head = _binary_head(*zip(tensors, map(len, binary), strict=True))

@@ -1,4 +1,4 @@
-"""A payload of TensorFlow Serving's REST API to the tensors of the Open Inference Protocol, and the answer back."""
+"""Converts payloads of TensorFlow Serving's REST API to tensors of the Open Inference Protocol, and answers back."""
 
 import binascii
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from moon_vision_challenge.tensor_data import DATATYPES, TensorError, datatype_o
 
 
 def read_payload(payload: Mapping[str, Any], inputs: Mapping[str, TensorInfo]) -> "dict[str, np.ndarray[Any, Any]]":
-    """One array for each input of the model. Raises TensorError."""
+    """Return one array for each input of the model. Raises TensorError."""
     if payload.get("signature_name", DEFAULT_SIGNATURE) != DEFAULT_SIGNATURE:
         raise TensorError("the Open Inference Protocol has no signatures: leave signature_name out")
     columns = _columns(payload, inputs)
@@ -42,7 +42,7 @@ def _only(inputs: Mapping[str, TensorInfo], values: Any) -> dict[str, Any]:
 
 
 def _is_named(value: Any) -> bool:
-    """An object of named tensors, not one that stands for a string of bytes."""
+    """Return whether the value is an object of named tensors, not one that stands for a string of bytes."""
     return isinstance(value, dict) and value.keys() != {"b64"}
 
 
@@ -62,7 +62,7 @@ def _numbers(values: Any) -> "np.ndarray[Any, Any]":
 
 
 def _exact(array: "np.ndarray[Any, Any]", dtype: "np.dtype[Any]") -> "np.ndarray[Any, Any]":
-    """The same numbers in another type; a float may be rounded."""
+    """Convert numbers to another type, which may round a float."""
     if array.dtype == dtype:
         return array
     if array.dtype.kind not in "biuf":
@@ -75,7 +75,7 @@ def _exact(array: "np.ndarray[Any, Any]", dtype: "np.dtype[Any]") -> "np.ndarray
 
 
 def _strings(values: Any, tensor: TensorInfo) -> "np.ndarray[Any, Any]":
-    """One string per item, in the model's rank: a batch of one string each has the shape [N, 1] for some servers."""
+    """Return one string per item, in the model's rank: for some servers, a batch of strings has the shape [N, 1]."""
     items = [_bytes(value) for value in (values if isinstance(values, list | tuple | np.ndarray) else [values])]
     array = np.empty(len(items), object)
     array[:] = items
@@ -96,7 +96,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def write_body(payload: Mapping[str, Any], outputs: "Mapping[str, np.ndarray[Any, Any]]") -> dict[str, Any]:
-    """`predictions` for `instances`, else `outputs`. A single output has no name. Raises TensorError."""
+    """Return `predictions` for `instances`, else `outputs`. A single output has no name. Raises TensorError."""
     if not outputs:
         raise TensorError("the reply has no outputs")
     for name, array in outputs.items():
@@ -117,7 +117,7 @@ def write_body(payload: Mapping[str, Any], outputs: "Mapping[str, np.ndarray[Any
 
 
 def _text(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Bytes as text, as the other API gives it."""
+    """Decode bytes to text, as TensorFlow Serving's API returns it."""
     texts = np.empty(array.size, object)
     try:
         texts[:] = [item.decode() for item in array.flat]

@@ -1,4 +1,4 @@
-"""The body of a request to a model as JSON, and that of a reply without arrays."""
+"""Writes the body of a request to a model as JSON, and turns the arrays of a reply into lists."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ import pybase64
 
 
 def dump(payload: dict[str, Any]) -> bytes:
-    """JSON of a payload that may hold any NumPy arrays and scalars. Bytes become {"b64": ...}. Raises TypeError."""
+    """Return a payload that may hold NumPy arrays as JSON. Bytes become {"b64": ...}. Raises TypeError."""
     return orjson.dumps(payload, default=_to_json)
 
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, bytes):
-        return orjson.Fragment(b'{"b64":"' + pybase64.b64encode(value) + b'"}')  # nothing in it needs to be escaped
+        return orjson.Fragment(b'{"b64":"' + pybase64.b64encode(value) + b'"}')  # base64 needs no escapes
     if not isinstance(value, np.ndarray | np.generic):
         raise TypeError(f"{type(value).__name__} cannot be sent to a model")
     if value.dtype.kind not in "biuf":
@@ -25,7 +25,7 @@ def _to_json(value: Any) -> Any:
 
 
 def as_lists(value: Any) -> Any:
-    """A reply's body with lists in place of arrays. A float is the shortest that identifies the array's number."""
+    """Return a reply's body with lists instead of arrays. A float is the shortest that identifies the number."""
     if isinstance(value, dict):
         return {key: as_lists(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

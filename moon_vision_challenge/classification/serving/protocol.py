@@ -52,7 +52,7 @@ class ModelStatus(NamedTuple):
     """Whether the model answers, although the server does not number its versions."""
 
     def serves(self, version: int | None) -> bool:
-        """Whether this version answers, or any version for None."""
+        """Return whether this version answers, or any version for None."""
         if self.is_available_unversioned:
             return version is None
         return any(one.state == "AVAILABLE" and version in (None, one.version) for one in self.versions or [])
@@ -63,7 +63,7 @@ class ModelStatus(NamedTuple):
 
     @property
     def newest(self) -> int | None:
-        """The version that answers a request without a version: the newest one that is available."""
+        """Return the version that answers a request without a version: the newest available one."""
         return next((one.version for one in self.versions or [] if one.state == "AVAILABLE"), None)
 
 
@@ -79,18 +79,18 @@ class ServingProtocol(ABC):
 
     @abstractmethod
     def predict(self, url: str, payload: dict[str, Any], signatures: Callable[[], Signatures]) -> dict[str, Any]:
-        """Ask a model. Payload and result are those of `client.predict`; the result may hold NumPy arrays."""
+        """Run a model. Payload and result are those of `client.predict`, but the result may hold NumPy arrays."""
 
     @abstractmethod
     def signatures(self, address: ModelAddress) -> Signatures:
-        """How the model can be called."""
+        """Return how the model can be called."""
 
     @abstractmethod
     def status(self, address: ModelAddress) -> ModelStatus:
-        """The versions of the model, newest first, or the one of the address."""
+        """Return the versions of the model, newest first, or the version of the address."""
 
     def cause(self, address: ModelAddress | None, status: int, text: str) -> type[ClassificationError]:  # noqa: ARG002
-        """What the status of a failed request means. `text` is the body of the response."""
+        """Return the exception for the status of a failed request. `text` is the body of the response."""
         cause = self.status_errors.get(status, InvalidPredictionError)
         return not_available(address) if cause is ModelNotAvailableError else cause
 
@@ -99,7 +99,7 @@ class ServingProtocol(ABC):
         return self.checked(url, transport.get(url)).json(url)
 
     def checked(self, url: str, reply: Reply) -> Reply:
-        """The reply, if its status is 200."""
+        """Return the reply if its status is 200."""
         if reply.status == 200:
             return reply
         text = reply.content.decode(errors="replace")
@@ -110,6 +110,6 @@ class ServingProtocol(ABC):
 
 
 def not_available(address: ModelAddress | None) -> type[ClassificationError]:
-    """A server that does not have what the address names lacks the model, or only this version of it."""
+    """Return the error for an address that the server does not know: it lacks the model, or only this version."""
     has_number = address is not None and address.version is not None
     return ModelVersionNotAvailableError if has_number else ModelNotAvailableError

@@ -1,4 +1,4 @@
-"""Sends requests to model servers over pooled connections, and names the cause of a missing answer."""
+"""Sends requests to model servers over pooled connections, and reports why an answer is missing."""
 
 import re
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Reply(NamedTuple):
 
     @property
     def error_message(self) -> str:
-        """What the server reports as `error`. Empty if it reports nothing."""
+        """Return what the server reports as `error`, or an empty string."""
         try:
             return str(orjson.loads(self.content)["error"])
         except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -58,7 +58,7 @@ def post(url: str, data: bytes) -> Reply:
 
 
 def post_binary(url: str, data: bytes, json_length: int) -> tuple[Reply, int]:
-    """POST JSON that binary data follow. Raises as `post` does.
+    """POST JSON followed by binary data. Raises as `post` does.
 
     Returns:
         The reply, and the length of its JSON.

@@ -11,7 +11,7 @@ from moon_vision_challenge.classification.queue.database_only import DatabaseOnl
 
 class Command(BaseCommand):
     help = "Processes the queues from the database alone until Redis accepts messages. Workers start it themselves."
-    requires_system_checks = ()  # its worker has run them
+    requires_system_checks = ()  # the worker that starts this command has run them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queues", nargs="+", help="the queues to process")

@@ -84,7 +84,7 @@ class Command(BaseCommand):
 
 
 def _batches(rows: Any) -> Iterator[Sequence[int]]:
-    """Ids in ascending order, in batches. The rows change in the meantime, and this order returns each of them once."""
+    """Yield ids in ascending order, in batches. Rows change in the meantime, and this order returns each one once."""
     last = 0
     while ids := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_BATCH]):
         yield ids

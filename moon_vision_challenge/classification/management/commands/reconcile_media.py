@@ -59,7 +59,7 @@ def _deleted(options: dict[str, Any]) -> str:
 
 
 def _refuse_an_empty_store(days: list[str]) -> None:
-    """Most likely, it is not mounted, or it is another bucket."""
+    """Refuse an empty store, which is most likely not mounted, or the wrong bucket."""
     files = (file for day in days for file in media_store.files(f"inferences/{day}"))
     if days and next(files, None) is None:
         raise CommandError("The image store has no file at all. Check DJANGO_MEDIA_ROOT, or the bucket and its prefix.")
