@@ -1,4 +1,4 @@
-"""The contract of a model: implement three hooks, set `model_type`, register the class.
+"""The contract for a model's class: implement three hooks, set `model_type`, and register the class.
 
 Most image classifiers do not need the hooks: see `served_model.ServedModelClassificator`.
 """
@@ -23,19 +23,19 @@ __all__ = ["Classification", "Classificator", "Prediction"]
 class Classificator(ABC):
     """Turns an image into a label with the help of a model server.
 
-    One instance serves all requests, from several threads. It must not keep anything about an image between calls.
+    One instance serves all requests, from several threads. It must not keep state about an image between calls.
 
     Attributes:
         model_type: the name by which consumers choose this model: at most 100 ASCII letters, digits, `_`, `-` and
-            `.`. It does not start with `-` or `.`. Required.
-        model_url: the URL that the model is asked at: `.../v1/models/NAME:predict` of TensorFlow Serving's REST API, or
-            `.../v2/models/NAME/infer` of the Open Inference Protocol. By default it is built from TF_SERVING_URL and
+            `.`. It must not start with `-` or `.`. Required.
+        model_url: the URL for predictions: `.../v1/models/NAME:predict` of TensorFlow Serving's REST API, or
+            `.../v2/models/NAME/infer` of the Open Inference Protocol. By default, it is built from TF_SERVING_URL and
             model_type.
         queue: the Celery queue for this model's images in v1. A worker serves all queues unless you name some
             (`celery worker --queues=...`). Give a slow model its own queue and its own workers, so that it does not
             delay the other models.
-        min_image_side: the shorter side, in pixels, that this model's preprocessing needs. A large JPEG is then decoded
-            at a reduced scale, which is several times faster. If it is None, images always arrive at full size.
+        min_image_side: the minimum length of the shorter side, in pixels, for this model's preprocessing. A large JPEG
+            is then decoded at a reduced scale, which is several times faster. If None, images arrive at full size.
     """
 
     model_type: str
@@ -72,18 +72,17 @@ class Classificator(ABC):
     def decode_predictions(self, pred: dict[str, Any]) -> str:
         """Turn what `process_prediction` returned into a label."""
 
-    def decode_scores(self, pred: dict[str, Any], top_k: int) -> list[Prediction]:  # noqa: ARG002  # for those who override it
+    def decode_scores(self, pred: dict[str, Any], top_k: int) -> list[Prediction]:  # noqa: ARG002  # for overrides
         """Turn what `process_prediction` returned into the `top_k` (at least 1) most probable classes, best first.
 
-        The first one's label is that of `decode_predictions`. By default, it is the only
-        one.
+        The label of the first one is what `decode_predictions` returns. By default, it is the only one.
         """
         return [Prediction(self.decode_predictions(pred))]
 
     def process_batch(self, input_vectors: Sequence[Any]) -> list[dict[str, Any]]:
-        """Send several images to the model. Return one result of `process_prediction` per image, in order.
+        """Send several images to the model. Return one `process_prediction` result per image, in order.
 
-        Override it to send all images in one request.
+        Override this method to send all images in one request.
         """
         return [self.process_prediction(input_vector) for input_vector in input_vectors]
 
@@ -95,7 +94,7 @@ class Classificator(ABC):
     def predict_batch(self, images: Sequence[Image.Image]) -> list[str]:
         """Return the labels of several RGB images, in order.
 
-        A class that overrides it gets no scores for batches. `process_batch` serves both.
+        A class that overrides this method gets no scores for batches. `process_batch` serves both labels and scores.
         """
         preds = self.process_batch([self.preprocess_input(image) for image in images])
         return [self.decode_predictions(pred) for pred in preds]
@@ -104,16 +103,16 @@ class Classificator(ABC):
     def classify(self, images: Sequence[Image.Image], *, top_k: int = 0) -> list[Classification]:
         """Return this model's results for RGB images, in order.
 
-        What the hooks return is checked: labels are strings of at most LABEL_MAX_LENGTH characters, scores are finite
-        floats or None, class ids are integers or None. NumPy scalars are converted.
+        The results of the hooks are checked: labels must be strings of at most LABEL_MAX_LENGTH characters, scores must
+        be finite floats or None, and class ids must be integers or None. NumPy scalars are converted.
 
         Args:
-            top_k: the number of most probable classes to return in addition to the label. With 0, it returns only
-                the label, which is cheaper.
+            top_k: the number of most probable classes to return in addition to the label. With 0, only the label is
+                returned, which is cheaper.
 
         Raises:
-            InvalidPredictionError: a hook returned something else, or too few or too many results, or raised
-                MemoryError, RecursionError, SystemExit or a similar exception. Process each image alone to find the
+            InvalidPredictionError: a hook returned anything else, returned too few or too many results, or raised
+                MemoryError, RecursionError, SystemExit, or a similar exception. Process each image alone to find the
                 one that fails.
             Exception: any other exception that a hook raises.
         """
@@ -129,7 +128,7 @@ class Classificator(ABC):
 
     @final
     def at_version(self, number: int | None = None, *, label: str = "") -> Self:
-        """Return this classificator for one version of its model, by number or else by version label.
+        """Return a copy of this classificator for one version of its model, given by number or by version label.
 
         Raises:
             VersionNotSelectableError: its `model_url` cannot name a version.
@@ -145,7 +144,7 @@ class Classificator(ABC):
         return chosen
 
 
-# Functions, not methods: a consumer's class may use any name outside the contract.
+# These are functions, not methods, because a consumer's class may use any name outside the contract.
 
 
 def _labels_only(source: Classificator, labels: Any, count: int, top_k: int) -> list[Classification]:

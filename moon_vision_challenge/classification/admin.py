@@ -44,13 +44,13 @@ class InferenceForm(forms.ModelForm[Inference]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The registered types, and the type of the row in case its app was removed.
+        # The registered types, and the row's own type in case its app was removed.
         model_types = dict.fromkeys([*dispatcher, *filter(None, [self.instance.model_type])])
         self.fields["model_type"].choices = [(name, name) for name in model_types]  # type: ignore[attr-defined]  # it is a ChoiceField
 
 
 class ModelTypeFilter(admin.SimpleListFilter):
-    """Return the registered types. Django would read all rows to find the types in use."""
+    """Offers the registered types. To find the types in use, Django would read all rows."""
 
     title = "model type"
     parameter_name = "model_type"
@@ -135,13 +135,13 @@ class InferenceAdmin(LargeTableAdmin):
 
     @admin.display(description="model", ordering="model_type")
     def answered_by(self, inference: Inference) -> str:
-        """Return the type, and the version that answered, or else the requested one."""
+        """Return the model type, and the version that answered, or else the requested version."""
         version = inference.model_version or inference.version or inference.version_label
         return f"{inference.model_type} {version or ''}".rstrip()
 
     @admin.display(description="wait")
     def wait(self, inference: Inference) -> str:
-        """Return the time from the creation of the row until its last attempt began."""
+        """Return the time from the creation of the row to the start of its last attempt."""
         end = inference.started_at or inference.finished_at or timezone.now()
         return seconds(inference.created_at, end)
 
@@ -204,5 +204,5 @@ class InferenceAdmin(LargeTableAdmin):
         services.delete_inference(inference_id=obj.pk, actor=actor_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Inference]) -> None:
-        """Delete rows with their files, and report those that cannot be deleted. Django reports the number chosen."""
+        """Delete rows with their files, and report any that cannot be deleted. Django reports how many were chosen."""
         self._apply(request, queryset, operations.delete)

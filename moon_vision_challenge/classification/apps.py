@@ -6,7 +6,7 @@ class ClassificationConfig(AppConfig):
     name = "moon_vision_challenge.classification"
 
     def ready(self) -> None:
-        # Models can be imported only now that all apps are loaded.
+        # Models can be imported only after all apps are loaded.
         from moon_vision_challenge.classification import checks as models_checks
         from moon_vision_challenge.classification.dispatchers import dispatcher
 

@@ -1,6 +1,6 @@
 """The state of the registered models, as consumers see it.
 
-Answers come from memory. The model server is queried every few seconds at most, with a timeout of one second.
+Answers come from memory. The model server is queried at most every few seconds, with a timeout of one second.
 """
 
 import logging
@@ -28,7 +28,7 @@ class ModelState(StrEnum):
     AVAILABLE = "available"
     LOADING = "loading"
     UNAVAILABLE = "unavailable"
-    """The model server answers and does not serve this model."""
+    """The model server answers, but does not serve this model."""
     UNKNOWN = "unknown"
     """The model server does not answer."""
 

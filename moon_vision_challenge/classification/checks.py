@@ -1,6 +1,6 @@
-"""Checks of `manage.py check`: whether the registered models are served as declared.
+"""System checks for `manage.py check`: whether the registered models are served as declared.
 
-The dispatcher itself refuses a duplicate model_type, at start-up.
+The dispatcher itself rejects a duplicate model_type at startup.
 https://docs.djangoproject.com/en/5.2/topics/checks/
 """
 
@@ -67,7 +67,7 @@ def check_declarations(**_: Any) -> Iterable[CheckMessage]:
 def check_served_models(**_: Any) -> Iterable[CheckMessage]:
     """Check that the declarations of served models match what the model server reports.
 
-    Without the model server, this check finds nothing. It reports a model that the server could not load.
+    Without the model server, this check finds nothing. It also reports models that the server could not load.
     """
     for classificator in _served():
         try:
@@ -112,7 +112,7 @@ def _why_not_loaded(classificator: Classificator) -> Iterable[CheckMessage]:
 
 
 def _check_scale(classificator: ServedModelClassificator) -> Iterable[CheckMessage]:
-    """Pixels range from 0 to 255, but most trainers give mean and standard deviation for a range of 0 to 1."""
+    """Check that `scale` is for pixels from 0 to 255. Most trainers give mean and standard deviation for 0 to 1."""
     declared = classificator.declaration
     if max(np.ravel(declared.scale)) >= 1:
         return

@@ -1,4 +1,4 @@
-"""Shared by this app's commands: arguments that choose inferences, and tables."""
+"""Arguments that select inferences, and tables, for this app's commands."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _FILTERS = ("ids", "status", "model", "owner", "older_than")
 
 
 def add_filters(parser: ArgumentParser) -> None:
-    """Add arguments that choose inferences. Those that are given apply together."""
+    """Add arguments that select inferences. An inference must match all that are given."""
     parser.add_argument("ids", nargs="*", type=int, metavar="ID", help="the ids of inferences")
     parser.add_argument("--status", choices=Inference.STATUS.values)
     parser.add_argument("--model", metavar="MODEL_TYPE", help="only those of this model type")
@@ -27,9 +27,9 @@ def add_filters(parser: ArgumentParser) -> None:
 
 
 def find_inferences(options: dict[str, Any]) -> QuerySet[Inference]:
-    """Return the inferences that the arguments choose.
+    """Return the inferences that the arguments select.
 
-    Raises CommandError if they choose all inferences without --all.
+    Raises CommandError if they select all inferences without --all.
     """
     if not options["all"] and not any(options[name] for name in _FILTERS):
         raise CommandError("This concerns all inferences. Give ids or filters, or --all.")

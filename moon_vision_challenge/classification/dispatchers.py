@@ -1,4 +1,4 @@
-"""Finds the Classificator of a model_type. Every app's `classificators.py` registers its classes at startup."""
+"""Finds the Classificator for a model_type. Every app's `classificators.py` registers its classes at startup."""
 
 import inspect
 import re
@@ -17,15 +17,15 @@ from moon_vision_challenge.classification.exceptions import UnknownModelTypeErro
 ClassificatorClass = TypeVar("ClassificatorClass", bound=type[Classificator])
 
 _MODEL_TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-"""Names that work unchanged as a URL segment, a folder name, a name in models.config and a queue name."""
+"""Names that work unchanged as a URL segment, a folder name, a name in models.config, and a queue name."""
 
 
 class AbstractDispatcher(ABC):
-    """What a dispatcher must offer. Name your own in CLASSIFICATION_DISPATCHER, a dotted path."""
+    """The interface of a dispatcher. To use your own, set CLASSIFICATION_DISPATCHER to its dotted path."""
 
     @abstractmethod
     def register(self, classificator_class: ClassificatorClass) -> ClassificatorClass:
-        """Add a class and return it, so that this is also a class decorator. Raises ImproperlyConfigured."""
+        """Register a class and return it, so that this is also a class decorator. Raises ImproperlyConfigured."""
 
     @abstractmethod
     def __getitem__(self, model_type: str) -> Classificator:
@@ -33,10 +33,10 @@ class AbstractDispatcher(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[str]:
-        """Return the model types, in the order in which consumers see them."""
+        """Yield the model types, in the order in which consumers see them."""
 
     def autodiscover(self) -> None:
-        """Import `classificators.py` of every installed app. A broken module raises its error here."""
+        """Import `classificators.py` of every installed app. Errors in these modules propagate."""
         autodiscover_modules("classificators")
 
 
@@ -92,6 +92,6 @@ def _make_dispatcher() -> AbstractDispatcher:
     return dispatcher_class()
 
 
-# Created on first use: a consumer's dispatcher lives in a module that imports this one.
+# Created on first use, because a consumer's dispatcher lives in a module that imports this one.
 dispatcher = cast(AbstractDispatcher, SimpleLazyObject(_make_dispatcher))
 """The dispatcher of this process."""

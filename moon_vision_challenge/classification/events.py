@@ -1,4 +1,4 @@
-"""Announces final inferences: to consumers by webhook, and to other apps by a signal."""
+"""Announces final inferences: to consumers by webhook, and to other apps by signal."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -12,11 +12,11 @@ from moon_vision_challenge.observability import metrics
 from moon_vision_challenge.webhooks import outbox
 
 rows_of_jobs_ended = Signal()
-"""Sent with `job_ids` when rows of these jobs are final, after the commit."""
+"""Sent with `job_ids` after the commit that makes rows of these jobs final."""
 
 
 def announce_final(inferences: Iterable[Inference]) -> None:
-    """Announce the rows that are final and have a webhook URL. Call it in the transaction that makes them final."""
+    """Count, log, and announce the final rows. Call it in the transaction that makes them final."""
     final = [each for each in inferences if each.is_final]
     outbox.announce([_event(each) for each in final if each.webhook_url])
     for each in final:

@@ -5,15 +5,15 @@ from typing import ClassVar
 
 
 class ClassificationError(Exception):
-    """Base of all causes.
+    """The base class of all causes.
 
-    `detail` and `code` are for the client and hold nothing internal; the exception's own text is for the log.
+    `detail` and `code` are for the client and contain nothing internal. The exception's own text is for the log.
     """
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
     is_outage: ClassVar[bool] = False
-    """A service that the classification needs is unavailable. v1 waits for it and does not count the attempt."""
+    """Whether a service that the classification needs is unavailable. v1 waits for it without counting the attempt."""
     retry_after_s: int = 5
     """How soon a client may try again after a 503."""
     detail: str
@@ -38,7 +38,7 @@ class UnreadableImageError(InvalidImageError):
 
 
 class UnsupportedFormatError(UnreadableImageError):
-    """The bytes are of an unknown format, or of one that is not accepted."""
+    """The bytes are in an unknown format, or in one that is not accepted."""
 
     code = "unsupported_image_format"
     detail = "This is not an image of an accepted format."
@@ -89,7 +89,7 @@ class ImageNotFetchedError(InvalidImageError):
 
 
 class ImageFetchBusyError(ClassificationError):
-    """This process already fetches as many images from URLs as it may, in total or from one address."""
+    """This process is already fetching as many images from URLs as it may, in total or from one address."""
 
     code = "image_fetch_busy"
     retryable = True
@@ -139,14 +139,14 @@ class QueueFullError(ClassificationError):
 
 
 class UnknownModelTypeError(ClassificationError):
-    """No classificator is registered under this model type (any more)."""
+    """No classificator is registered under this model type (anymore)."""
 
     code = "unknown_model_type"
     detail = "This model type does not exist."
 
 
 class ModelServerUnavailableError(ClassificationError):
-    """The model server does not answer, or says that it is unavailable."""
+    """The model server does not answer, or reports that it is unavailable."""
 
     code = "model_server_unavailable"
     retryable = True
@@ -161,12 +161,12 @@ class ModelNotAvailableError(ClassificationError):
     retryable = True
     is_outage = True
     reason: str = ""
-    """What the model server reports about it, for the operator."""
+    """What the model server reports about the model, for the operator."""
     detail = "The model server does not serve this model now. Try again later, or choose another model_type."
 
 
 class ModelVersionNotAvailableError(ModelNotAvailableError):
-    """The model server does not serve the requested version of the model (yet, or any more)."""
+    """The model server does not serve the requested version of the model (yet, or anymore)."""
 
     code = "model_version_not_available"
     is_outage = False  # only this client requested the version, so other rows do not wait
@@ -222,6 +222,6 @@ class StorageFullError(StorageUnavailableError):
 
 
 class InferenceNotFailedError(Exception):
-    """Only a failed inference can be retried. For operators: the API has no retry."""
+    """The inference has not failed, so it cannot be retried. Only for operators, because the API has no retry."""
 
     detail = "This inference has not failed, so it cannot be retried."

@@ -32,7 +32,7 @@ UNKNOWN = "The worker's log says more, with this id."
 
 
 def hint_for(error: object) -> str:
-    """Return the advice for the error of a row, or an empty string if it has none."""
+    """Return the advice for a row's error, or an empty string if it has no error."""
     if not isinstance(error, dict):
         return ""
     return HINTS.get(str(error.get("code")), UNKNOWN)

@@ -1,7 +1,7 @@
-"""Logs the life of an inference: accepted, claimed, asked, ended. Its webhooks have lines, too.
+"""Logs the life of an inference: accepted, claimed, asked, ended. The webhooks app logs its webhooks.
 
-What is done for a batch is one line, which lists the ids of its rows. Lines never hold image data, tokens, or the text
-of an exception: a failure has its code.
+An event of a batch is one line, which lists the ids of its rows. Lines never contain image data, tokens, or the text of
+an exception. A failure is logged with its code.
 """
 
 import logging
@@ -21,7 +21,7 @@ _LABEL_CHARS = 200
 
 
 def accepted(inference: Inference, caller: Caller, *, size: int) -> None:
-    """Log that a client has created the row. `size` is that of its image, in bytes."""
+    """Log that a client has created the row. `size` is the size of its image, in bytes."""
     by = {"owner_id": caller.owner_id, "token": caller.token_name}
     fields = {"event": "accepted", "model_type": inference.model_type, "bytes": size, **by}
     with log_context.about(inference_id=inference.pk):
@@ -29,7 +29,7 @@ def accepted(inference: Inference, caller: Caller, *, size: int) -> None:
 
 
 def claimed(inferences: Sequence[Inference]) -> None:
-    """Log that this process has claimed the rows, which are a batch."""
+    """Log that this process has claimed the rows, which form a batch."""
     attempts = [each.attempts for each in inferences]
     worker = f"{socket.gethostname()}:{os.getpid()}"
     fields = {"event": "claimed", "worker": worker, "attempts": attempts, **_of_batch(inferences)}
@@ -41,7 +41,7 @@ def claimed(inferences: Sequence[Inference]) -> None:
 
 
 def asked(inferences: Sequence[Inference], *, version: int | None, seconds: float, result: str) -> None:
-    """Log a request to the model about the rows. `result` is ok, or the code of the error."""
+    """Log a request to the model for the rows. `result` is ok, or the code of the error."""
     ms = round(1000 * seconds, 1)
     fields = {"event": "asked", "model_version": version, "ms": ms, "result": result, **_of_batch(inferences)}
     text = "asked %s, version %s, about %d: %s after %.1f ms%s"
@@ -69,7 +69,7 @@ def ended(inference: Inference) -> None:
 
 
 def about(inferences: Sequence[Inference]) -> AbstractContextManager[None]:
-    """Add the ids of the row to log lines within the context. The ids of several rows are in lists."""
+    """Add the ids of a single row to log lines within the context. Lines about several rows list the ids instead."""
     if len(inferences) > 1:
         return log_context.about(request_id="", inference_id=None, traceparent="")
     (one,) = inferences
@@ -86,12 +86,12 @@ def _of_batch(inferences: Sequence[Inference]) -> dict[str, object]:
 
 
 def _listed(inferences: Sequence[Inference]) -> str:
-    """Return text that can be searched, such as inference=17."""
+    """Return searchable text, such as inference=17 for each row of a batch."""
     return "".join(f" inference={each.pk}" for each in inferences) if len(inferences) > 1 else ""
 
 
 def _durations(inference: Inference) -> tuple[float, float]:
-    """Return the seconds before the last attempt, and those of the last attempt."""
+    """Return the seconds from the creation of the row to its last attempt, and the duration of that attempt."""
     assert inference.finished_at is not None  # noqa: S101  # for mypy: the row is final
     started_at = inference.started_at or inference.finished_at
     wait_s = (started_at - inference.created_at).total_seconds()

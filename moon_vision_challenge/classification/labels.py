@@ -1,4 +1,4 @@
-"""Reads the labels of class indexes."""
+"""Reads the label of each class index."""
 
 from pathlib import Path
 

@@ -11,13 +11,13 @@ from moon_vision_challenge.classification.media_store import signed_urls
 
 
 def image_path(_: "Inference", filename: str) -> str:
-    """Where an uploaded image is stored."""
+    """Return the name under which an uploaded image is stored."""
     suffix = filename.rpartition(".")[2]
     return f"inferences/{timezone.now():%Y/%m/%d}/{uuid.uuid4().hex}.{suffix}"
 
 
 class UploadedImage(FieldFile):
-    """Its URL is signed, and expires."""
+    """An uploaded image. Its URL is signed and expires."""
 
     instance: "Inference"
 
@@ -40,7 +40,7 @@ class Inference(models.Model):
     """One image to classify through the queue. The row is the source of truth. A message only wakes a worker."""
 
     class STATUS(models.TextChoices):
-        """Status of Inference"""
+        """The status of an inference."""
 
         PENDING = "pending", "waiting for processing"
         PROCESSING = "processing", "processing in progress"
@@ -67,28 +67,28 @@ class Inference(models.Model):
     error = models.JSONField(null=True, blank=True)
     # Attempts that count against INFERENCE_MAX_ATTEMPTS: those that the image or the model's answer used up.
     attempts = models.PositiveSmallIntegerField(default=0)
-    # Since when a service that this row needs has been unavailable; null if the last attempt reached all of them.
+    # The time since which a service that this row needs has been unavailable. Null if the last attempt reached all.
     unavailable_since = models.DateTimeField(null=True, blank=True, editable=False)
-    # A batch with this row was lost. The row is claimed alone until the row that caused the loss is known.
+    # Whether a batch with this row was lost. If so, the row is claimed alone until the row that caused it is known.
     claim_alone = models.BooleanField(default=False, db_default=False, editable=False)
-    # Times are PostgreSQL's: the clocks of web servers and workers may differ.
+    # PostgreSQL sets the times, because the clocks of web servers and workers may differ.
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     # A pending row may be claimed from this time on. After a transient failure, it is in the future.
     available_at = models.DateTimeField(db_default=Now())
-    # A worker that claims a row gets a lease. Only the holder of the lease may finish the row.
+    # A worker that claims a row gets a lease. Only the lease holder may finish the row.
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     webhook_url = models.URLField(max_length=2000, blank=True, default="")
-    # The request that created it, and its position in a trace (the header `traceparent`): for logs and traces.
+    # The request that created the row, and its position in a trace (the `traceparent` header), for logs and traces.
     # The database has defaults, because an older release omits them.
     request_id = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     traceparent = models.CharField(max_length=55, blank=True, default="", db_default="", editable=False)
-    # Rows are claimed in this order (queue/turns.py). An older release omits it, so its rows are first.
+    # Rows are claimed in this order (queue/turns.py). An older release omits it, so its rows come first.
     turn = models.BigIntegerField(default=0, db_default=0, editable=False)
-    # The job of the row, its position there, and the client's name for it. Not a foreign key: this app knows
-    # nothing of jobs.
+    # The job of the row, its position in the job, and the client's name for it. Not a foreign key, because this app
+    # knows nothing about jobs.
     job_id = models.BigIntegerField(null=True, editable=False)
     position = models.PositiveIntegerField(null=True, editable=False)
     name = models.CharField(max_length=500, default="", db_default="", editable=False)
@@ -99,7 +99,7 @@ class Inference(models.Model):
                 condition=models.Q(status__in=["pending", "processing", "fail", "done", "canceled"]),
                 name="inference_status_is_known",
             ),
-            # Keeps two workers that unpack a job from storing an image twice. It also serves counts of statuses.
+            # Keeps two workers that unpack a job from storing an image twice. Its index also serves to count statuses.
             models.UniqueConstraint(
                 fields=["job_id", "position"],
                 include=["status"],
@@ -125,7 +125,7 @@ class Inference(models.Model):
                 condition=models.Q(job_id__isnull=False, status__in=["pending", "processing"]),
                 name="inference_open_in_job",
             ),
-            # An owner's history: newest first, all or filtered. An index read backwards gives the page without sorting.
+            # An owner's history, newest first, all or filtered. Reading an index backward gives a page without sorting.
             models.Index(fields=["owner", "created_at"], name="inference_owner"),
             models.Index(fields=["owner", "status", "created_at"], name="inference_owner_status"),
             models.Index(fields=["owner", "model_type", "created_at"], name="inference_owner_type"),
@@ -134,7 +134,7 @@ class Inference(models.Model):
             ),
             # The admin's dates, and retention's search for files without a row
             models.Index(fields=["created_at"], name="inference_created_at"),
-            # The admin's lists by status. Most rows are done, so the index by date finds those.
+            # The admin's lists by status. Most rows are done, so the index by date is enough for those.
             models.Index(
                 fields=["status", "created_at"],
                 condition=models.Q(status__in=["fail", "canceled"]),
@@ -155,15 +155,15 @@ FINAL_STATUSES = (Inference.STATUS.DONE, Inference.STATUS.FAIL, Inference.STATUS
 
 
 class IdempotencyKey(models.Model):
-    """A client that repeats its POST under the same Idempotency-Key gets the same row again.
+    """Maps an Idempotency-Key to a row, so that a client that repeats its POST gets the same row again.
 
-    It is a separate table, so that the id is the only unique column of the inferences.
+    It is a separate table, so that inferences need no unique index for it.
     """
 
     scope = models.CharField(max_length=64)  # the owner, or the SHA-256 of an anonymous caller's address
     key = models.CharField(max_length=255)
     payload_sha256 = models.CharField(max_length=64)
-    # No constraint in the database: retention deletes thousands of rows at a time, together with their keys.
+    # No database constraint, because retention deletes thousands of rows at a time, together with their keys.
     inference = models.ForeignKey(Inference, on_delete=models.CASCADE, db_constraint=False, related_name="+")
 
     class Meta:
@@ -174,12 +174,12 @@ class IdempotencyKey(models.Model):
 
 
 class Outage(models.Model):
-    """A service that does not answer. Rows that need it are not claimed until `until`. Then one row tries.
+    """A service that does not answer. Rows that need it are not claimed until `until`. Then one row is tried.
 
-    The first attempt that meets no outage deletes this row.
+    The first attempt without an outage deletes this row.
     """
 
-    model_type = models.CharField(max_length=100, unique=True, blank=True)  # empty: the media store, which all need
+    model_type = models.CharField(max_length=100, unique=True, blank=True)  # empty: the media store, for all rows
     since = models.DateTimeField(db_default=Now(), editable=False)
     until = models.DateTimeField()
 

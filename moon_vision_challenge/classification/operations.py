@@ -1,4 +1,4 @@
-"""Operations of the admin and the shell on inferences, one at a time, through the services of the API."""
+"""Runs the admin's and the shell's operations on inferences, one at a time, through the services of the API."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -9,17 +9,17 @@ from moon_vision_challenge.classification.exceptions import ClassificationError,
 from moon_vision_challenge.classification.models import Inference
 
 Operation = Callable[[int, str], None]
-"""Takes the id of an inference, and who does it."""
+"""A function of the id of an inference and the name of the actor."""
 
 
 class Outcome(NamedTuple):
     done: int
     refused: Counter[str]
-    """Why something was not done → how often."""
+    """The number of refusals, by reason."""
 
 
 def retry(inference_id: int, actor: str) -> None:
-    """Make a failed inference pending again, and wake a worker. Raises as the service does."""
+    """Make a failed inference pending again, and wake a worker. Raises what the service raises."""
     tasks.enqueue_inference(services.retry_inference(inference_id=inference_id, actor=actor))
 
 
@@ -28,12 +28,12 @@ def cancel(inference_id: int, actor: str) -> None:
 
 
 def delete(inference_id: int, actor: str) -> None:
-    """Delete an inference with its image and webhooks. Raises as the service does."""
+    """Delete an inference with its image and webhooks. Raises what the service raises."""
     services.delete_inference(inference_id=inference_id, actor=actor)
 
 
 def apply(operation: Operation, inference_ids: Iterable[int], *, actor: str) -> Outcome:
-    """Apply the operation to each of these inferences. Counts those that fail, and continues with the others."""
+    """Apply the operation to each of these inferences. Count those that fail, and continue with the others."""
     done, refused = 0, Counter[str]()
     for inference_id in inference_ids:
         try:

@@ -29,13 +29,13 @@ class VersionChoice(NamedTuple):
 
 NEWEST = VersionChoice()
 
-_OPERATOR_RETRY_AFTER_S = 60  # until an operator repairs the model
+_OPERATOR_RETRY_AFTER_S = 60  # time for an operator to repair the model
 
 
 def classify(
     classificator: Classificator, rgb_images: Sequence[Image.Image], *, version: VersionChoice = NEWEST, top_k: int = 0
 ) -> list[Classification]:
-    """Return the results of the chosen version of the model for the images. Raises ClassificationError."""
+    """Classify the images with the chosen version of the model. Raises ClassificationError."""
     model_url = classificator.model_url
     if version != NEWEST:
         classificator = classificator.at_version(version.number, label=version.label)
@@ -52,7 +52,7 @@ def classify(
 
 
 def _tell_state(error: ModelNotAvailableError, status: ModelStatus, version: VersionChoice) -> None:
-    """Describe the state of the model server. Suggest a retry only where it helps without an operator."""
+    """Describe the state of the model in the error. Suggest a retry only where it helps without an operator."""
     if status.versions is None or status.serves(version.number):  # the cause is over, or unknown
         return
     if status.is_loading:
@@ -70,13 +70,14 @@ def _tell_state(error: ModelNotAvailableError, status: ModelStatus, version: Ver
 def classify_and_tell_version(
     classificator: Classificator, rgb_images: Sequence[Image.Image], *, version: VersionChoice, top_k: int
 ) -> tuple[list[Classification], int | None]:
-    """Also return the version that answered. Raises ClassificationError.
+    """Do what `classify` does, and also return the version that answered. Raises ClassificationError.
 
-    The model server's answer to a prediction does not name the version. If the client did not request a number, this
-    function reads the current number from the model's status (cached for a few seconds) and requests that number.
+    A model server's reply to a prediction request does not name the version. If the client did not request a number,
+    the current number is read from the model's status (cached for a few seconds), and that number is requested.
 
     Returns:
-        The version is None if the server does not report it, or if the classificator's URL cannot name one.
+        The results, and the version. The version is None if the server does not report it, or if the classificator's
+        URL cannot name one.
     """
     number = find_version(classificator, version)
     if number is None:
@@ -89,14 +90,14 @@ def classify_and_tell_version(
             raise
         if isinstance(error, VersionNotSelectableError):
             return classify(classificator, rgb_images, version=version, top_k=top_k), None
-    # A newer version has replaced it since the status was read.
+    # A newer version has replaced the pinned one since the status was read.
     metadata.statuses.forget(classificator.model_url)
     number = find_version(classificator, version)
     return classify(classificator, rgb_images, version=VersionChoice(number, version.label), top_k=top_k), number
 
 
 def find_version(classificator: Classificator, version: VersionChoice) -> int | None:
-    """Return the number of the chosen version, as of a few seconds ago. None if the model server does not report it.
+    """Return the number of the chosen version, as of a few seconds ago, or None if the server does not report it.
 
     Raises UnknownVersionLabelError.
     """
@@ -108,5 +109,5 @@ def find_version(classificator: Classificator, version: VersionChoice) -> int | 
         return metadata.version_of_label(classificator.at_version(label=version.label).model_url)
     except UnknownVersionLabelError:
         raise
-    except ClassificationError:  # the request to the model shows the cause
+    except ClassificationError:  # the prediction request shows the cause
         return None

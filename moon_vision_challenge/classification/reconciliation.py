@@ -1,7 +1,7 @@
-"""Reconciles rows and image files after a restore in which one of the two is older than the other.
+"""Reconciles rows and image files after a restore that left one of the two older than the other.
 
 PostgreSQL compares them, day by day, in temporary tables. This process holds one page of names at a time. The tables
-belong to the connection, so it must lead to PostgreSQL itself, and not through a pool of transactions.
+belong to the connection, so it must lead to PostgreSQL itself, not through a transaction pool.
 """
 
 import json
@@ -21,7 +21,7 @@ from moon_vision_challenge.classification.models import FINAL_STATUSES, Inferenc
 from moon_vision_challenge.classification.queue import retention
 
 BATCH = 1000
-"""Names that are sent to PostgreSQL together, and rows and files that are changed together."""
+"""The number of names that are sent to PostgreSQL together, and of rows or files that are changed together."""
 IMAGE_LOST = {"code": "image_lost", "detail": "The image was lost before it was processed. Send it again."}
 _ROOT = "inferences"
 _DAY = timedelta(days=1)
@@ -34,7 +34,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS lost_row (file text PRIMARY KEY);
 TRUNCATE found_file, lost_file, lost_row
 """
 _ADD_FILES = "INSERT INTO found_file SELECT * FROM unnest(%s::text[], %s::boolean[])"
-# A file has the name of the day on which its row was created, by a clock that may differ from PostgreSQL's.
+# A file's name contains the day on which its row was created, by a clock that may differ from PostgreSQL's.
 _AROUND_THE_DAY = "created_at >= %(day)s - interval '1 day' AND created_at < %(day)s + interval '2 days'"
 # Rows that a worker holds are skipped: the worker has opened the file, or reports that it could not.
 _FIND_ROWS = f"""
@@ -50,7 +50,7 @@ SELECT DISTINCT file FROM found_file
 WHERE is_settled
   AND NOT EXISTS (SELECT FROM classification_inference WHERE image = file AND {_AROUND_THE_DAY})
 """  # noqa: S608 - a constant
-# Names have no index, so this reads the whole table, once for each day that has such files.
+# Names have no index, so this statement reads the whole table, once for each day that has such files.
 _KEEP_FILES_OF_OTHER_DAYS = "DELETE FROM lost_row USING classification_inference WHERE image = file"
 _FAIL = """
 UPDATE classification_inference
@@ -74,7 +74,7 @@ class Findings:
 
 
 def days() -> Iterator[str]:
-    """Return the days that have files or rows, such as 2026/01/31."""
+    """Yield the days that have files or rows, such as 2026/01/31."""
     stored = set(retention.stored_days())
     with connection.cursor() as cursor:
         cursor.execute(_FIRST_AND_LAST)
@@ -86,12 +86,12 @@ def days() -> Iterator[str]:
 
 
 def reconcile_day(day: str, findings: Findings, *, grace: timedelta, apply: bool) -> None:
-    """Compare the files of a day with their rows, and add up what differs.
+    """Compare the files of a day with their rows, and add the differences to `findings`.
 
     Args:
-        grace: younger rows and files are left alone, because the other half may be on its way.
-        apply: fail waiting rows without a file, remove the reference from those that have ended, and delete files
-            without a row, unless a rule of the bucket does. Otherwise, nothing is changed.
+        grace: rows and files younger than this are left alone, because their counterparts may not have arrived yet.
+        apply: fail waiting rows without a file, remove the reference from rows that have ended, and delete files
+            without a row, unless a rule of the bucket does. If False, nothing is changed.
 
     Raises StorageUnavailableError.
     """
@@ -124,7 +124,7 @@ def _compare(day: str, findings: Findings, grace: timedelta) -> None:
 
 
 def _pages(table: str, column: str) -> Iterator[list[Any]]:
-    """Yield the values of a temporary table in ascending order."""
+    """Yield the values of a temporary table in ascending order, in pages."""
     last: list[Any] = []
     while True:
         after = f"WHERE {column} > %s" if last else ""
@@ -144,7 +144,7 @@ def _count_rows(ids: Sequence[int], findings: Findings) -> None:
 
 
 def _end_rows(ids: Sequence[int]) -> None:
-    """Check each file in the store once more, because an operator may be restoring files."""
+    """End the rows whose files are lost. Check the store once more, because an operator may be restoring files."""
     names = Inference.objects.filter(pk__in=ids).values_list("pk", "image")
     lost = [inference_id for inference_id, name in names if name and not media_store.exists(name)]
     with transaction.atomic():

@@ -9,11 +9,11 @@ from moon_vision_challenge.concurrency_limit import ConcurrencyLimit
 MAX_URL_LENGTH = 2000
 MAX_REDIRECTS = 3
 FETCHES_PER_ADDRESS = 2
-"""Concurrent fetches of one process from one address, whatever its names: clients must not aim the service at it."""
+"""Concurrent fetches of a process from one address, under any name, so that clients cannot aim the service at it."""
 _HEADERS = {"Accept": "image/*", "User-Agent": f"moon-vision-challenge/{__version__}"}
 
 _fetches = ConcurrencyLimit(lambda: settings.IMAGE_URL_MAX_REQUESTS)
-"""A server that answers slowly holds some threads of the web server, not all of them."""
+"""A slow server occupies only some threads of the web server, not all of them."""
 _address_limit = http_client.AddressLimit(FETCHES_PER_ADDRESS)
 
 
@@ -22,7 +22,7 @@ def fetch_image(url: str) -> bytes:
 
     Raises:
         ImageNotFetchedError: the URL is refused, or the image did not arrive.
-        ImageFetchBusyError: this process fetches IMAGE_URL_MAX_REQUESTS images already, or FETCHES_PER_ADDRESS from
+        ImageFetchBusyError: this process is already fetching IMAGE_URL_MAX_REQUESTS images, or FETCHES_PER_ADDRESS from
             the same address.
     """
     if len(url) > MAX_URL_LENGTH:

@@ -1,4 +1,4 @@
-"""Checks what the hooks of a classificator return or raise. What passes can be stored and sent as JSON."""
+"""Checks what the hooks of a classificator return or raise. Values that pass can be stored and sent as JSON."""
 
 import math
 import reprlib
@@ -12,7 +12,7 @@ import numpy as np
 from moon_vision_challenge.classification.exceptions import InvalidPredictionError
 from moon_vision_challenge.model_io.prediction import LABEL_MAX_LENGTH, Prediction
 
-_MAX_CLASS_ID = 2**63 - 1  # what fits in a bigint and in most JSON parsers
+_MAX_CLASS_ID = 2**63 - 1  # fits a bigint and most JSON parsers
 
 _cut = reprlib.Repr()
 _cut.maxstring = _cut.maxother = 80
@@ -20,7 +20,7 @@ _cut.maxlevel = 3
 
 
 STORED_PREDICTIONS = 5
-"""The number of most probable classes that a row keeps."""
+"""How many of the most probable classes a row keeps."""
 
 
 class Classification(NamedTuple):
@@ -28,7 +28,7 @@ class Classification(NamedTuple):
 
     label: str
     predictions: Sequence[Prediction] = ()
-    """The most probable classes, best first. Empty if none were asked for."""
+    """The most probable classes, best first. Empty if none were requested."""
 
 
 def clean_label(value: Any, source: object) -> str:
@@ -58,7 +58,7 @@ def clean_predictions(values: Any, top_k: int, source: object) -> list[Predictio
 
 
 def one_for_each(values: Any, count: int, source: object, hook: str) -> list[Any]:
-    """Return the results of a hook for `count` images. Raises InvalidPredictionError."""
+    """Return a hook's results as a list, one for each of `count` images. Raises InvalidPredictionError."""
     if not (isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim)):
         raise _unusable(source, values, f"{hook} must return a list")
     if len(values) != count:
@@ -68,14 +68,14 @@ def one_for_each(values: Any, count: int, source: object, hook: str) -> list[Any
 
 @contextmanager
 def contained(source: object) -> Iterator[None]:
-    """Turn exceptions that would end the process, or that a costly image causes, into a failure of these images.
+    """Turn exceptions that would end the process, or that an expensive image causes, into a failure of these images.
 
-    Other exceptions pass: they are faults of a class, and are logged with their traceback. The SystemExit with which
-    Celery ends its worker process after a signal passes, too.
+    Other exceptions propagate: they are bugs in a class, and are logged with their traceback. The SystemExit with which
+    Celery ends its worker process after a signal also propagates.
 
     Raises:
-        InvalidPredictionError: for MemoryError, RecursionError, and each exception that is not an Exception, such as
-            SystemExit, KeyboardInterrupt and asyncio.CancelledError.
+        InvalidPredictionError: for MemoryError, RecursionError, and every exception that is not an Exception, such as
+            SystemExit, KeyboardInterrupt, and asyncio.CancelledError.
     """
     try:
         yield
@@ -119,7 +119,7 @@ def _clean_class_id(value: Any, source: object) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a NumPy scalar, or an instance of a subclass of str, as the plain Python value."""
+    """Convert a NumPy scalar, or an instance of a subclass of str, to the plain Python value."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return value.item()
     return str.__str__(value) if isinstance(value, str) else value
@@ -143,7 +143,7 @@ def _shown(value: Any) -> str:
     """Return the start of a value as text. A hook can return anything, even a value that cannot be shown."""
     try:
         text = _cut.repr(value)
-    except BaseException:  # noqa: BLE001  # a __repr__ can raise anything, as a hook can
+    except BaseException:  # noqa: BLE001  # like a hook, a __repr__ can raise anything
         text = "a value that cannot be shown"
     kind = type(value).__name__
     return (text if kind in text or type(value) in (str, type(None), bool) else f"{kind} {text}")[:200]

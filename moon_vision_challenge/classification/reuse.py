@@ -1,7 +1,7 @@
-"""Answers an image that was classified before from the result cache, instead of asking the model again.
+"""Reuses results from the result cache for images that were classified before, instead of calling the model again.
 
-A result is kept per caller, content of the image, model, version that answered, and number of classes. Without a known
-version there is no reuse: a new version must not answer with the results of the old one.
+Results are kept by caller, image content, model, version that answered, and number of classes. Without a known version,
+nothing is reused, because a new version must not return the results of the old one.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class Reuse(NamedTuple):
     """What a caller allows the cache to do."""
 
     scope: str = ""
-    """Whose results it may get, and who may get its result. Empty: nobody's."""
+    """Identifies the callers that share results with this one. Empty: the cache is off."""
     may_read: bool = True
     max_age_s: float | None = None
 
@@ -69,9 +69,9 @@ _flights = Flights[Classification]()
 
 
 def classify(model_type: str, image: EncodedImage, version: VersionChoice, top_k: int, reuse: Reuse) -> Answer:
-    """Do what services.classify_image does, while the cache is on.
+    """Do what services.classify_image does, using the cache.
 
-    Equal requests of one caller at the same moment ask the model once per process.
+    Equal concurrent requests of one caller call the model once per process.
     """
     classificator = dispatcher[model_type]
     number = prediction.find_version(classificator, version)
@@ -88,9 +88,9 @@ def classify(model_type: str, image: EncodedImage, version: VersionChoice, top_k
 
 
 def answer_row(inference: Inference, image: EncodedImage, reuse: Reuse) -> Answer | None:
-    """Make a new row done if the result of its image is known. None: a worker classifies it, and its result is kept.
+    """Finish a new row if its result is known. Otherwise, return None: a worker classifies it, and its result is kept.
 
-    `inference` stays as it was: the client that has just created it expects a pending one.
+    `inference` itself does not change, because the client that has just created it expects a pending one.
     """
     if not reuse.is_on:
         return None
@@ -126,7 +126,7 @@ def _finish(inference: Inference, kept: _Kept, version: int) -> bool:
 
 
 def keep_results(results: Sequence[tuple[Inference, Classification, int | None]]) -> None:
-    """Keep the results of those rows whose clients allow it, with the versions that answered."""
+    """Keep the results of rows whose clients allow it, under the versions that answered."""
     if not settings.RESULT_CACHE_TTL_S:
         return
     keys = store.wishes([inference.pk for inference, _, _ in results])
@@ -157,7 +157,7 @@ def _ask_and_keep(
 
 
 def _key(scope: str, model_type: str, data: bytes) -> str:
-    """Return a key of fixed length, from which neither the scope nor the image can be read or forged."""
+    """Return a fixed-length key, from which neither the scope nor the image can be read or forged."""
     return hashlib.sha256(orjson.dumps([scope, model_type, hashlib.sha256(data).hexdigest()])).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The base of a classificator without code: you declare the model, and its metadata provide the rest."""
+"""The base class of classificators without code: you declare the model, and its metadata provides the rest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,15 +36,15 @@ from moon_vision_challenge.model_io.types import (
 
 
 class Encoding(Enum):
-    """The form of an image in a request."""
+    """How a request encodes an image."""
 
-    RAW = "raw"  # a string: the memory of the prepared pixels
-    JPEG = "jpeg"  # a string that holds an encoded image; the graph decodes, crops and scales it
+    RAW = "raw"  # a string: the bytes of the prepared pixels
+    JPEG = "jpeg"  # a string: an encoded image, which the graph decodes, crops, and scales
     TENSOR = "tensor"  # numbers
 
 
 class WireForm(NamedTuple):
-    """The signature of a model that requests use, and what it takes and returns."""
+    """The signature of a model that requests use, and what it accepts and returns."""
 
     signature_name: str
     encoding: Encoding
@@ -60,8 +60,8 @@ class _Instance(NamedTuple):
 def choose_wire_form(signatures: Mapping[str, Signature], declared: Declaration) -> WireForm | None:
     """Return the best signature for one image: `raw`, else `predict_images`, else the default, else any.
 
-    `predict_images` belongs to the Inception that TensorFlow Serving's tutorial exports. The default signature of that
-    model takes tf.Example records.
+    `predict_images` belongs to the Inception model that TensorFlow Serving's tutorial exports. The default signature of
+    that model accepts tf.Example records.
 
     Raises:
         DeclarationError: the declaration does not fit the model, or says too little about it.
@@ -83,46 +83,51 @@ def choose_wire_form(signatures: Mapping[str, Signature], declared: Declaration)
 
 
 def _tensor_behind(signatures: Mapping[str, Signature], declared: Declaration) -> TensorInfo | None:
-    """Return the numeric input whose memory a string input holds, if the default signature shows it."""
+    """Return the numeric input whose bytes a string input holds, if the default signature shows it."""
     infos = list(signatures["serving_default"].inputs.values()) if "serving_default" in signatures else []
     return infos[0] if len(infos) == 1 and inputs.takes_image(infos[0], declared) else None
 
 
 def _form_of_string(tensor: TensorInfo, behind: TensorInfo | None, declared: Declaration) -> InputForm:
-    if behind is None:  # by convention RGB, 0 to 255, channels last
+    if behind is None:  # by convention, RGB, 0 to 255, channels last
         behind, declared = TensorInfo("DT_UINT8", ()), replace(declared, layout=declared.layout or "NHWC")
     batch = tensor.shape[0] if tensor.shape and tensor.shape[0] > 0 else -1
     return replace(inputs.read_input(behind, declared), batch=batch)
 
 
 class ServedModelClassificator(Classificator):
-    """A model that takes one image and returns scores, class indices or labels.
+    """A model that accepts one image and returns scores, class indices, or labels.
 
     Declare the model with the attributes below. What you do not declare is read from the model's metadata, or has the
-    default of `Declaration`, which describes each attribute. `manage.py check` compares both.
+    default of `Declaration`, which describes each attribute. `manage.py check` compares the two.
 
-    The metadata decide which signature is used, in this order of preference:
+    The metadata determines which signature is used, in this order of preference:
 
-    - `raw` gets the pixels, cut and scaled, as a string of height x width x channels bytes;
-    - a signature whose input is a string gets a JPEG: such graphs crop and scale for themselves. For `center_crop` it
-      is the central part, with the margin that the graph cuts off, else the whole picture;
-    - a signature whose input is numeric gets the pixels, cut and scaled, as integers, or as floats of
+    - `raw` gets the pixels, cropped and scaled, as a string of height x width x channels bytes.
+    - A signature with a string input gets a JPEG, because such graphs crop and scale images themselves. With
+      `center_crop`, the JPEG holds the central part, with the margin that the graph cuts off. Otherwise, it holds the
+      whole image.
+    - A signature with a numeric input gets the pixels, cropped and scaled, as integers, or as floats of
       (pixel - mean) / scale.
 
-    The answer for each image may be the scores of all classes (N x C or N x C x 1 x 1), one more of them than there are
-    labels if class 0 is a background; one sigmoid of two labels; with `threshold`, the scores of several independent
-    labels; the index of the best class (N or N x 1); labels, best first, with their `scores`; or an object of
-    label and probability.
+    The answer for each image may be one of these:
+
+    - The scores of all classes (N x C or N x C x 1 x 1). With a background as class 0, there is one more than labels.
+    - One sigmoid for two labels.
+    - With `threshold`, the scores of several independent labels.
+    - The index of the best class (N or N x 1).
+    - Labels, best first, with their `scores`.
+    - An object that maps labels to probabilities.
 
     Attributes:
-        preset: the name of a common trainer, whose image preparation applies to what you do not declare:
-            `torchvision`, `timm`, `keras-resnet50`, `keras-inception`, `ultralytics-cls`, `teachable-machine` or
-            `huggingface-vit`.
-        preset_dir: the folder of the export's files. `timm` reads config.json; `huggingface-vit` reads
+        preset: the name of a common trainer: `torchvision`, `timm`, `keras-resnet50`, `keras-inception`,
+            `ultralytics-cls`, `teachable-machine`, or `huggingface-vit`. Its image preparation applies to what you do
+            not declare.
+        preset_dir: the folder of the exported files. `timm` reads config.json. `huggingface-vit` reads
             preprocessor_config.json, and the labels in config.json.
 
     Raises:
-        ImproperlyConfigured: at registration, for a declaration that cannot be right.
+        ImproperlyConfigured: at registration, if the declaration cannot be right.
     """
 
     preset: str | None = None
@@ -148,13 +153,13 @@ class ServedModelClassificator(Classificator):
     _known_form: tuple[Mapping[str, Signature], WireForm] | None = None
 
     def __init__(self) -> None:
-        declared = self.declaration  # so that an invalid declaration is found at registration
+        declared = self.declaration  # so that registration finds an invalid declaration
         if self.labels is None:
-            self.labels = declared.labels  # a preset's
+            self.labels = declared.labels  # from the preset
 
     @cached_property
     def declaration(self) -> Declaration:
-        """Return what this class and its preset declare. Raises ImproperlyConfigured."""
+        """What this class and its preset declare. Raises ImproperlyConfigured."""
         said = {name: getattr(self, name) for name in FIELDS}
         try:
             return declare(said, preset=self.preset, preset_dir=self.preset_dir)
@@ -172,7 +177,7 @@ class ServedModelClassificator(Classificator):
 
     @property
     def wire_form(self) -> WireForm:
-        """Return what the served model accepts and returns. Raises as `tf_serving.predict` does."""
+        """What the served model accepts and returns. Raises what `tf_serving.predict` raises."""
         signatures = metadata.signatures[self.model_url]
         if self._known_form is not None and self._known_form[0] is signatures:
             return self._known_form[1]
@@ -186,7 +191,7 @@ class ServedModelClassificator(Classificator):
         return form
 
     def preprocess_input(self, image: Image.Image) -> _Instance:
-        """Crop, scale, and encode an image: one instance of a predict request."""
+        """Crop, scale, and encode an image as one instance of a predict request."""
         form = self.wire_form
         return _Instance(form, self._encode(image, form))
 
@@ -214,7 +219,7 @@ class ServedModelClassificator(Classificator):
             raise InvalidPredictionError(f"{self.model_type}: {error}") from error
 
     def _rows(self, form: WireForm, values: list[Any]) -> list[Any]:
-        """Return one row per value. A model with a fixed batch size gets the last value several times."""
+        """Return one row per value. If the model has a fixed batch size, the last value is repeated to fill it."""
         missing = max(0, form.input.batch - len(values))
         payload: dict[str, Any] = {"instances": values + values[-1:] * missing}
         if form.signature_name != "serving_default":

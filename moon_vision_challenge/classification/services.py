@@ -1,4 +1,4 @@
-"""What clients can do: classify, create an inference, wait for it, cancel it. Knows neither HTTP nor Celery."""
+"""What clients can do: classify, create an inference, wait for it, and cancel it. Independent of HTTP and Celery."""
 
 import hashlib
 import time
@@ -43,7 +43,7 @@ _AS_NEW = {
     "started_at": None,
     "finished_at": None,
 }
-"""What a retry resets. `claim_alone` stays: the row may be what its worker died of."""
+"""What a retry resets. `claim_alone` stays, because the row may have killed its worker."""
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 _waiting_requests = ConcurrencyLimit(lambda: settings.INFERENCE_MAX_WAITING_REQUESTS)
@@ -65,10 +65,10 @@ def classify_image(
 
 
 class Idempotency(NamedTuple):
-    """Identifies a POST that a client may repeat and that counts once."""
+    """Identifies a POST that counts once, even if the client repeats it."""
 
     scope: str
-    """Whose key it is. Equal keys of two callers are different keys."""
+    """The caller that the key belongs to. Equal keys of two callers are different keys."""
     key: str
 
 
@@ -87,9 +87,9 @@ def create_inference(
         The row, and whether it is new. It is not new if the idempotency key was used before for the same request.
 
     Raises:
-        InvalidImageError: the image cannot be decoded; nothing is stored.
+        InvalidImageError: the image cannot be decoded. Nothing is stored.
         IdempotencyConflictError: the key was used before for another request.
-        QueueFullError: INFERENCE_MAX_PENDING rows wait.
+        QueueFullError: INFERENCE_MAX_PENDING rows are pending.
     """
     inference = Inference(
         model_type=model_type,
@@ -111,17 +111,17 @@ def create_inference(
     image.check()
     backlog.check_capacity()
     connection.ensure_connection()  # files must not pile up while PostgreSQL is unavailable
-    # Not in the `try`: a file that could not be stored has no name yet, so there is nothing of ours to delete.
+    # Outside the `try`: a file that could not be stored has no name yet, so there is nothing to delete.
     inference.image.save(*file_of(image), save=False)
     try:
         _insert(inference, key)
     except (OperationalError, InterfaceError):
-        raise  # the connection may have been lost after the commit: the row then exists and needs its file
+        raise  # the connection may have been lost after the commit, and then the row exists and needs its file
     except Exception as error:
-        inference.image.delete(save=False)  # no file without its row
+        inference.image.delete(save=False)  # a file must not stay without its row
         if idempotency is None or not isinstance(error.__cause__, UniqueViolation):
             raise
-        # An identical, simultaneous request has created the row. It is found now, or has been deleted since.
+        # An identical concurrent request has created the row. It is found now, unless it has been deleted since.
         return create_inference(
             owner_id=owner_id,
             model_type=model_type,
@@ -143,11 +143,11 @@ def file_of(image: EncodedImage) -> tuple[str, ContentFile[bytes]]:
 
 
 def cancel_inference(*, inference_id: int, actor: Caller | str) -> Inference:
-    """Take a row that no worker has claimed out of the queue. Canceling it again changes nothing.
+    """Cancel a row that no worker has claimed. Canceling it again changes nothing.
 
     Raises:
         Inference.DoesNotExist: the row does not exist.
-        InferenceNotPendingError: a worker has it, or it is done or failed.
+        InferenceNotPendingError: a worker has claimed it, or it is done or failed.
     """
     with transaction.atomic():
         inference = Inference.objects.select_for_update().get(pk=inference_id)
@@ -164,7 +164,7 @@ def cancel_inference(*, inference_id: int, actor: Caller | str) -> Inference:
 
 
 def retry_inference(*, inference_id: int, actor: Caller | str) -> Inference:
-    """Make a failed inference pending again, with all its attempts.
+    """Make a failed inference pending again, with its full number of attempts.
 
     Raises:
         Inference.DoesNotExist: the row does not exist.
@@ -183,11 +183,11 @@ def retry_inference(*, inference_id: int, actor: Caller | str) -> Inference:
 
 
 def delete_inference(*, inference_id: int, actor: Caller | str) -> None:
-    """Delete a row with its image, its idempotency key, and its webhooks. Nothing is deleted if one of them cannot be.
+    """Delete a row with its image, idempotency key, and webhooks. If one of them cannot be deleted, none of them is.
 
     Raises:
         Inference.DoesNotExist: the row does not exist.
-        InferenceInProgressError: a worker has it.
+        InferenceInProgressError: a worker is processing it.
         StorageUnavailableError: the image cannot be deleted now.
     """
     with transaction.atomic():
@@ -197,24 +197,24 @@ def delete_inference(*, inference_id: int, actor: Caller | str) -> None:
         outbox.forget(inference_id, kind="inference")
         inference.delete()  # with its idempotency key
         if inference.image:
-            inference.image.delete(save=False)  # last, because no rollback brings it back
+            inference.image.delete(save=False)  # last, because a rollback cannot restore it
     thumbnails.forget([inference_id])
     audit.record("inference.delete", actor=actor, inference_id=inference_id, owner_id=inference.owner_id)
 
 
 def wait_until_final(*, inference_id: int, timeout_s: float) -> bool:
-    """Wait until the row is final or deleted, or the time is over.
+    """Wait until the row is final or deleted, or the timeout expires.
 
-    Returns False at once if too many requests wait in this process.
+    Returns False at once if too many requests are waiting in this process.
 
-    This polls the database, because reading a row by its key costs 0.2 ms.
+    It polls the database, because reading a row by its key takes only 0.2 ms.
     """
     unfinished = Inference.objects.filter(pk=inference_id).exclude(status__in=FINAL_STATUSES)
     return wait_while(unfinished.exists, timeout_s=timeout_s)
 
 
 def wait_while(is_unfinished: Callable[[], bool], *, timeout_s: float) -> bool:
-    """Wait until `is_unfinished` returns False, or the time is over. Returns False as `wait_until_final` does."""
+    """Wait until `is_unfinished` returns False, or the timeout expires. Returns False when `wait_until_final` does."""
     with _waiting_requests.place() as may_wait:
         if not may_wait:
             return False
@@ -243,7 +243,7 @@ def _insert_row(inference: Inference) -> None:
         turns.Lane.SINGLE, queue=inference.queue, model_type=inference.model_type, owner_id=inference.owner_id
     )
     inference.save(force_insert=True)
-    del inference.turn  # read from the database if need be
+    del inference.turn  # read from the database if needed
 
 
 def _find_earlier(key: IdempotencyKey) -> Inference | None:

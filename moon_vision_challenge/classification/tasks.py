@@ -1,7 +1,7 @@
-"""Both ends of the queue: the only module that knows Celery.
+"""Both ends of the queue: the only module of this app that knows Celery.
 
-A message carries the id of the row that it is sent for, but all it does is wake a worker, which then claims whatever
-has waited longest. A lost, duplicate or early message changes nothing but latency.
+A message carries the id of the row that it is sent for, but all it does is wake a worker, which then claims the
+rows whose turn it is. A lost, duplicate, or early message affects only latency.
 """
 
 import logging
@@ -45,7 +45,7 @@ def close_unusable_connections(**_: object) -> None:
 
 
 class InferenceFailedError(Exception):
-    """Shows a failed inference as a failure in Celery and Flower. Its reason is on its row."""
+    """Makes a failed inference appear as a failure in Celery and Flower. The row holds the reason."""
 
 
 _QUEUE_ERRORS = (QueueError, RedisError)
@@ -58,7 +58,7 @@ def _probe_queue() -> None:
 
 
 _queue_breaker = CircuitBreaker(open_s=5, probe=_probe_queue)
-"""Spares requests and workers the timeout of a Redis that is known not to answer. The sweep sends the message later."""
+"""Saves requests and workers the timeout while Redis is known not to answer. The sweep sends the message later."""
 
 
 def enqueue_inference(inference: Inference) -> None:
@@ -73,9 +73,9 @@ def wake_for_what_waits() -> None:
 
 
 def _wake(queue: str, inference_id: int, countdown_s: float = 0) -> None:
-    """Send a message, unless the queue already holds one: the worker that takes it finds this row, too.
+    """Send a message, unless the queue already holds one: the worker that receives it also finds this row.
 
-    In a backlog this saves a message for every row: 0.9 ms to send, and 2.8 ms for a worker to find nothing to do.
+    In a backlog, this saves a message per row: 0.9 ms to send it, and 2.8 ms for a worker to find nothing to do.
     """
     try:
         with _queue_breaker.call(*_QUEUE_ERRORS):
@@ -120,7 +120,7 @@ def sweep_inferences() -> None:
 
 @shared_task
 def delete_old() -> None:
-    """Beat: delete expired rows and files for a turn. Another turn follows at once while there is more to delete."""
+    """Delete expired rows and files for one turn. While more is left, another follows at once. Beat sends this task."""
     cache.delete(_NEXT_TURN)
     is_done = retention.delete_for_a_turn()
     stored_bytes.measure()

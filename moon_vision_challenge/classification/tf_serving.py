@@ -1,4 +1,4 @@
-"""For classificators, to call their models: `tf_serving.predict(self.model_url, payload)`."""
+"""Lets classificators call their models: `tf_serving.predict(self.model_url, payload)`."""
 
 from moon_vision_challenge.classification.serving.client import predict
 

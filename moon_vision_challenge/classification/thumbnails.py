@@ -16,22 +16,22 @@ from moon_vision_challenge.classification.models import Inference
 logger = logging.getLogger(__name__)
 
 SIDE = 96
-"""Pixels of the longer side. The admin shows it at half of that, for sharp screens."""
+"""The length of the longer side, in pixels. The admin shows previews at half that size, for high-density screens."""
 MAX_CPU_S = 0.3
-"""An image that takes longer to decode has no preview. A phone's photo takes less."""
+"""An image that takes longer to decode has no preview. A photo from a phone takes less."""
 KEEP_S = 24 * 3600
 _NONE = b""
 """The cached value for an image without a preview, so that the image is not decoded again."""
 _WAIT_S = 5.0
 
 _turn = BoundedSemaphore(1)
-"""A page of previews must not occupy all threads of the process with decoding."""
+"""Keeps a page of previews from occupying all threads of the process with decoding."""
 
 
 def thumbnail(inference: Inference) -> bytes | None:
     """Return a JPEG of at most SIDE x SIDE pixels, or None if the image is missing, damaged, or too expensive.
 
-    Raises ClassificationError if there is none now: the store does not answer, or others are being decoded.
+    Raises ClassificationError if it is not available now: the store does not answer, or other images are being decoded.
     """
     kept = _read_cache(inference.pk)
     if kept is not None:
@@ -47,7 +47,7 @@ def thumbnail(inference: Inference) -> bytes | None:
 
 
 def forget(inference_ids: Iterable[int]) -> None:
-    """Delete the previews of deleted inferences. While Redis is unavailable, they stay for up to KEEP_S."""
+    """Delete the previews of deleted inferences. While Redis is unavailable, they stay cached for up to KEEP_S."""
     try:
         cache.delete_many([_key(inference_id) for inference_id in inference_ids])
     except RedisError as error:

@@ -64,12 +64,12 @@ MODEL_TYPE = OpenApiParameter("model_type", str, "path")
 Action = TypeVar("Action", bound=Callable[..., Response])
 _NOT_CHANGED = OpenApiResponse(description="The response matches the request's If-None-Match.")
 _STATE_MAX_AGE_S = 5
-"""The service itself asks the model server for its state every few seconds."""
+"""The service itself queries the model server's state every few seconds."""
 _LABELS_MAX_AGE_S = 300
 
 
 def _kept(max_age_s: int) -> Callable[[Action], Action]:
-    """Let the caller reuse the response, and answer If-None-Match."""
+    """Let the client reuse the response, and handle If-None-Match."""
     keep = cache_control(private=True, max_age=max_age_s)
     decorate: Callable[[Action], Action] = method_decorator([conditional_page, vary_on_headers("Authorization"), keep])
     return decorate

@@ -1,4 +1,4 @@
-"""Turns exceptions into responses: always JSON, never the exception's own text."""
+"""Turns exceptions into responses, always in JSON and never with the exception's own text."""
 
 import logging
 from typing import Any
@@ -43,7 +43,7 @@ _UNSUPPORTED = (
 
 
 def status_of(error: exceptions.ClassificationError) -> int:
-    """Return the status of the closest class in the table: a classificator's own subclass has its parent's status."""
+    """Return the status of the closest class in the table. A classificator's own subclass has its parent's status."""
     return next(_STATUS[cause] for cause in type(error).__mro__ if cause in _STATUS)
 
 

@@ -1,4 +1,4 @@
-"""Examples in the OpenAPI schema. A test posts the requests, and compares the responses with real ones."""
+"""Examples for the OpenAPI schema. A test posts the requests, and compares the responses with real ones."""
 
 from typing import Any
 

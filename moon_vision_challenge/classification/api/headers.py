@@ -1,4 +1,4 @@
-"""Optional request headers."""
+"""Reads optional request headers, and sets the response headers of the result cache."""
 
 import hashlib
 import re
@@ -34,7 +34,7 @@ def read_reuse(request: Request) -> Reuse:
     """Read what Cache-Control (RFC 9111) allows: no-store, no-cache, max-age. Other directives are ignored.
 
     Results belong to their owner, unless RESULT_CACHE_SHARED is set. Anonymous callers at different addresses do not
-    share results: an answer from the cache would tell one of them what the other has sent.
+    share results: an answer from the cache would reveal to one of them what the other has sent.
     """
     if not settings.RESULT_CACHE_TTL_S:
         return NO_REUSE

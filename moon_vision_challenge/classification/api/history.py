@@ -1,4 +1,4 @@
-"""The listing of past and present inferences."""
+"""Lists past and present inferences."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -22,14 +22,14 @@ _TIME = DateTimeField()  # rejects dates outside the UTC calendar
 
 
 class HistoryPagination(CursorPagination):
-    """Continues after the last row seen instead of counting rows: page 10,000 costs the same as page 1."""
+    """Continues after the last row seen instead of counting rows, so page 10,000 costs the same as page 1."""
 
-    ordering = ("-created_at", "-id")  # so that rows with equal timestamps have an order
+    ordering = ("-created_at", "-id")  # the id orders rows with equal timestamps
     page_size = 50
     page_size_query_param = "page_size"
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return the schema of a page. DRF's is for OpenAPI 3.0, where `next` could not be null."""
+        """Return the schema of a page. DRF's schema is for OpenAPI 3.0, where `next` cannot be null."""
         example = "http://127.0.0.1:8000/api/v1/history/?cursor=cD0yMDI2LTAxLTMx"
         url = {"type": ["string", "null"], "format": "uri", "example": example}
         return {
@@ -55,11 +55,11 @@ class HistoryPagination(CursorPagination):
 
 
 class RowsOfOwner(QuerySet[Inference]):
-    """Return the rows of one owner, in an order that only an index that begins with the owner provides.
+    """The rows of one owner, in an order that only an index that begins with the owner provides.
 
-    If the owner is a constant for the planner, it may take an index by time alone, and so read all newer rows of others
-    until the page is full. It does not notice that a range holds only one owner. The same goes for a status and a model
-    type, and the owner's other rows.
+    If the planner sees a constant owner, it may choose an index on time alone, and read all newer rows of other owners
+    until the page is full. It does not notice that a range holds only one owner. The same applies to a status or a
+    model type, and the owner's other rows.
     """
 
     _leading: tuple[str, ...] = ("owner_id",)
@@ -92,7 +92,7 @@ class HistoryViewSet(mixins.ListModelMixin, GenericViewSet[Inference]):
     pagination_class = HistoryPagination
 
     def get_queryset(self) -> QuerySet[Inference]:
-        # As a dict: in a form, DRF would ignore an empty filter, and show all rows.
+        # As a dict, because in a form DRF would ignore an empty filter and show all rows.
         query = HistoryQuerySerializer(data=self.request.query_params.dict())
         query.is_valid(raise_exception=True)
         return RowsOfOwner(Inference).of(caller_of(self.request).owner_id, query.filters())

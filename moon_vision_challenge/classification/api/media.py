@@ -1,4 +1,4 @@
-"""Uploaded images."""
+"""Serves uploaded images."""
 
 import re
 
@@ -13,7 +13,7 @@ from moon_vision_challenge.classification.media_store import media_store, signed
 from moon_vision_challenge.web.errors import error_body
 from moon_vision_challenge.web.read_only import read_only
 
-# The names that `image_path` gives. Other paths never reach the storage: some would cause a file system error.
+# The names that `image_path` returns. Other paths never reach the storage: some would cause a file system error.
 _STORED = re.compile(r"inferences/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _HEADERS = {
     # If a browser treats an image as a page after all, the page can do nothing.

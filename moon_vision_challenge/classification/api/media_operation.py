@@ -1,4 +1,4 @@
-"""Uploaded images in the OpenAPI schema. Their view is a function, which drf-spectacular does not read."""
+"""Adds uploaded images to the OpenAPI schema. Their view is a function, which drf-spectacular does not read."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def _parameter(name: str, where: str, **schema: str) -> dict[str, Any]:
 
 
 def add_media(result: dict[str, Any], **_: object) -> dict[str, Any]:
-    """Add the route of images. A hook of drf-spectacular."""
+    """Add the route of images, as a postprocessing hook of drf-spectacular."""
     responses = {
         "200": {
             "description": "The image.",

@@ -96,7 +96,7 @@ class ImageText(serializers.CharField):
 
 
 def image_request(serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-    """Return a request with an image: a file in multipart/form-data, text in JSON, or the whole body."""
+    """Return the forms of a request with an image: a file in multipart/form-data, text in JSON, or the whole body."""
     fields = {name: field for name, field in serializer_class._declared_fields.items() if not field.read_only}
     fields["image"] = ImageText(help_text="The file in base64, or as a data URI: data:image/jpeg;base64,...")
     name = serializer_class.__name__.replace("Serializer", "AsTextSerializer")
@@ -194,7 +194,7 @@ def _header(
 
 
 class ImageOrURLSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """A request has either an image or its URL, which only words say: `oneOf` makes generated clients useless."""
+    """A request has either an image or its URL. Only text says so, because `oneOf` makes generated clients useless."""
 
     target_class = ImageSerializer
     match_subclasses = True
@@ -212,7 +212,7 @@ class ImageOrURLSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-c
 
 
 class ImageSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """The image can be null: a file of a job that is not an image has a row without one."""
+    """The image can be null: if a file of a job is not an image, its row has no image."""
 
     target_class = ImageUploadField
 
@@ -223,7 +223,7 @@ class ImageSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-c
 
 
 class ModelTypeSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """A request chooses one of the registered types. A row may have one that has been registered before."""
+    """A request chooses one of the registered types. A row may have one that was registered earlier."""
 
     target_class = ModelTypeField
 

@@ -29,13 +29,13 @@ _NOT_AN_OBJECT: dict[str, Any] = {
 
 
 class _Missing(NamedTuple):
-    """Stands for the value of a field that the request does not have."""
+    """A placeholder for the value of a field that is missing from the request."""
 
     request_fields: Any
 
 
 class SingleField(serializers.Field[Any, Any, Any, Any]):
-    """A field that a request has exactly once."""
+    """A field that must not be repeated in a request."""
 
     def get_value(self, dictionary: Any) -> Any:
         name = self.field_name or ""
@@ -46,7 +46,7 @@ class SingleField(serializers.Field[Any, Any, Any, Any]):
         return _Missing(dictionary) if value is serializers.empty else value
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
-        """List the unknown fields of the request when one is missing, because one of them may be misspelled."""
+        """If this field is missing, list the request's unknown fields, because one may be a misspelling of it."""
         if not isinstance(data, _Missing):
             return super().run_validation(data)
         if self.required and (others := self._unknown_names(data.request_fields)):
@@ -61,7 +61,7 @@ class SingleField(serializers.Field[Any, Any, Any, Any]):
 
 
 class ImageUploadField(SingleField, serializers.FileField):
-    """A file in a multipart request; in JSON, base64 text or a data URI."""
+    """A file in a multipart request, or base64 text or a data URI in JSON."""
 
     default_error_messages = {
         "not_base64": "Send a file, base64 text, or a data URI with base64 text.",
@@ -107,9 +107,9 @@ class ModelTypeField(SingleField, serializers.ChoiceField):
         super().__init__(choices=[(model_type, model_type) for model_type in dispatcher], **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        if isinstance(data, bytes):  # `curl -F model_type=@file`, and parts without a text's Content-Type
+        if isinstance(data, bytes):  # `curl -F model_type=@file`, and parts without a text Content-Type
             data = data[:_MAX_NAME_BYTES].decode(errors="replace")
-        # Text editors leave a line break at the end, and some a byte order mark at the start.
+        # Text editors add a line break at the end, and some add a byte order mark at the start.
         model_type = str(data).strip().strip("\ufeff\u200b") if isinstance(data, str | int) else ""
         if model_type not in dispatcher:
             self._refuse(data)
@@ -145,7 +145,7 @@ IMAGE_URL = "image_url"
 
 
 def image_source(data: Any) -> str:
-    """The field in which the request names its image."""
+    """Return the name of the field that holds the request's image."""
     return IMAGE_URL if isinstance(data, Mapping) and IMAGE_URL in data else "image"
 
 
@@ -188,7 +188,7 @@ class ClassificationSerializer(ImageSerializer):
 
     model_type = ModelTypeField()
     image = ImageUploadField()
-    label: Any = serializers.CharField(read_only=True)  # Any, because a serializer itself has a label: text
+    label: Any = serializers.CharField(read_only=True)  # Any, because a serializer itself has a label, which is text
 
 
 class PredictionSerializer(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""Inferences: v0 answers at once, v1 goes through the queue."""
+"""The views of inferences. v0 answers at once, and v1 goes through the queue."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -39,7 +39,7 @@ from moon_vision_challenge.web.throttling.middleware import charge
 from moon_vision_challenge.web.throttling.policies import Scope as RateScope
 
 _shared_serializer = ClassificationSerializer()
-"""For all requests: validating an image changes nothing in it. An `image_url` does."""
+"""Shared by all requests, because validating an image does not change it. Validating an `image_url` does."""
 _PARSERS = (FormDataParser, ORJSONParser, ImageBodyParser, BinaryBodyParser)
 
 
@@ -76,7 +76,7 @@ class InferenceV0ViewSet(LightView, GenericViewSet[Inference]):
         body: dict[str, Any] = {"label": found.label}
         if query.top_k:
             body["predictions"] = [one._asdict() for one in found.predictions]
-        # DRF's Response would look for a renderer, and keep the request with its image until the next collection.
+        # DRF's Response would look for a renderer, and keep the request and its image until a garbage collection.
         response = HttpResponse(orjson.dumps(body), content_type="application/json")
         headers.tell_reuse(response, found)
         return response
@@ -181,7 +181,7 @@ class InferenceV1ViewSet(LightView, GenericViewSet[Inference]):
     )
     def retrieve(self, request: Request, **_: str) -> HttpResponseBase:
         response = self._show(request, self.get_object(), status.HTTP_200_OK)
-        # Django answers If-None-Match. A row that is not final has no ETag.
+        # Django handles If-None-Match. A row that is not final has no ETag.
         return get_conditional_response(request._request, response.get("ETag"), response=response) or response
 
     @extend_schema(

@@ -7,6 +7,6 @@ from django.core.files.storage import default_storage
 from moon_vision_challenge.classification.media_store.contract import MediaStore
 
 media_store = cast("MediaStore", default_storage)
-"""The store that DJANGO_MEDIA_BACKEND chooses."""
+"""The store that DJANGO_MEDIA_BACKEND selects."""
 
 __all__ = ["MediaStore", "media_store"]

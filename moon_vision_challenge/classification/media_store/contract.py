@@ -11,18 +11,18 @@ from django.core.files.storage import Storage
 
 
 class MediaStore(Storage, ABC):
-    """Keeps uploads under names that clients do not choose.
+    """Stores uploads under names that clients do not choose.
 
-    All methods, those of `Storage` included, raise StorageUnavailableError if the store does not answer or refuses, and
-    StorageFullError if it has no room.
+    All methods, including those of `Storage`, raise StorageUnavailableError if the store does not answer or refuses the
+    request, and StorageFullError if it has no room.
     """
 
     def prepare(self) -> None:  # a folder has nothing to prepare
-        """Do slow preparations once, before the process forks."""
+        """Do slow setup once, before the process forks."""
 
     @abstractmethod
     def check(self) -> int | None:
-        """Find out whether uploads can be stored. Returns the number of free bytes, if the store knows it."""
+        """Check that uploads can be stored. Returns the number of free bytes, if the store knows it."""
 
     @abstractmethod
     def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
@@ -38,21 +38,21 @@ class MediaStore(Storage, ABC):
 
     @abstractmethod
     def spool_folder(self, folder: str) -> Path:
-        """Return a path on this machine for a file that `keep` then moves into `folder`."""
+        """Return a folder on this machine for files that `keep` then moves into `folder`."""
 
     @abstractmethod
     def keep(self, path: Path, name: str) -> None:
-        """Move a file from this machine into the store. The path may no longer exist afterwards."""
+        """Move a file from this machine into the store. The path may no longer exist afterward."""
 
     @abstractmethod
     def as_local_file(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """Open a file on this machine that has the content and a descriptor. Raises FileNotFoundError."""
+        """Open the content as a file on this machine that has a descriptor. Raises FileNotFoundError."""
 
     def direct_url(self, name: str, *, valid_s: int, media_type: str, disposition: str) -> tuple[str, int] | None:
-        """A URL at which the store itself serves the file to anybody who has it, and how many seconds it is valid.
+        """Return a URL at which the store itself serves the file, and how many seconds it is valid.
 
-        By default None: the service must serve the file.
+        Anyone who has the URL can get the file. The default is None: the service must serve the file.
 
         Args:
-            valid_s: the longest that the URL may be valid.
+            valid_s: the longest time that the URL may be valid.
         """

@@ -21,7 +21,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class _FileInMemory(ContentFile[bytes]):
-    """Releases its bytes when it is closed, because a row and its file are in a reference cycle."""
+    """Releases its bytes when it is closed, because a row and its file form a reference cycle."""
 
     def close(self) -> None:
         self.file.close()
@@ -48,7 +48,7 @@ class FolderStore(MediaStore, FileSystemStorage):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
-                with open(descriptor, "wb") as file:  # noqa: PTH123  # it takes a descriptor
+                with open(descriptor, "wb") as file:  # noqa: PTH123  # it accepts a descriptor
                     for chunk in content.chunks():
                         file.write(chunk)
                 if self.file_permissions_mode is not None:
@@ -59,7 +59,7 @@ class FolderStore(MediaStore, FileSystemStorage):
         return name
 
     def _open(self, name: str, mode: str = "rb") -> "File[Any]":
-        """Read the file at once, so that no later read fails. Raises FileNotFoundError if only the file is missing."""
+        """Read the whole file, so that no later read fails. Raises FileNotFoundError if only the file is missing."""
         path = Path(self.path(name))
         if mode != "rb":
             return File(path.open(mode))
@@ -79,7 +79,7 @@ class FolderStore(MediaStore, FileSystemStorage):
             self.delete(name)
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """Yield the files of a folder. As on S3, a folder that does not exist is empty."""
+        """Return the folders and files in a folder. As on S3, a folder that does not exist is empty."""
         with _translated_errors():
             return super().listdir(path) if Path(self.path(path)).exists() else ([], [])
 
@@ -106,7 +106,7 @@ class FolderStore(MediaStore, FileSystemStorage):
         with _translated_errors():
             stored_bytes.reserve(path.stat().st_size)
             if self.file_permissions_mode is not None:
-                path.chmod(self.file_permissions_mode)  # the worker may be another user
+                path.chmod(self.file_permissions_mode)  # the worker may run as another user
             path.rename(self.path(name))
 
     @contextmanager
@@ -122,7 +122,7 @@ class FolderStore(MediaStore, FileSystemStorage):
             yield file
 
     def _is_lost(self, name: str, error: OSError) -> bool:
-        """Return whether only the file is missing. Without the topmost folder, the disk is not mounted."""
+        """Return whether only the file is missing. If the topmost folder is missing, too, the disk is not mounted."""
         top, *rest = Path(name).parts
         return isinstance(error, FileNotFoundError) and (not rest or (Path(self.location) / top).exists())
 
@@ -135,7 +135,7 @@ class FolderStore(MediaStore, FileSystemStorage):
         return free
 
     def _folders(self) -> list[Path]:
-        """Yield the folder, which the first upload creates, and its parents."""
+        """Return the folder, which the first upload creates, and its parents."""
         folder = Path(self.location)
         return [folder, *folder.parents]
 
@@ -156,5 +156,5 @@ def _translated_errors() -> Iterator[None]:
 
 
 def _store_error(error: OSError) -> StorageUnavailableError:
-    """Turn errors into StorageUnavailableError. Clients do not choose file names, so every error is the store's."""
+    """Convert an error to StorageUnavailableError. Clients do not choose file names, so every error is the store's."""
     return (StorageFullError if error.errno in _FULL else StorageUnavailableError)(f"{error}")

@@ -27,24 +27,24 @@ logger = logging.getLogger(__name__)
 _LATE_S = 1.0
 _MAX_LATE = 2
 _SLOW_BYTES_PER_S = 5_000_000
-"""A call that moves a file at this rate, after _LATE_S, is not late."""
+"""A call is late if it takes longer than _LATE_S plus the time to transfer its file at this rate."""
 _IMAGE_BYTES = 20 * 1024 * 1024
-"""The size that the deadline allows for. A job's larger upload gets more in proportion, up to _LONGEST deadlines."""
+"""The size that the deadline allows for. A job's larger upload gets proportionally more, up to _LONGEST deadlines."""
 _LONGEST = 3
-"""Of 15 s: less than a worker's lease on a job, and than the time that an ingress waits for an answer."""
+"""Of 15 s each. In total, less than a worker's lease on a job, and less than an ingress waits for an answer."""
 _MEMORY_BYTES = 32 * 1024 * 1024
-"""A larger file is read to the disk."""
+"""A larger file is downloaded to disk."""
 _MAX_DELETED = 1000
-"""The most that S3 deletes in one request."""
+"""The maximum number of files that S3 deletes in one request."""
 _NOT_ASKED = "S3 does not answer, so the call is skipped"
 
 
 class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages has no types
-    """An upload's URL is the service's own (signed_urls.py). It redirects to a presigned URL."""
+    """A bucket on S3. An upload's URL belongs to the service (signed_urls.py), and redirects to a presigned URL."""
 
     def __init__(self, *, deadline_s: float = 15, list_deadline_s: float = 75, **options: Any) -> None:
-        """`deadline_s` bounds a call as a whole, and `list_deadline_s` the list of all files."""
-        # The deadline is that of the calling thread.
+        """`deadline_s` limits a whole call, and `list_deadline_s` limits listing all files."""
+        # The deadline applies only to the calling thread.
         transfer_config = TransferConfig(use_threads=False)
         super().__init__(**{"max_memory_size": _MEMORY_BYTES, **options}, transfer_config=transfer_config)
         self._deadline_s = deadline_s
@@ -81,7 +81,7 @@ class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages h
             yield cast("BinaryIO", file)
 
     def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
-        """A thousand files per request."""
+        """Yield files, requested a thousand at a time."""
         prefix, token = f"{self.location}/", ""
         while True:
             with self._call():
@@ -108,12 +108,12 @@ class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages h
 
     def _open(self, name: str, mode: str = "rb") -> "File[bytes]":
         with self._call():
-            file: File[bytes] = super()._open(name, mode)  # so that it knows its size
+            file: File[bytes] = super()._open(name, mode)  # this reads its size
         with self._call(size=file.size):
             try:
                 file.file  # noqa: B018  # fetched now, so that a later read cannot fail
             except BaseException:
-                file.close()  # what has arrived of it
+                file.close()  # this discards what has arrived
                 raise
             return file
 
@@ -122,13 +122,13 @@ class S3Store(MediaStore, S3Storage):  # type: ignore[misc]  # django-storages h
             super().delete(name)
 
     def delete_many(self, names: Iterable[str]) -> None:
-        """A thousand files per request."""
+        """Delete files, a thousand per request."""
         remaining = list(names)
         for begin in range(0, len(remaining), _MAX_DELETED):
             self._delete_at_once(remaining[begin : begin + _MAX_DELETED])
 
     def listdir(self, name: str) -> tuple[list[str], list[str]]:
-        """A folder that does not exist is empty."""
+        """Return the folders and files in a folder. A folder that does not exist is empty."""
         with self._call():
             folders, files = super().listdir(name)
             return folders, files

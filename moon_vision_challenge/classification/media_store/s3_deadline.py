@@ -1,7 +1,7 @@
-"""A deadline for a whole call of boto3, which by itself bounds only the wait for the next bytes.
+"""A deadline for a whole call of boto3, which by itself limits only the wait for the next bytes.
 
-A server that sends or takes a byte now and then would otherwise hold the caller forever. When the time is over, the
-sockets of the call are shut down, and whoever waits for them gets an error.
+A server that sends or accepts a byte now and then would otherwise block the caller forever. At the deadline, the
+sockets of the call are shut down, and any thread that waits for them gets an error.
 """
 
 import socket
@@ -19,7 +19,7 @@ from botocore.awsrequest import (
 
 
 class _Call:
-    """What one thread does within a deadline."""
+    """A call of one thread within a deadline."""
 
     def __init__(self) -> None:
         self.is_over = False
@@ -27,7 +27,7 @@ class _Call:
         self._lock = threading.Lock()
 
     def add(self, connection: Any) -> None:
-        """Raise TimeoutError if the time is over, because boto3 may try again."""
+        """Add a connection of the call. Raises TimeoutError after the deadline, because boto3 may retry."""
         with self._lock:
             self._connections.append(connection)
         self.check()
@@ -70,7 +70,7 @@ def deadline(seconds: float) -> Iterator[None]:
             raise late from error
         raise
     else:
-        if call.is_over:  # an answer without a length looks complete when its connection ends
+        if call.is_over:  # a response without a length looks complete when its connection ends
             raise late
     finally:
         timer.cancel()
@@ -106,5 +106,5 @@ AWSHTTPSConnectionPool.ConnectionCls = _HTTPSConnection
 def _shut_down(opened: socket.socket | None) -> None:
     if opened is not None:
         with suppress(OSError):  # already closed
-            # Not SSLSocket's method, which changes what the other thread uses.
+            # Not SSLSocket's method, which changes state that the other thread uses.
             socket.socket.shutdown(opened, socket.SHUT_RDWR)

@@ -1,7 +1,7 @@
 """Signs the URLs of uploaded images. Anyone who has a URL may see the image until the URL expires.
 
-Time is divided into windows of MEDIA_URL_VALID_S, which begin when the row was created. Within a window the address
-stays the same, and it is valid until the end of the next one.
+Time is divided into windows of MEDIA_URL_VALID_S, the first of which begins when the row is created. Within a window,
+the URL stays the same. It is valid until the end of the next window.
 """
 
 import time
@@ -16,7 +16,7 @@ clock = time.time
 
 
 class AddressExpiredError(Exception):
-    """The URL was valid earlier."""
+    """The URL was valid, but has expired."""
 
 
 def sign(name: str, created_at: datetime | None) -> str:
@@ -27,19 +27,19 @@ def sign(name: str, created_at: datetime | None) -> str:
 
 
 def window_of(created_at: datetime | None) -> int:
-    """Return the number of the row's current window. Clocks may differ: a row from the future is in its first one."""
+    """Return the number of the row's current window. Clocks may differ: a row from the future is in window 0."""
     begin = created_at.timestamp() if created_at else 0
     return max(0, int((clock() - begin) // settings.MEDIA_URL_VALID_S))
 
 
 def check(name: str, expires: str, signature: str) -> int:
-    """How many seconds the address is still valid.
+    """Return how many seconds the URL is still valid.
 
-    The comparison takes constant time, and accepts signatures by the SECRET_KEY_FALLBACKS.
+    The comparison takes constant time, and accepts signatures made with the SECRET_KEY_FALLBACKS.
 
     Raises:
-        BadSignature: the address is incomplete, or not one that this service gave.
-        AddressExpiredError: it was valid once.
+        BadSignature: the URL is incomplete, or this service did not issue it.
+        AddressExpiredError: the URL has expired.
     """
     signer = _signer()
     signer.unsign(f"{_signed(name, expires)}{signer.sep}{signature}")

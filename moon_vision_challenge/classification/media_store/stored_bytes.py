@@ -1,7 +1,7 @@
 """Keeps the image store below MEDIA_MAX_BYTES.
 
-The store is measured after old images have been deleted, every ten minutes. In between, Redis counts what is added, for
-all processes together. While Redis is unavailable, each process counts what it adds itself.
+The store is measured every ten minutes, after old images have been deleted. In between, Redis counts what all processes
+add. While Redis is unavailable, each process counts what it adds itself.
 """
 
 from django.conf import settings
@@ -18,7 +18,7 @@ _breaker = CircuitBreaker(open_s=5)
 
 class _LastKnown:
     size = 0
-    """The last size that this process read from Redis, with what it has added since."""
+    """The last size that this process read from Redis, plus what it has added since."""
 
 
 def reserve(size: int) -> None:
@@ -31,13 +31,13 @@ def reserve(size: int) -> None:
 
 
 def measure() -> None:
-    """Count what the store holds, and forget what has been counted before. Does nothing without a limit."""
+    """Measure what the store holds, and discard the earlier count. Does nothing without a limit."""
     if settings.MEDIA_MAX_BYTES:
         cache.set(_KEY, media_store.stored_bytes(), timeout=None)
 
 
 def measure_if_unknown() -> None:
-    """Return whether the store must be measured: at the first start, and after Redis has lost its data."""
+    """Measure the store at the first start, and after Redis has lost its data."""
     if settings.MEDIA_MAX_BYTES and stored() is None:
         measure()
 
@@ -49,10 +49,10 @@ def stored() -> int | None:
 
 
 def _add(size: int) -> int:
-    """Add an upload, and return the number of bytes that are then stored."""
+    """Add to the number of stored bytes, and return the new number."""
     try:
         with _breaker.call(RedisError):
             _LastKnown.size = cache.incr(_KEY, size)
-    except (CircuitOpenError, RedisError, ValueError):  # ValueError: they have not been measured yet
+    except (CircuitOpenError, RedisError, ValueError):  # ValueError: the store has not been measured yet
         _LastKnown.size += size
     return _LastKnown.size

@@ -12,7 +12,7 @@ from typing import Self
 
 
 class Api(Enum):
-    """A REST API of model servers: where its URLs begin, and how those of one model end."""
+    """A REST API of model servers: the root of its URLs, and the parts that follow the name of a model."""
 
     TENSORFLOW_SERVING = ("/v1", "/labels", ":predict", "/metadata")
     OPEN_INFERENCE = ("/v2", "/versions", "/infer", "")
@@ -29,7 +29,7 @@ _URLS = {
         r"(?P<base>.+)/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
         r"(:predict|/metadata)?"
     ),
-    # Its versions are strings. One that is not a number names a version, as a label does.
+    # Its versions are strings. One that is not a number is treated as a label.
     Api.OPEN_INFERENCE: re.compile(
         r"(?P<base>.+)/v2/models/(?P<name>[^/]+)(/versions/((?P<version>[0-9]+)|(?P<label>[^/]+)))?(/infer|/ready)?"
     ),
@@ -40,10 +40,10 @@ _V2_SERVER = re.compile(r"(?P<base>.+[^/])/v2/?")
 
 @dataclass(frozen=True)
 class ModelAddress:
-    """Where a model is served: the newest version, or the one with a number or a label."""
+    """The address of a model: of its newest version, or of the one with a number or a label."""
 
     base: str
-    """The server, such as `http://tensorflow-serving:8501`."""
+    """The URL of the server, such as `http://tensorflow-serving:8501`."""
     name: str
     version: int | None = None
     label: str = ""
@@ -52,7 +52,7 @@ class ModelAddress:
     @classmethod
     @lru_cache
     def parse(cls, url: str) -> Self | None:
-        """Parse any URL of a model. Returns None if the URL has another form, such as that of another server."""
+        """Parse any URL of a model. Returns None if the URL has another form, as on another kind of server."""
         for api, pattern in _URLS.items():
             if match := pattern.fullmatch(url):
                 version = int(match["version"]) if match["version"] else None

@@ -1,4 +1,4 @@
-"""Keeps a model server that stops answering from taking all threads of a web process."""
+"""Keeps a model server that stops answering from occupying all threads of a web process."""
 
 import functools
 import time
@@ -17,15 +17,15 @@ STALLED_S = 1.0
 
 
 class Bulkhead:
-    """Lets calls through, unless MAX_WAITING of them wait and none has been answered for STALLED_S.
+    """Lets calls through, unless MAX_WAITING of them are waiting and none has been answered for STALLED_S.
 
-    A server that is only slow answers some of them, and refuses nothing.
+    A server that is only slow answers some of them, so no call is refused.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._answered_at = clock()
-        self._pending: list[None] = []  # one entry per call: unlike a number, it needs no lock
+        self._pending: list[None] = []  # one entry per call: unlike a counter, a list needs no lock
 
     @contextmanager
     def call(self) -> Iterator[None]:

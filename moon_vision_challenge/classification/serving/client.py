@@ -1,4 +1,4 @@
-"""The only HTTP client of the model servers, which may speak any of the `protocols`."""
+"""The only HTTP client for the model servers, which may speak any of the `protocols`."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -23,26 +23,26 @@ from moon_vision_challenge.observability.span import Kind
 
 
 def predict(url: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Ask a model, and return the reply's body: `predictions` (row format) or `outputs` (columns).
+    """Send a request to a model, and return the body of the reply: `predictions` (row format) or `outputs` (columns).
 
     The payload is that of TensorFlow Serving: `instances` or `inputs`, and perhaps `signature_name`. It may hold NumPy
-    arrays and scalars. Bytes are sent as {"b64": ...}. At an `/infer` URL, it is translated to the Open Inference
-    Protocol, and the answer back.
+    arrays and scalars. Bytes are sent as {"b64": ...}. For an `/infer` URL, the payload is translated to the Open
+    Inference Protocol, and the reply is translated back.
 
     Raises:
-        ModelServerUnavailableError: the connection failed or broke, or the server answers 503, or it is known to hang.
-        ModelServerTimeoutError: no answer within TF_SERVING_TIMEOUT_S.
+        ModelServerUnavailableError: the connection failed or broke, the server answered 503, or it is known to hang.
+        ModelServerTimeoutError: the server did not answer within TF_SERVING_TIMEOUT_S.
         ModelNotAvailableError: the server does not serve this model.
         ModelVersionNotAvailableError: it does not serve the version that the URL names.
         UnknownVersionLabelError: the model does not have the version label that the URL names.
-        InvalidPredictionError: the server refused the request or its reply is not a prediction.
+        InvalidPredictionError: the server refused the request, or its reply is not a prediction.
     """
     body: dict[str, Any] = as_lists(predict_arrays(url, payload))
     return body
 
 
 def predict_arrays(url: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Do what `predict` does. If the server sends binary data, the values are NumPy arrays."""
+    """Do what `predict` does, but return NumPy arrays as values if the server sends binary data."""
     address = ModelAddress.parse(url)
     name = address.name if address else "other"
     with (
@@ -54,15 +54,15 @@ def predict_arrays(url: str, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def get(url: str) -> dict[str, Any]:
-    """GET what the server reports about a model: its status or its metadata. Raises as `predict` does.
+    """GET the status or the metadata of a model from the server. Raises what `predict` raises.
 
-    The server answers without running a model, so the timeout is the one for a connection.
+    The server answers without running a model, so the connection timeout applies.
     """
     return protocol_of(ModelAddress.parse(url)).get(url)
 
 
 _guards: dict[str, HangGuard] = {}
-"""By the address of a model server."""
+"""The guard of each model server, by its URL."""
 
 
 def _guard_call(address: ModelAddress | None) -> AbstractContextManager[None]:
@@ -85,13 +85,13 @@ def _is_answering(status_url: str) -> bool:
 
 
 def translate_error(error: requests.RequestException) -> ClassificationError:
-    """Translate the failed request of a classificator that calls `requests` itself into an exception of ours."""
+    """Translate the failed request of a classificator that calls `requests` itself into a ClassificationError."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         response = error.response
         address = ModelAddress.parse(response.url)
         cause = protocol_of(address).cause(address, response.status_code, response.text)
         return cause(f"{error}: {response.text[:500]}")
-    # `requests` reports a body that stops halfway as a ConnectionError around urllib3's timeout.
+    # `requests` reports a body that stops halfway as a ConnectionError that wraps urllib3's timeout.
     timed_out = isinstance(error, requests.ReadTimeout) or any(isinstance(arg, ReadTimeoutError) for arg in error.args)
     if timed_out:
         return ModelServerTimeoutError(repr(error))

@@ -1,4 +1,4 @@
-"""Keeps what model servers report about themselves for a while."""
+"""Caches what model servers report about themselves."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 class ExpiringCache(Generic[Value]):
-    """Keeps what `load` returns, by URL, for `ttl_s` seconds. Errors are not kept.
+    """Caches what `load` returns, by URL, for `ttl_s` seconds. Errors are not cached.
 
     Threads may share it: at worst, two of them load the same value at the same time.
     """
@@ -21,7 +21,7 @@ class ExpiringCache(Generic[Value]):
     def __getitem__(self, url: str) -> Value:
         entry = self._entries.get(url)
         if entry is None or entry[0] < time.monotonic():
-            value = self._load(url)  # loading may take long, so the time to live starts after it
+            value = self._load(url)  # loading may take a while, so the time to live starts after it
             entry = self._entries[url] = (time.monotonic() + self._ttl_s, value)
         return entry[1]
 

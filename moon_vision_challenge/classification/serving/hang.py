@@ -16,13 +16,13 @@ _NOT_ASKED = "the model server hangs, so the request is not sent"
 
 
 class HangGuard:
-    """Lets calls through. When two are late, it asks whether the model server answers anything at all.
+    """Lets calls through. When two are late, it checks whether the model server answers at all.
 
-    A server that is only slow still reports its state, and the calls go on. A server that does not report it gets no
+    A server that is only slow still reports its state, and calls continue. A server that does not report it gets no
     prediction requests until it does.
 
     Args:
-        is_answering: asks the model server for a model's state, within a second.
+        is_answering: queries a model's state from the model server, within a second.
     """
 
     def __init__(self, is_answering: Callable[[], bool]) -> None:
@@ -41,7 +41,7 @@ class HangGuard:
             yield
 
     def _find_out(self) -> None:
-        """Find out whether the server hangs. One caller does, and the others wait for the result."""
+        """Find out whether the server hangs. One caller checks, and the others wait for the result."""
         if not self._asking.acquire(blocking=not self._breaker.is_tripped):
             raise ModelServerUnavailableError(_NOT_ASKED)
         try:

@@ -1,4 +1,4 @@
-"""Reads the versions and signatures of models from the model servers, and keeps them for a while."""
+"""Reads the versions and signatures of models from the model servers, and caches them."""
 
 from moon_vision_challenge.classification.exceptions import (
     ClassificationError,
@@ -46,13 +46,13 @@ def _read_status(model_url: str) -> ModelStatus:
 
 
 def is_answering(model_url: str) -> bool:
-    """Return whether the model server reports its status now. A server that is only busy does."""
+    """Return whether the model server reports the model's status now. A server that is only busy does."""
     statuses.forget(model_url)
     return statuses[model_url].versions is not None
 
 
 def version_of_label(labelled_url: str) -> int | None:
-    """Return the version of the label in a model's URL, or None if the server does not report it.
+    """Return the version with the label in a model's URL, or None if the server does not report it.
 
     Raises UnknownVersionLabelError, and ModelNotAvailableError if the model is not served.
     """
@@ -62,7 +62,7 @@ def version_of_label(labelled_url: str) -> int | None:
 
 
 signatures: ExpiringCache[Signatures] = ExpiringCache(_read_signatures, SIGNATURES_TTL_S)
-"""The URL that a model is asked at → its signatures that predict. Raises as `tf_serving.predict` does."""
+"""The predict signatures of a model, by its `model_url`. Raises what `tf_serving.predict` raises."""
 
 statuses: ExpiringCache[ModelStatus] = ExpiringCache(_read_status, VERSIONS_TTL_S)
-"""The URL that a model is asked at → its versions. Never raises: a server that does not answer is a result, too."""
+"""The versions of a model, by its `model_url`. Never raises: no answer from a server is also a result."""

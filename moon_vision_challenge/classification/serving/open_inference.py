@@ -45,7 +45,7 @@ from moon_vision_challenge.tensor_data import (
 
 _EXTENSIONS_TTL_S = 300.0
 
-# What the servers say about a model that they do not serve, with the status 400, 503, or 404.
+# What servers report about a model that they do not serve, with the status 400, 503, or 404.
 _NOT_SERVED = re.compile(r"unknown model|\bmodel\b.{0,300}(not ready|not at ready|not found|not exist)", re.IGNORECASE)
 
 Arrays = dict[str, "np.ndarray[Any, Any]"]
@@ -60,7 +60,7 @@ def _read_extensions(server_url: str) -> frozenset[str]:
 
 
 extensions: ExpiringCache[frozenset[str]] = ExpiringCache(_read_extensions, _EXTENSIONS_TTL_S)
-"""The URL of an API → the extensions that the server has."""
+"""The extensions that a server supports, by the URL of its API."""
 
 
 class OpenInference(ServingProtocol):

@@ -1,4 +1,4 @@
-"""Converts payloads of TensorFlow Serving's REST API to tensors of the Open Inference Protocol, and answers back."""
+"""Converts payloads of TensorFlow Serving's REST API to tensors of the Open Inference Protocol, and replies back."""
 
 import binascii
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def _only(inputs: Mapping[str, TensorInfo], values: Any) -> dict[str, Any]:
 
 
 def _is_named(value: Any) -> bool:
-    """Return whether the value is an object of named tensors, not one that stands for a string of bytes."""
+    """Return whether the value is an object of named tensors, and not one that represents a string of bytes."""
     return isinstance(value, dict) and value.keys() != {"b64"}
 
 
@@ -62,7 +62,7 @@ def _numbers(values: Any) -> "np.ndarray[Any, Any]":
 
 
 def _exact(array: "np.ndarray[Any, Any]", dtype: "np.dtype[Any]") -> "np.ndarray[Any, Any]":
-    """Convert numbers to another type, which may round a float."""
+    """Convert numbers to another type. Conversion to a float may round."""
     if array.dtype == dtype:
         return array
     if array.dtype.kind not in "biuf":
@@ -75,7 +75,7 @@ def _exact(array: "np.ndarray[Any, Any]", dtype: "np.dtype[Any]") -> "np.ndarray
 
 
 def _strings(values: Any, tensor: TensorInfo) -> "np.ndarray[Any, Any]":
-    """Return one string per item, in the model's rank: for some servers, a batch of strings has the shape [N, 1]."""
+    """Return one string per item, in the model's rank. On some servers, a batch of strings has the shape [N, 1]."""
     items = [_bytes(value) for value in (values if isinstance(values, list | tuple | np.ndarray) else [values])]
     array = np.empty(len(items), object)
     array[:] = items

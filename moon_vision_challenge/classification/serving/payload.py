@@ -8,7 +8,7 @@ import pybase64
 
 
 def dump(payload: dict[str, Any]) -> bytes:
-    """Return a payload that may hold NumPy arrays as JSON. Bytes become {"b64": ...}. Raises TypeError."""
+    """Encode a payload, which may hold NumPy arrays, as JSON. Bytes become {"b64": ...}. Raises TypeError."""
     return orjson.dumps(payload, default=_to_json)
 
 
@@ -19,13 +19,13 @@ def _to_json(value: Any) -> Any:
         raise TypeError(f"{type(value).__name__} cannot be sent to a model")
     if value.dtype.kind not in "biuf":
         return value.tolist()
-    # orjson reads every byte order as the machine's own, and accepts only contiguous arrays.
+    # orjson interprets any byte order as the machine's, and accepts only contiguous arrays.
     native = np.asarray(value, np.dtype(f"{value.dtype.kind}{min(value.dtype.itemsize, 8)}"), order="C")
     return orjson.Fragment(orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)) if native.ndim else native.item()
 
 
 def as_lists(value: Any) -> Any:
-    """Return a reply's body with lists instead of arrays. A float is the shortest that identifies the number."""
+    """Return a reply's body with lists instead of arrays. A float has only as many digits as identify it."""
     if isinstance(value, dict):
         return {key: as_lists(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -1,4 +1,4 @@
-"""What the service needs from a model server, whichever API it speaks."""
+"""The interface that the service needs from a model server, whatever API the server speaks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class TensorInfo(NamedTuple):
     dtype: str
     """As in TensorFlow's types.proto: DT_STRING, DT_FLOAT, ..."""
     shape: tuple[int, ...]
-    """-1: any size. Also empty if the rank is not known."""
+    """The size of each dimension. -1 means any size. Also empty if the rank is not known."""
 
 
 class Signature(NamedTuple):
@@ -43,7 +43,7 @@ class VersionStatus(NamedTuple):
 
 
 class ModelStatus(NamedTuple):
-    """The versions of a model, newest first; None if the model server does not report them."""
+    """The versions of a model, newest first, or None if the model server does not report them."""
 
     versions: list[VersionStatus] | None
     reason: str = ""
@@ -52,7 +52,7 @@ class ModelStatus(NamedTuple):
     """Whether the model answers, although the server does not number its versions."""
 
     def serves(self, version: int | None) -> bool:
-        """Return whether this version answers, or any version for None."""
+        """Return whether this version answers, or whether any version does if it is None."""
         if self.is_available_unversioned:
             return version is None
         return any(one.state == "AVAILABLE" and version in (None, one.version) for one in self.versions or [])
@@ -63,7 +63,7 @@ class ModelStatus(NamedTuple):
 
     @property
     def newest(self) -> int | None:
-        """Return the version that answers a request without a version: the newest available one."""
+        """The version that answers a request without a version: the newest available one."""
         return next((one.version for one in self.versions or [] if one.state == "AVAILABLE"), None)
 
 
@@ -83,7 +83,7 @@ class ServingProtocol(ABC):
 
     @abstractmethod
     def signatures(self, address: ModelAddress) -> Signatures:
-        """Return how the model can be called."""
+        """Return the signatures that the model can be called with."""
 
     @abstractmethod
     def status(self, address: ModelAddress) -> ModelStatus:

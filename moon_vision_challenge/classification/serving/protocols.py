@@ -1,4 +1,4 @@
-"""Chooses the protocol of a URL. Add a protocol here, and its URLs in `address`."""
+"""Chooses the protocol for a URL. To add a protocol, list it here, and its URLs in `address`."""
 
 from moon_vision_challenge.classification.serving.address import Api, ModelAddress
 from moon_vision_challenge.classification.serving.open_inference import OpenInference
@@ -12,5 +12,5 @@ _PROTOCOLS: dict[Api, ServingProtocol] = {
 
 
 def protocol_of(address: ModelAddress | None) -> ServingProtocol:
-    """Return the protocol of a URL. An unknown form gets TensorFlow Serving's JSON."""
+    """Return the protocol for a URL. A URL of unknown form gets TensorFlow Serving's JSON."""
     return _PROTOCOLS[address.api if address else Api.TENSORFLOW_SERVING]

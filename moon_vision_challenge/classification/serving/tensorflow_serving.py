@@ -59,7 +59,7 @@ class TensorFlowServing(ServingProtocol):
         return ModelStatus(versions, next((one.message for one in versions if one.message), ""))
 
     def cause(self, address: ModelAddress | None, status: int, text: str) -> type[ClassificationError]:
-        # 400, as for a bad input. Only its text shows the cause ("Unrecognized servable version label").
+        # The status is 400, as for a bad input. Only the text shows the cause ("Unrecognized servable version label").
         if status == 400 and address and address.label and "version label" in text:
             return UnknownVersionLabelError
         return super().cause(address, status, text)

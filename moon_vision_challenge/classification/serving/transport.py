@@ -29,12 +29,12 @@ class Reply(NamedTuple):
     content: bytes
 
     def json(self, url: str) -> dict[str, Any]:
-        """Raises InvalidPredictionError."""
+        """Parse the content as a JSON object. Raises InvalidPredictionError."""
         return read_json(url, self.content)
 
     @property
     def error_message(self) -> str:
-        """Return what the server reports as `error`, or an empty string."""
+        """What the server reports as `error`, or an empty string."""
         try:
             return str(orjson.loads(self.content)["error"])
         except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -42,7 +42,7 @@ class Reply(NamedTuple):
 
 
 def read_json(url: str, content: bytes | memoryview) -> dict[str, Any]:
-    """Raises InvalidPredictionError."""
+    """Parse a JSON object. Raises InvalidPredictionError."""
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -58,7 +58,7 @@ def post(url: str, data: bytes) -> Reply:
 
 
 def post_binary(url: str, data: bytes, json_length: int) -> tuple[Reply, int]:
-    """POST JSON followed by binary data. Raises as `post` does.
+    """POST JSON followed by binary data. Raises what `post` raises.
 
     Returns:
         The reply, and the length of its JSON.
@@ -71,7 +71,7 @@ def post_binary(url: str, data: bytes, json_length: int) -> tuple[Reply, int]:
 
 
 def get(url: str) -> Reply:
-    """GET what a server reports without running a model: the timeout is the one for a connection. Raises as `post`."""
+    """GET what a server reports without running a model. The connection timeout applies. Raises what `post` raises."""
     with waiting():
         return _request(_json_connections, url, None, settings.TF_SERVING_CONNECT_TIMEOUT_S)
 

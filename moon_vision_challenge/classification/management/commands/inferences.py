@@ -1,6 +1,6 @@
 """Shows, retries, cancels, and deletes inferences: python manage.py inferences show 17
 
-It uses the services of the API and of the admin, and writes to the audit log.
+It uses the same services as the API and the admin, and writes to the audit log.
 """
 
 import json
@@ -27,7 +27,7 @@ _ACTIONS = {
     "cancel": (operations.cancel, (Inference.STATUS.PENDING,), "canceled"),
     "purge": (operations.delete, FINAL_STATUSES, "deleted"),
 }
-"""Command → what it does, to inferences of which statuses, and what they are then."""
+"""The operation of each command, the statuses that it applies to, and what the inferences are afterward."""
 
 
 class Command(BaseCommand):
@@ -84,7 +84,7 @@ class Command(BaseCommand):
 
 
 def _batches(rows: Any) -> Iterator[Sequence[int]]:
-    """Yield ids in ascending order, in batches. Rows change in the meantime, and this order returns each one once."""
+    """Yield ids in ascending order, in batches. Rows change in the meantime, but this order yields each one once."""
     last = 0
     while ids := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_BATCH]):
         yield ids

@@ -1,4 +1,4 @@
-"""Shows what waits: python manage.py queue status [--json]"""
+"""Shows the state of the queue: python manage.py queue status [--json]"""
 
 import json
 from argparse import ArgumentParser

@@ -1,6 +1,6 @@
 """Finds rows without their image file, and image files without a row: python manage.py reconcile_media
 
-It only counts, unless it gets --apply. Run it after a restore: docs/operations.md.
+Without --apply, it only counts. Run it after a restore: docs/operations.md.
 """
 
 from argparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""Forgets the results in the cache: python manage.py result_cache clear"""
+"""Clears the result cache: python manage.py result_cache clear"""
 
 from argparse import ArgumentParser
 from typing import Any
