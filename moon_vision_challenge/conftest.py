@@ -85,14 +85,14 @@ def _breakers() -> list[CircuitBreaker]:
 
 @pytest.fixture(scope="session")
 def _media_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for each test. Only a test that stores an image makes its folder."""
+    """Return the path of a folder for each test. Only a test that stores an image makes its folder."""
     parent = tmp_path_factory.mktemp("media")
     return (parent / str(number) for number in count())
 
 
 @pytest.fixture(autouse=True)
 def _fresh_service(settings: Settings, _media_folders: Iterator[Path], _breakers: list[CircuitBreaker]) -> None:
-    """Give each test an empty media folder, an empty model cache, its own rate limit, and neighbors that answer."""
+    """Give each test an empty media folder, an empty model cache, its own rate limit, and neighbours that answer."""
     for breaker in _breakers:
         breaker.close()
     settings.MEDIA_ROOT = next(_media_folders)

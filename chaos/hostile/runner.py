@@ -103,9 +103,9 @@ def compare_costs(accepted: Sequence[Result], dearest: Sequence[Result]) -> dict
         return tuple(max(column) for column in zip(*[each[3:] for each in of], strict=True))
 
     ratios = [mine / its for mine, its in zip(worst(accepted), worst(dearest), strict=True)]
-    print("\nTo the dearest sound picture: CPU of v0 {:.2f}, CPU of v1 {:.2f}, memory {:.2f}".format(*ratios))
+    print("\nRelative to the costliest valid image: CPU of v0 {:.2f}, CPU of v1 {:.2f}, memory {:.2f}".format(*ratios))
     return {
-        f"nothing accepted took more than {MAX_CPU_RATIO} times the CPU time of the dearest sound picture": max(
+        f"nothing accepted took more than {MAX_CPU_RATIO} times the CPU time of the most expensive valid image": max(
             ratios[:2]
         )
         <= MAX_CPU_RATIO,
@@ -143,8 +143,8 @@ def try_neighbours(stage: Stage, cases: Sequence[Case], seconds: float, max_rati
         f"hostile clients: {ratio:.1f} times. Hostile clients got {sorted(statuses)}."
     )
     return {
-        f"p95 of sound photos beside hostile clients was at most {max_ratio:g} times that without": ratio <= max_ratio,
-        "every sound photo was classified": not quiet.failures and not beside.failures,
+        f"p95 of valid photos beside hostile clients was at most {max_ratio:g} times that without": ratio <= max_ratio,
+        "every valid photo was classified": not quiet.failures and not beside.failures,
         "hostile clients got no 500, 502 or 504": not statuses & {500, 502, 504},
     }
 
@@ -182,8 +182,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--short", action="store_true", help=f"one picture in {SHORT_STEP}, 60 uploads, 20 seconds")
     parser.add_argument("--only", default="", help="the start of the names of pictures, such as png")
     parser.add_argument("--uploads", type=int, default=1000, help="how many uploads memory is compared after")
-    parser.add_argument("--seconds", type=float, default=60, help="how long sound photos are posted (default: 60)")
-    parser.add_argument("--max-ratio", type=float, default=6, help="of the p95 of sound photos (default: 6)")
+    parser.add_argument("--seconds", type=float, default=60, help="how long valid photos are posted (default: 60)")
+    parser.add_argument("--max-ratio", type=float, default=6, help="of the p95 of valid photos (default: 6)")
     options = parser.parse_args(argv)
     uploads, seconds = (60, 20.0) if options.short else (options.uploads, options.seconds)
     cases = choose(options.only, is_short=options.short)

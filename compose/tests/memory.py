@@ -4,7 +4,7 @@
 memory.py FILE BASE_URL [--clients 12] [--rounds 2]     FILE: the compose file of the running services
 
 Exits 1 if a container was restarted or a process in one was killed, if an answer is neither a label nor a refusal for
-lack of room, or if a sound photo is not answered afterwards. Needs Python and Docker.
+lack of room, or if a valid photo is not answered afterwards. Needs Python and Docker.
 """
 
 import argparse

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Holds requests open with most of their body sent, and posts sound photos beside them. Needs Python alone.
+"""Holds requests open with most of their body sent, and posts valid photos beside them. Needs Python alone.
 
 slow_clients.py BASE_URL                   90 slow clients, fewer than one address may have
 slow_clients.py BASE_URL --addresses 4     the clients have 127.0.1.1 to 127.0.1.4: BASE_URL must be on loopback
 slow_clients.py BASE_URL --stub 8000       answers in place of the web server, on that port of 127.0.0.1
 
-Exits 1 unless as many clients as expected are held, and all sound photos get their label.
+Exits 1 unless as many clients as expected are held, and all valid photos get their label.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--held", type=int, help="how many of them must be held; default: all")
     parser.add_argument("--addresses", type=int, default=0)
     parser.add_argument("--body", type=int, default=1_000_000, help="bytes")
-    parser.add_argument("--seconds", type=float, default=20, help="how long sound photos are posted")
+    parser.add_argument("--seconds", type=float, default=20, help="how long valid photos are posted")
     parser.add_argument("--stub", type=int, metavar="PORT")
     arguments = parser.parse_args()
     if arguments.stub:
@@ -86,7 +86,7 @@ def main() -> None:
     count = smoke.load(url, arguments.seconds)
     found = [status(client) for client in clients]
     print(
-        f"{count} sound photos answered in {arguments.seconds:g} s; slow clients:",
+        f"{count} valid photos answered in {arguments.seconds:g} s; slow clients:",
         {s: found.count(s) for s in set(found)},
     )
     held = arguments.clients if arguments.held is None else arguments.held

@@ -44,7 +44,7 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # whose length shows whether a worker will wake. Webhook receivers may be slow, so webhooks have a separate worker.
 CELERY_TASK_QUEUES = [Queue("celery"), Queue(INFERENCE_QUEUE), Queue("webhooks")]
 CELERY_TASK_ROUTES = {"moon_vision_challenge.webhooks.tasks.*": {"queue": "webhooks"}}
-# Shorter than the lease, so that a worker that hangs is stopped before another worker gets its rows. There is no soft
+# Shorter than the lease, so that a hanging worker is stopped before another worker gets its rows. There is no soft
 # limit, because its exception would look like a failure of the current image, although the rows only need another
 # attempt.
 CELERY_TASK_TIME_LIMIT = INFERENCE_LEASE_S * 0.75

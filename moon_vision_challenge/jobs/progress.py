@@ -50,7 +50,7 @@ def count_all(jobs: Collection[Job]) -> dict[int, dict[str, int]]:
 
 
 def _count_rows(keys: Collection[int]) -> dict[int, dict[str, int]]:
-    """Return the number of rows by job and status. Without jobs, there is no query."""
+    """Return the number of rows by job and status. Without jobs, the database is not queried."""
     rows = Inference.objects.filter(job_id__in=keys).values_list("job_id", "status").annotate(count=Count("id"))
     found: dict[int, dict[str, int]] = {key: {} for key in keys}
     for key, status, number in rows:

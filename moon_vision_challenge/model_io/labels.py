@@ -28,7 +28,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file has another form, a label is empty, or there are no labels.
+        ValueError: the form of the file is not supported, a label is empty, or there are no labels.
     """
     text, suffix = _read_text(path), path.suffix.lower()
     if suffix == ".json" or text.lstrip().startswith("{"):

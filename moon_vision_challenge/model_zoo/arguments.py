@@ -8,7 +8,7 @@ from pathlib import Path
 def models_parser(
     *, prog: str, description: str, known: Collection[str], default: Sequence[str]
 ) -> argparse.ArgumentParser:
-    """Return a parser of `names`, which must be known and are `default` if none is given, and of `models_dir`."""
+    """Return a parser for `models_dir` and the names of known models. Without names, it uses `default`."""
 
     def known_model(name: str) -> str:
         if name not in known:

@@ -67,7 +67,7 @@ class QueueState(NamedTuple):
     expired_leases: int
     """The number of `processing` inferences whose worker is lost."""
     oldest_s: float
-    """How long the oldest pending inference has waited. 0 if there is no such inference."""
+    """How long the oldest pending inference has waited. 0 if none is pending."""
 
 
 def read_queue_states() -> list[QueueState]:
@@ -78,7 +78,7 @@ def read_queue_states() -> list[QueueState]:
 
 
 def read_retention_overdue_s() -> float:
-    """Return how long the oldest inference that should be deleted is overdue. 0 if there is no such inference."""
+    """Return how long the oldest inference that should be deleted is overdue. 0 if none is."""
     parameters: dict[str, Any] = {"age": timedelta(days=settings.INFERENCE_RETENTION_DAYS)}
     with connection.cursor() as cursor:
         cursor.execute(_RETENTION_OVERDUE, parameters)
